@@ -1,0 +1,36 @@
+"""Folder is the marker: tests/unit is `unit`, and so on, with that folder's time limit."""
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TIMEOUT_SECONDS = {"unit": 10, "contract": 60, "local": 120, "cluster": 600}
+# A developer's own settings and proxies must not decide what a test sees.
+SCRUBBED = ("AWS_", "PREDICTOR_", "SERIN_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """kserve parses sys.argv when it is imported: pytest's arguments are none of its business."""
+    del sys.argv[1:]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        item.add_marker(folder)
+        if item.get_closest_marker("timeout") is None:
+            item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS[folder]))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _plain_environment() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(SCRUBBED) or name.lower() in PROXIES:
+                patch.delenv(name)
+        yield
