@@ -1,0 +1,246 @@
+"""When and where `infer` runs: short calls at once, long ones on a thread that gathers.
+
+No timer. A call that was measured short at load (INLINE_SECONDS) runs where it arrived: handing
+it to a thread would cost more than it takes. Longer calls queue for one worker thread, which
+takes what is there and, while it computes, lets the next batch gather: one client waits for
+nobody, 64 clients get full batches. Requests larger than a batch are cut and take turns.
+"""
+
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+import numpy as np
+
+from predictors.runtime.datatypes import Array
+from predictors.runtime.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    InferenceFailed,
+    NotReady,
+    Overloaded,
+    V2Error,
+)
+from predictors.runtime.metrics import ModelMetrics
+from predictors.runtime.model import V2Model
+
+INLINE_SECONDS = 1e-3
+_MEASURED_CALLS = 5
+
+logger = logging.getLogger("serin.batching")
+Arrays = dict[str, Array]
+
+
+class Job:
+    """One request on its way through the worker: `outputs` or `error` is set, then `done` called."""
+
+    __slots__ = (
+        *("arrays", "rows", "deadline", "done", "queued_at", "gone"),
+        *("outputs", "error", "_taken", "_pieces"),
+    )
+
+    def __init__(
+        self, arrays: Arrays, rows: int, done: Callable[[], None], deadline: float | None = None
+    ) -> None:
+        self.arrays = arrays
+        self.rows = rows
+        self.done = done
+        self.deadline = deadline  # time.perf_counter() value
+        self.queued_at = time.perf_counter()
+        self.gone = False  # set by the transport once the client has left
+        self.outputs: Arrays | None = None
+        self.error: V2Error | None = None
+        self._taken = 0
+        self._pieces: list[Arrays] = []
+
+    def result(self) -> Arrays:
+        """The outputs, or the error raised."""
+        if self.error is not None:
+            raise self.error
+        if self.outputs is None:
+            raise RuntimeError("the job is not done")
+        return self.outputs
+
+    @property
+    def rows_left(self) -> int:
+        """Rows not handed to a batch yet."""
+        return self.rows - self._taken
+
+    def take(self, rows: int) -> Arrays:
+        """Hand the next rows to a batch."""
+        start = self._taken
+        self._taken += rows
+        if rows == self.rows:
+            return self.arrays
+        return {name: array[start : start + rows] for name, array in self.arrays.items()}
+
+    def give(self, piece: Arrays) -> None:
+        """Accept computed rows; the last ones finish the job."""
+        self._pieces.append(piece)
+        if self._taken < self.rows or self.error is not None:
+            return
+        pieces = self._pieces
+        self.outputs = pieces[0] if len(pieces) == 1 else _joined(pieces)
+        self.done()
+
+    def fail(self, error: V2Error) -> None:
+        """Finish with an error, once."""
+        if self.error is None:
+            self.error = error
+            self._taken = self.rows
+            self.done()
+
+
+class Batcher:
+    """Runs one model's `infer`; `run` for short calls, `submit` for the rest."""
+
+    def __init__(
+        self, model: V2Model, metrics: ModelMetrics, *, max_rows: int, queue_size: int
+    ) -> None:
+        self.model = model
+        self.inline_rows = 0
+        self._metrics = metrics
+        self._max_rows = max_rows if model.signature.batched else 1
+        self._queue_size = queue_size
+        self._queue: deque[Job] = deque()
+        self._ready = threading.Condition()
+        self._closed = False
+        self._worker = threading.Thread(target=self._work, name="infer", daemon=True)
+        self._worker.start()
+
+    def measure(self, sample: Arrays) -> None:
+        """Find, by timing the golden sample's first row, how many rows are a short call."""
+        rows = 1
+        while rows <= self._max_rows:
+            arrays = sample
+            if self.model.signature.batched:
+                arrays = {name: np.repeat(one[:1], rows, axis=0) for name, one in sample.items()}
+            seconds = []
+            for _ in range(_MEASURED_CALLS):
+                started = time.perf_counter()
+                self.model.infer(arrays)
+                seconds.append(time.perf_counter() - started)
+                if seconds[-1] > 2 * INLINE_SECONDS:
+                    break  # long beyond doubt: a slow model must not be slow to start as well
+            if sorted(seconds)[len(seconds) // 2] > INLINE_SECONDS:
+                break
+            self.inline_rows = rows
+            rows *= 2
+
+    def run(self, arrays: Arrays, rows: int) -> Arrays:
+        """Compute here and now; for calls of at most `inline_rows` rows."""
+        if rows == 0 and self.model.signature.batched:
+            return {spec.name: spec.empty() for spec in self.model.outputs}
+        self._metrics.queue_seconds.observe(0.0)
+        return self._infer(arrays, rows)
+
+    def submit(self, job: Job) -> None:
+        """
+        Queue a job for the worker.
+
+        Raises:
+            Overloaded: the queue is full.
+            NotReady: the server is stopping.
+        """
+        with self._ready:
+            if self._closed:
+                raise NotReady(f"model '{self.model.name}' is shutting down")
+            if len(self._queue) >= self._queue_size:
+                raise Overloaded(
+                    f"model '{self.model.name}': {len(self._queue)} requests are waiting already"
+                )
+            self._queue.append(job)
+            self._ready.notify()
+
+    def close(self) -> None:
+        """Finish what is queued, then stop the worker."""
+        with self._ready:
+            self._closed = True
+            self._ready.notify()
+        self._worker.join()
+
+    def _work(self) -> None:
+        while True:
+            with self._ready:
+                while not self._queue:
+                    if self._closed:
+                        return
+                    self._ready.wait()
+                batch = self._gather()
+            if batch:
+                self._compute(batch)
+
+    def _gather(self) -> list[tuple[Job, Arrays, int]]:
+        """Take rows from the front of the queue up to a batch; drop jobs that nobody waits for."""
+        batch: list[tuple[Job, Arrays, int]] = []
+        budget = self._max_rows
+        unfinished: list[Job] = []
+        kind = None
+        now = time.perf_counter()
+        while self._queue and budget > 0:
+            job = self._queue[0]
+            if job.error is not None:  # failed in an earlier batch, with rows still to come
+                self._queue.popleft()
+                continue
+            if job.gone:
+                self._queue.popleft().fail(ClientGone("the client left"))
+                continue
+            if job.deadline is not None and now > job.deadline:
+                self._queue.popleft().fail(DeadlineExceeded("the deadline passed in the queue"))
+                continue
+            inner = tuple(array.shape[1:] for array in job.arrays.values())
+            if kind is not None and inner != kind:
+                break  # sequences of another length: the next batch
+            kind = inner
+            self._queue.popleft()
+            if job.rows_left == job.rows:
+                self._metrics.queue_seconds.observe(now - job.queued_at)
+            rows = min(job.rows_left, budget)
+            batch.append((job, job.take(rows), rows))
+            budget -= rows
+            if job.rows_left:
+                unfinished.append(job)
+        self._queue.extend(unfinished)  # behind the others: a big request holds nobody up
+        return batch
+
+    def _compute(self, batch: list[tuple[Job, Arrays, int]]) -> None:
+        rows = sum(taken for _, _, taken in batch)
+        try:
+            outputs = self._infer(
+                batch[0][1] if len(batch) == 1 else _joined([piece for _, piece, _ in batch]), rows
+            )
+        except V2Error as error:
+            if len(batch) == 1:
+                batch[0][0].fail(error)
+                return
+            for item in batch:  # one bad row must not fail its neighbours
+                self._compute([item])
+            return
+        if len(batch) == 1:
+            batch[0][0].give(outputs)
+            return
+        start = 0
+        for job, _, taken in batch:
+            job.give({name: one[start : start + taken] for name, one in outputs.items()})
+            start += taken
+
+    def _infer(self, arrays: Arrays, rows: int) -> Arrays:
+        started = time.perf_counter()
+        try:
+            outputs = self.model.check_outputs(self.model.infer(arrays), rows)
+        except V2Error:
+            raise
+        except Exception as error:  # whatever the model raised is the server's fault, not a crash
+            logger.exception("infer failed", extra={"model": self.model.name, "rows": rows})
+            raise InferenceFailed(
+                f"model '{self.model.name}' failed on a valid request; the server's log says why"
+            ) from error
+        self._metrics.infer_seconds.observe(time.perf_counter() - started)
+        self._metrics.batch_rows.observe(rows)
+        return outputs
+
+
+def _joined(pieces: list[Arrays]) -> Arrays:
+    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -1,0 +1,108 @@
+"""V2 over gRPC: the protobuf request to a checked Request, and an answer to raw contents."""
+
+from typing import Any
+
+import numpy as np
+
+from predictors.runtime.datatypes import BINARY_ONLY, Array, from_wire, to_wire
+from predictors.runtime.decode import checked_shape, request_id
+from predictors.runtime.errors import InvalidRequest
+from predictors.runtime.lean_kserve import pb
+from predictors.runtime.signature import Request, Signature
+from predictors.runtime.spec import TensorSpec, element_count
+
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents",
+    "INT16": "int_contents",
+    "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents",
+    "UINT16": "uint_contents",
+    "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents",
+    "FP64": "fp64_contents",
+    "BYTES": "bytes_contents",
+}
+
+
+def decode_grpc(message: Any, signature: Signature) -> Request:
+    """
+    Decode a ModelInferRequest.
+
+    Raises:
+        InvalidRequest: as for REST.
+    """
+    raw = message.raw_input_contents
+    tensors = message.inputs
+    if raw and len(raw) != len(tensors):
+        raise InvalidRequest(
+            f"raw_input_contents holds {len(raw)} tensors for {len(tensors)} inputs"
+        )
+    arrays: dict[str, Array] = {}
+    for index, tensor in enumerate(tensors):
+        spec = signature.input(tensor.name, arrays)
+        if tensor.datatype != spec.datatype:
+            raise InvalidRequest(
+                f"tensor '{spec.name}': expected datatype {spec.datatype}, got "
+                f"{tensor.datatype!r:.40}"
+            )
+        shape = checked_shape(spec.name, list(tensor.shape))
+        spec.check_shape(shape)
+        count = element_count(shape)
+        if raw:
+            if tensor.HasField("contents"):
+                raise InvalidRequest(f"tensor '{spec.name}': both raw and typed contents are given")
+            flat = from_wire(raw[index], spec.datatype, count, spec.name)
+        else:
+            flat = _typed(tensor.contents, spec, count)
+        spec.check_finite(flat)
+        arrays[spec.name] = spec.arrange(flat, shape)
+    wanted = signature.as_binary
+    if message.outputs:
+        asked = {output.name: signature.output(output.name) for output in message.outputs}
+        if len(asked) != len(message.outputs):
+            raise InvalidRequest("an output is asked for twice")
+        wanted = tuple((spec, True) for spec in asked.values())
+    return Request(request_id(message.id), arrays, signature.rows_of(arrays), wanted)
+
+
+def encode_grpc(request: Request, outputs: dict[str, Array], name: str, version: str) -> Any:
+    """Build the ModelInferResponse, every output as raw contents."""
+    response = pb.ModelInferResponse(model_name=name, model_version=version, id=request.id)
+    for spec, _ in request.wanted:
+        array = outputs[spec.name]
+        response.outputs.add(name=spec.name, datatype=spec.datatype, shape=array.shape)
+        response.raw_output_contents.append(to_wire(array, spec.datatype))
+    return response
+
+
+def _typed(contents: Any, spec: TensorSpec, count: int) -> Array:
+    if spec.datatype in BINARY_ONLY:
+        raise InvalidRequest(
+            f"tensor '{spec.name}': {spec.datatype} has no typed contents; use raw_input_contents"
+        )
+    field = _CONTENTS[spec.datatype]
+    for descriptor, _ in contents.ListFields():
+        if descriptor.name != field:
+            raise InvalidRequest(
+                f"tensor '{spec.name}': {spec.datatype} goes in {field}, got {descriptor.name}"
+            )
+    values = getattr(contents, field)
+    if len(values) != count:
+        raise InvalidRequest(
+            f"tensor '{spec.name}': expected {count} elements in {field}, got {len(values)}"
+        )
+    if spec.datatype == "BYTES":
+        array = np.empty(count, object)
+        array[:] = list(values)
+        return array
+    if spec.dtype.kind in "iu" and count:  # INT8 and UINT16 travel in 32-bit fields
+        limits = np.iinfo(spec.dtype)  # type: ignore[type-var]
+        for value in (min(values), max(values)):
+            if not limits.min <= value <= limits.max:
+                raise InvalidRequest(
+                    f"tensor '{spec.name}': {value} is out of range of {spec.datatype}"
+                )
+    return np.array(values, spec.dtype)

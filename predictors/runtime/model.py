@@ -1,0 +1,174 @@
+"""V2Model: a kserve.Model that declares its tensors and has one hook, `infer`."""
+
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+
+from predictors.runtime import golden
+from predictors.runtime.artifact import ArtifactError, Manifest
+from predictors.runtime.datatypes import Array
+from predictors.runtime.errors import InferenceFailed, InvalidRequest, NotReady
+from predictors.runtime.lean_kserve import InferOutput, InferRequest, InferResponse, Model
+from predictors.runtime.signature import Signature
+from predictors.runtime.spec import TensorSpec
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+_SEALED = ("predict", "preprocess", "postprocess", "__call__")
+
+
+class V2Model(Model):  # type: ignore[misc]
+    """
+    One model version in memory.
+
+    A subclass declares `inputs` and `outputs` and gives `load`, which ends in
+    `return super().load()`, and `infer`. The server decodes, batches and encodes around it, so
+    kserve's own request hooks would never be called on the fast path: overriding them is refused.
+    """
+
+    inputs: ClassVar[tuple[TensorSpec, ...]]
+    outputs: ClassVar[tuple[TensorSpec, ...]]
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Refuse subclasses that override what the server does itself."""
+        super().__init_subclass__(**kwargs)
+        for hook in _SEALED:
+            if hook in vars(cls):
+                raise TypeError(f"{cls.__name__}.{hook}: a V2Model's one request hook is infer")
+
+    def __init__(self, name: str, model_dir: Path, manifest: Manifest, threads: int = 1) -> None:
+        super().__init__(name)
+        self.model_dir = model_dir
+        self.manifest = manifest
+        self.threads = threads
+        self.signature = Signature.of(self.inputs, self.outputs)
+        self.load_seconds = 0.0
+        self._load_started = time.perf_counter()
+
+    @property
+    def version(self) -> str:
+        """The version served: the hash of its manifest."""
+        return self.manifest.version
+
+    def load(self) -> bool:
+        """
+        Answer the golden sample, then be ready; a subclass loads its engine first.
+
+        Raises:
+            ArtifactError: the artifact is another model's, or the sample's answer differs.
+        """
+        declared = {
+            "inputs": [spec.signature() for spec in self.inputs],
+            "outputs": [spec.signature() for spec in self.outputs],
+        }
+        published = self.manifest.document["signature"]
+        if published != declared:
+            raise ArtifactError(
+                f"version {self.version} was published with the signature {published}, this "
+                f"predictor declares {declared}"
+            )
+        golden.replay(self.manifest.golden_sample, self.signature, self.infer)
+        self.load_seconds = time.perf_counter() - self._load_started
+        self.ready = True
+        return True
+
+    def start(self) -> None:
+        """Leave `ready` to `load`: kserve would set it here, loaded or not."""
+
+    def infer(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """
+        Compute the outputs of a batch; called from several threads.
+
+        Args:
+            arrays: each input by name, in its declared shape and numpy dtype. Rows may come from
+                several requests; arrays may be read-only.
+
+        Returns:
+            Each output by name, one row for each input row, in order.
+
+        Raises:
+            InvalidRequest: a value that the signature cannot rule out.
+        """
+        raise NotImplementedError
+
+    def onnx_session(self, filename: str) -> "onnxruntime.InferenceSession":
+        """Open an ONNX file of the artifact: all optimisations, `threads` threads, no spinning."""
+        import onnxruntime  # noqa: PLC0415 - models with another engine do not load it
+
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = self.threads
+        options.inter_op_num_threads = 1
+        # A spinning thread burns the core that the event loop, or the next pod, needs.
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        options.log_severity_level = 3
+        path = self.model_dir / filename
+        available = onnxruntime.get_available_providers()
+        wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+        try:
+            return onnxruntime.InferenceSession(path, options, providers=wanted)
+        except Exception as error:  # ONNX Runtime has no common base class
+            raise ArtifactError(f"{path} does not load: {error}") from error
+
+    def get_input_types(self) -> list[dict[str, object]]:
+        """The inputs for kserve's own metadata."""
+        return [spec.metadata() for spec in self.inputs]
+
+    def get_output_types(self) -> list[dict[str, object]]:
+        """The outputs for kserve's own metadata."""
+        return [spec.metadata() for spec in self.outputs]
+
+    async def predict(
+        self, payload: InferRequest, headers: dict[str, str] | None = None
+    ) -> InferResponse:
+        """Answer kserve's own call, as when this model runs in a stock kserve server."""
+        del headers
+        if not self.ready:
+            raise NotReady(f"model '{self.name}' is not ready")
+        arrays: dict[str, Array] = {}
+        for tensor in payload.inputs:
+            spec = self.signature.input(tensor.name, arrays)
+            if tensor.datatype != spec.datatype:
+                raise InvalidRequest(
+                    f"tensor '{spec.name}': expected datatype {spec.datatype}, got "
+                    f"{tensor.datatype}"
+                )
+            spec.check_shape(tuple(tensor.shape))
+            array = np.asarray(tensor.as_numpy()).ravel()
+            spec.check_finite(array)
+            arrays[spec.name] = spec.arrange(array, tuple(tensor.shape))
+        rows = self.signature.rows_of(arrays)
+        answered = self.check_outputs(self.infer(arrays), rows)
+        outputs = []
+        for spec in self.outputs:
+            array = answered[spec.name]
+            output = InferOutput(spec.name, list(array.shape), spec.datatype)
+            output.set_data_from_numpy(array, binary_data=payload.use_binary_outputs)
+            outputs.append(output)
+        return InferResponse(
+            response_id=payload.id,
+            model_name=self.name,
+            model_version=self.version,
+            infer_outputs=outputs,
+            use_binary_outputs=payload.use_binary_outputs,
+            requested_outputs=payload.request_outputs,
+        )
+
+    def check_outputs(self, answered: dict[str, Array], rows: int) -> dict[str, Array]:
+        """
+        Hold an answer to the signature, before a client sees it.
+
+        Raises:
+            InferenceFailed: an output is missing or has another number of rows.
+        """
+        for spec in self.outputs:
+            array = answered.get(spec.name)
+            if array is None:
+                raise InferenceFailed(f"model '{self.name}' gave no output '{spec.name}'")
+            if self.signature.batched and array.shape[0] != rows:
+                raise InferenceFailed(
+                    f"model '{self.name}' gave {array.shape[0]} rows of '{spec.name}' for {rows}"
+                )
+        return answered

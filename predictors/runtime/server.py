@@ -1,0 +1,210 @@
+"""`serve(ModelClass)`: flags, artifact, load, then REST, gRPC and metrics until SIGTERM."""
+
+import argparse
+import asyncio
+import contextlib
+import gc
+import logging
+import signal
+import socket
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import uvicorn
+import uvloop
+from pydantic import ValidationError
+
+from predictors.runtime import logs
+from predictors.runtime.artifact import ArtifactError, read_artifact
+from predictors.runtime.batching import Batcher
+from predictors.runtime.golden import read_inputs
+from predictors.runtime.grpc_server import GrpcServer
+from predictors.runtime.lean_kserve import ModelServer, server_flags
+from predictors.runtime.metrics import ModelMetrics
+from predictors.runtime.model import V2Model
+from predictors.runtime.rest import RestApp
+from predictors.runtime.service import Service
+from predictors.runtime.settings import Settings
+
+_QUIET_SECONDS = 1.0  # a drain ends once this long passed without a request
+_BACKLOG = 2048
+logger = logging.getLogger("serin.server")
+
+
+def serve(model_class: type[V2Model]) -> None:
+    """Run a predictor process; exits 0 after SIGTERM, 1 where it cannot serve, saying why."""
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        logs.configure("INFO")
+        logger.error("bad settings: %s", "; ".join(map(_setting_error, error.errors())))  # noqa: TRY400
+        sys.exit(2)
+    logs.configure(settings.log_level)
+    flags = _flags(model_class)
+    try:
+        manifest = read_artifact(flags.model_dir)
+        if manifest.model != flags.model_name:
+            raise ArtifactError(
+                f"{flags.model_dir} holds model '{manifest.model}', --model_name is "
+                f"'{flags.model_name}'"
+            )
+        model = model_class(flags.model_name, flags.model_dir, manifest, settings.threads)
+        model.load()
+        V2Server(model, settings, flags).start([model])
+    except (ArtifactError, OSError) as error:
+        logger.error("%s", error)  # noqa: TRY400 - the sentence is the whole story
+        sys.exit(1)
+
+
+class V2Server(ModelServer):  # type: ignore[misc]
+    """kserve's ModelServer with Serin's REST and gRPC in place of its own."""
+
+    def __init__(self, model: V2Model, settings: Settings, flags: argparse.Namespace) -> None:
+        super().__init__(
+            http_port=flags.http_port,
+            grpc_port=flags.grpc_port,
+            enable_grpc=flags.enable_grpc,
+            timeout_keep_alive=flags.timeout_keep_alive,
+            enable_latency_logging=False,
+        )
+        self._settings = settings
+        metrics = ModelMetrics(model.name, model.version, model.manifest.engine)
+        metrics.load_seconds.set(model.load_seconds)
+        batcher = Batcher(
+            model, metrics, max_rows=settings.max_batch_rows, queue_size=settings.queue_size
+        )
+        batcher.measure(read_inputs(model.manifest.golden_sample, model.signature).arrays)
+        self._metrics = metrics
+        log = logs.RequestLog(enabled=settings.log_level in ("DEBUG", "INFO"))
+        self._service = Service(model, batcher, metrics, log)
+        self._grpc = GrpcServer(
+            self._service,
+            queue_size=settings.queue_size,
+            max_receive_bytes=flags.grpc_max_receive_message_length,
+            max_send_bytes=flags.grpc_max_send_message_length,
+        )
+
+    def start(self, models: list[V2Model]) -> None:
+        """Register the loaded model and serve it until SIGTERM or SIGINT."""
+        self._register_and_check_atleast_one_model_is_ready(models)
+        settings = self._settings
+        listener = _listen(settings.host, self.http_port)
+        self._metrics.serve(settings.host, settings.metrics_port)
+        if self.enable_grpc:
+            self._grpc.start(settings.host, self.grpc_port)
+        # What loading made lives as long as the process: without this, each full collection walks
+        # it and holds every request for 60-100 ms.
+        gc.collect()
+        gc.freeze()
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(self._run(listener))
+
+    async def _run(self, listener: socket.socket) -> None:
+        service, settings = self._service, self._settings
+        waiting: set[asyncio.Task[None]] = set()
+        app = RestApp(
+            service,
+            waiting=waiting,
+            queue_size=settings.queue_size,
+            max_body_bytes=settings.max_body_bytes,
+        )
+        config = uvicorn.Config(
+            app,
+            interface="asgi3",
+            loop="none",
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_keep_alive=self.timeout_keep_alive,
+            timeout_graceful_shutdown=self.grace_period,
+            backlog=_BACKLOG,
+        )
+        server = _Uvicorn(config)
+        server.server_state.tasks = waiting  # the requests that uvicorn began and did not finish
+        stopping = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for name in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(name, stopping.set)
+        serving = asyncio.create_task(server.serve([listener]))
+        logger.info("serving", extra=self._facts())
+        await asyncio.wait((serving, asyncio.create_task(stopping.wait())), return_when="FIRST_COMPLETED")
+        await self._drain()
+        stopped = self._grpc.stop(self.grace_period)
+        server.should_exit = True
+        await serving
+        await asyncio.to_thread(stopped.wait, self.grace_period)
+        service.batcher.close()
+        service.log.close()
+        logger.info("stopped", extra={"model": service.model.name})
+
+    async def _drain(self) -> None:
+        """Be unready but serve on, until proxies have looked elsewhere."""
+        self._service.draining = True
+        logger.info("draining", extra={"model": self._service.model.name})
+        started = time.perf_counter()
+        while (now := time.perf_counter()) - started < self._settings.drain_seconds:
+            if now - max(started, self._service.last_request) > _QUIET_SECONDS:
+                return
+            await asyncio.sleep(0.05)
+
+    def _facts(self) -> dict[str, object]:
+        model = self._service.model
+        return {
+            "model": model.name,
+            "model_version": model.version,
+            "engine": model.manifest.engine,
+            "http_port": self.http_port,
+            "grpc_port": self.grpc_port if self.enable_grpc else None,
+            "metrics_port": self._settings.metrics_port,
+            "load_seconds": round(model.load_seconds, 3),
+            "inline_rows": self._service.batcher.inline_rows,
+        }
+
+
+class _Uvicorn(uvicorn.Server):
+    """uvicorn without its signal handlers: `V2Server` decides when to stop."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Leave signals alone."""
+        yield
+
+
+def _flags(model_class: type[V2Model]) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {sys.modules['__main__'].__spec__.name}"  # type: ignore[union-attr]
+        if sys.modules["__main__"].__spec__
+        else None,
+        description=model_class.__doc__,
+        parents=[server_flags],
+    )
+    parser.add_argument(
+        "--model_dir",
+        type=Path,
+        default=Path("/mnt/models"),
+        help="folder of the artifact: MANIFEST.json and the files it lists (default: %(default)s)",
+    )
+    return parser.parse_args()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+    except OSError as error:
+        raise OSError(f"REST cannot listen on {host}:{port}: {error.strerror}; set --http_port") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _setting_error(error: object) -> str:
+    facts: dict[str, object] = dict(error)  # type: ignore[call-overload]
+    return f"PREDICTOR_{str(facts['loc'][0]).upper()}: {facts['msg']}"  # type: ignore[index]

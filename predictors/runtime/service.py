@@ -1,0 +1,95 @@
+"""What both transports do alike around `infer`: admission, the in-flight gauge, outcome and log."""
+
+import time
+from dataclasses import dataclass
+
+from predictors.runtime.batching import Batcher
+from predictors.runtime.errors import NotFound, NotReady, Overloaded, V2Error
+from predictors.runtime.logs import RequestLog
+from predictors.runtime.metrics import ModelMetrics
+from predictors.runtime.model import V2Model
+
+
+@dataclass(slots=True)
+class Call:
+    """One infer call, from its first byte to its answer; what its log line says."""
+
+    protocol: str
+    started: float
+    request_id: str = ""
+    client_id: str = ""  # x-request-id, as Envoy sets it
+    traceparent: str = ""
+    rows: int = 0
+
+
+class Service:
+    """One loaded model and what is kept about its requests."""
+
+    def __init__(
+        self, model: V2Model, batcher: Batcher, metrics: ModelMetrics, log: RequestLog
+    ) -> None:
+        self.model = model
+        self.batcher = batcher
+        self.log = log
+        self.draining = False
+        self.last_request = time.perf_counter()
+        self._metrics = metrics
+        self._fields = {
+            "level": "INFO",
+            "logger": "serin.request",
+            "event": "infer",
+            "model": model.name,
+            "model_version": model.version,
+        }
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients should come: loaded, and not shutting down."""
+        return self.model.ready and not self.draining
+
+    def check_version(self, version: str | None) -> None:
+        """Raise NotFound unless `version` is the one served, or none was asked for."""
+        if version and version != self.model.version:
+            raise NotFound(
+                f"model '{self.model.name}' has no version '{version}' here; "
+                f"it serves {self.model.version}"
+            )
+
+    def begin(self, protocol: str) -> Call:
+        """Count a request in."""
+        self._metrics.in_flight.inc()
+        started = self.last_request = time.perf_counter()
+        return Call(protocol, started)
+
+    def admit(self, waiting: int, limit: int) -> None:
+        """Refuse at once what would only wait: not loaded, or too many ahead."""
+        if not self.model.ready:
+            raise NotReady(f"model '{self.model.name}' is not ready")
+        if waiting > limit:
+            raise Overloaded(f"model '{self.model.name}': {waiting - 1} requests are ahead")
+
+    def end(self, call: Call, error: V2Error | None, status: int | str) -> None:
+        """Count a request out and log it."""
+        outcome = "ok" if error is None else error.outcome
+        seconds = time.perf_counter() - call.started
+        metrics = self._metrics
+        metrics.in_flight.dec()
+        metrics.outcomes[outcome].inc()
+        metrics.request_seconds.observe(seconds)
+        if not self.log.enabled:
+            return
+        fields = self._fields | {
+            "protocol": call.protocol,
+            "status": status,
+            "outcome": outcome,
+            "request_id": call.request_id[:256],
+            "rows": call.rows,
+            "duration_seconds": round(seconds, 6),
+        }
+        if call.client_id:
+            fields["x_request_id"] = call.client_id
+        if call.traceparent:
+            fields["traceparent"] = call.traceparent
+        if error is not None:
+            fields["error"] = str(error)[:500]
+        self.log.write(fields)

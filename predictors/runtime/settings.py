@@ -1,0 +1,36 @@
+"""PREDICTOR_* environment variables: what an operator may set and kserve has no flag for."""
+
+from pydantic import Field
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """Read once at start; every wrong value is reported then, together."""
+
+    model_config = SettingsConfigDict(env_prefix="PREDICTOR_", frozen=True)
+
+    host: str = "0.0.0.0"  # noqa: S104 - a pod is reached through its pod address
+    """Address that REST, gRPC and metrics listen on."""
+
+    metrics_port: int = Field(default=8082, ge=0, le=65535)
+    """Port of /metrics. Its own, since the gateway exposes all of the serving ports."""
+
+    max_body_bytes: int = Field(default=8 << 20, ge=1)
+    """Largest REST body, and largest after decompression; 413 past it. As kserve's gRPC limit."""
+
+    queue_size: int = Field(default=128, ge=1)
+    """Requests of one model that may wait or run at once; 429 past it. Below Envoy's 1,024, so
+    the predictor and not the proxy decides, and at most two rounds of 64 connections wait."""
+
+    max_batch_rows: int = Field(default=64, ge=1)
+    """Rows computed in one call of `infer`; larger requests are cut, small ones gathered."""
+
+    drain_seconds: float = Field(default=5.0, ge=0)
+    """After SIGTERM: how long to go on serving, unready, while proxies look elsewhere. Ends early
+    once a second passes without a request."""
+
+    threads: int = Field(default=1, ge=1)
+    """Threads of the inference engine. One: replicas scale better than threads at these sizes."""
+
+    log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
+    """DEBUG, INFO, WARNING or ERROR. Requests are logged at INFO."""
