@@ -15,11 +15,12 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """kserve parses sys.argv when it is imported: pytest's arguments are none of its business."""
+    """Kserve parses sys.argv when it is imported: pytest's arguments are none of its business."""
     del sys.argv[1:]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark each test with its folder and that folder's time limit."""
     for item in items:
         folder = item.path.relative_to(ROOT / "tests").parts[0]
         item.add_marker(folder)

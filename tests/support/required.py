@@ -24,7 +24,7 @@ def binary(name: str) -> Path:
 
 
 def shared_data(name: str) -> Path:
-    """The folder `name` of the data beside the checkout: mnist, digits_png, v2_requests, …"""
+    """The folder `name` of the data beside the checkout: mnist, digits_png or v2_requests."""
     folder = ROOT.parent / "shared" / "data" / name
     if not folder.is_dir():
         _missing(f"no ../shared/data/{name} beside the checkout", strict=_require_real())

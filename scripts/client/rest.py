@@ -1,0 +1,69 @@
+"""V2 over REST: what a model takes, and what it answers.
+
+https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+import httpx
+
+from scripts.client.errors import RequestError, UnknownModelError
+from scripts.client.gateway import Gateway
+
+
+def metadata(gateway: Gateway, model: str, timeout_seconds: float) -> dict[str, Any]:
+    """The model's tensors: name, datatype, shape, and labels where it has them."""
+    return _ask(gateway, model, "GET", "", None, timeout_seconds)
+
+
+def infer(
+    gateway: Gateway, model: str, tensor: Mapping[str, object], timeout_seconds: float
+) -> dict[str, Any]:
+    """The V2 answer to one input tensor."""
+    return _ask(gateway, model, "POST", "/infer", {"inputs": [tensor]}, timeout_seconds)
+
+
+def _ask(
+    gateway: Gateway, model: str, method: str, path: str, body: object, timeout_seconds: float
+) -> dict[str, Any]:
+    try:
+        response = httpx.request(
+            method,
+            f"{gateway.url}/v2/models/{model}{path}",
+            headers={"host": gateway.authority(model)},
+            json=body,
+            timeout=timeout_seconds,
+            trust_env=not gateway.by_number,  # a proxy has no business with this machine
+        )
+    except httpx.TimeoutException:
+        raise RequestError(f"{gateway.url} gave no answer in {timeout_seconds:g} s") from None
+    except httpx.TransportError as error:
+        raise RequestError(unreachable(gateway, str(error))) from None
+    if response.status_code == httpx.codes.NOT_FOUND:
+        raise UnknownModelError(f"no model {model} at {gateway.url}")
+    if response.is_error:
+        raise RequestError(f"{model} answered {response.status_code}: {_reason(response)}")
+    try:
+        answer = response.json()
+    except json.JSONDecodeError:
+        answer = None
+    if not isinstance(answer, dict):
+        raise RequestError(f"{gateway.url} speaks no V2: it answered {response.text[:80]!r}")
+    return answer
+
+
+def unreachable(gateway: Gateway, reason: str) -> str:
+    """The sentence for a gateway that does not answer."""
+    hint = " (./serin up starts the platform)" if gateway.by_number else ""
+    return f"nothing answers at {gateway.url}: {reason}{hint}"
+
+
+def _reason(response: httpx.Response) -> str:
+    """V2's own `error` text, or what came instead, as one line."""
+    try:
+        body = response.json()
+    except json.JSONDecodeError:
+        return " ".join(response.text.split())[:200] or response.reason_phrase
+    return str(body.get("error", body)) if isinstance(body, dict) else str(body)

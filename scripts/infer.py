@@ -1,0 +1,96 @@
+"""`serin infer`: asks a served model, and shows its answer to a person."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import click
+
+from scripts.client.errors import UnknownModelError, UsageError
+from scripts.client.gateway import Gateway
+
+DEFAULT_URL = "http://127.0.0.1:8080"
+
+
+@click.command(
+    "infer",
+    # Numbers may be negative, and `-1.5` is no option.
+    context_settings={"ignore_unknown_options": True},
+)
+@click.argument("model")
+@click.argument("values", nargs=-1, required=True, metavar="NUMBER… | IMAGE…")
+@click.option("--grpc", "over_grpc", is_flag=True, help="Ask over gRPC instead of REST.")
+@click.option(
+    "--host",
+    metavar="URL",
+    help="Another gateway than this checkout's; a name is asked for as it is, an IP address for "
+    "KServe's <model>-models.localhost.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the V2 answer as JSON.")
+@click.option(
+    "--timeout",
+    "timeout_seconds",
+    type=click.FloatRange(min=0, min_open=True),
+    default=30.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="How long to wait for each answer.",
+)
+def command(
+    model: str,
+    values: tuple[str, ...],
+    over_grpc: bool,
+    host: str | None,
+    as_json: bool,
+    timeout_seconds: float,
+) -> None:
+    r"""Ask a served model and show its answer.
+
+    \b
+    serin infer iris 5.1 3.5 1.4 0.2                    one flower
+    serin infer iris 5.1 3.5 1.4 0.2 6.7 3.0 5.2 2.3    two
+    serin infer mnist-forest digit.png                  a drawing of a digit, 28×28 or larger
+
+    What the model takes is read from its V2 metadata.
+    """
+    from scripts.client import rest, rpc, tensors
+
+    state = platform_state()
+    gateway = Gateway.parse(host or state.get("gateway_url", DEFAULT_URL))
+    try:
+        # Over REST in both cases: V2's gRPC metadata has no place for labels.
+        metadata = rest.metadata(gateway, model, timeout_seconds)
+        tensor = tensors.tensor_of(model, metadata, values)
+        ask = rpc.infer if over_grpc else rest.infer
+        answer = ask(gateway, model, tensor, timeout_seconds)
+    except UnknownModelError as error:
+        if host or not state.get("models"):
+            raise
+        raise UsageError(f"{error}: there is {', '.join(state['models'])}") from None
+    if as_json:
+        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        return
+    show(answer, metadata, values)
+
+
+def show(answer: dict[str, Any], metadata: dict[str, Any], values: tuple[str, ...]) -> None:
+    """The table on stdout; rich leaves colour out where NO_COLOR is set or no terminal is."""
+    from rich.console import Console
+
+    from scripts.client.table import table_of
+
+    rows = answer["outputs"][0]["shape"][0]
+    width = len(values) // rows
+    asked = [" ".join(values[row * width : (row + 1) * width]) for row in range(rows)]
+    Console().print(table_of(answer, metadata, asked))
+
+
+def platform_state() -> dict[str, Any]:
+    """What this checkout's running platform says of itself; nothing where none runs."""
+    home = Path(os.environ.get("SERIN_HOME", Path(__file__).parents[1] / ".serin"))
+    try:
+        state = json.loads((home / "state.json").read_text())
+    except FileNotFoundError:
+        return {}
+    return {"gateway_url": f"http://127.0.0.1:{state['gateway_port']}", **state}
