@@ -1,0 +1,1 @@
+"""What `serin check` runs, one module a group: tools of others, and rules of this repository."""

@@ -1,0 +1,63 @@
+"""Rules of this repository that no tool knows; each yields one line for each breach."""
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from scripts.checks.repository import ROOT, tracked
+
+LINES = 300  # a module past this is two things with two names
+MANIFESTS = ("keda", "kserve", "monitoring")
+KUSTOMIZATION = "kustomization.yaml"
+
+
+def sizes() -> Iterator[str]:
+    """Modules stay under LINES lines."""
+    for path in tracked(".py"):
+        lines = len((ROOT / path).read_text().splitlines())
+        if lines >= LINES:
+            yield f"{path}: {lines} lines, {LINES - 1} are allowed: it is two things"
+
+
+def manifests() -> Iterator[str]:
+    """Every manifest is one object with a kind and a name, and a kustomization applies it."""
+    applied: set[Path] = set()
+    objects: set[Path] = set()
+    for path in tracked(".yaml"):
+        if path.parts[0] not in MANIFESTS:
+            continue
+        try:
+            (document,) = yaml.safe_load_all((ROOT / path).read_text())
+        except yaml.YAMLError as error:
+            yield f"{path}: {' '.join(str(error).split())}"
+        except ValueError:
+            yield f"{path}: one object a file"
+        else:
+            if path.name == KUSTOMIZATION:
+                applied.update(_applied(path.parent, document))
+            else:
+                objects.add(path)
+                yield from (f"{path}: {breach}" for breach in _object(document))
+    for path in sorted(objects - applied):
+        yield f"{path}: no kustomization applies it"
+    for path in sorted(applied - objects):
+        if not (ROOT / path).exists():
+            yield f"{path}: a kustomization applies it, and it is not there"
+
+
+def _applied(folder: Path, kustomization: Mapping[str, Any]) -> Iterator[Path]:
+    named = [*kustomization.get("resources", ()), *kustomization.get("components", ())]
+    named += [patch["path"] for patch in kustomization.get("patches", ()) if "path" in patch]
+    for name in named:
+        yield (ROOT / folder / name).resolve().relative_to(ROOT)
+
+
+def _object(document: object) -> Iterator[str]:
+    if not isinstance(document, dict) or not {"apiVersion", "kind"} <= set(document):
+        yield "no Kubernetes object: apiVersion and kind are missing"
+    elif not document.get("metadata", {}).get("name"):
+        yield f"{document['kind']} has no metadata.name"
+    elif list(document)[:3] != ["apiVersion", "kind", "metadata"]:
+        yield "keys come in the order apiVersion, kind, metadata, spec"
