@@ -1,0 +1,1 @@
+"""What runs in a training Job: one linear script a model, and the registry they publish to."""

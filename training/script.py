@@ -1,0 +1,84 @@
+"""What all training scripts share as programs: the common flags, exit codes, clean endings."""
+
+import argparse
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import FrameType
+from typing import NoReturn
+
+from predictors.runtime import ArtifactError
+from training.artifact import OutputError
+from training.digits import DataError
+from training.gates import GateError
+from training.registry import RegistryError, SettingsError
+
+FAILED, MISUSED = 1, 2
+
+
+def flags(module: str, document: str | None, min_accuracy: str) -> argparse.ArgumentParser:
+    """A parser with the flags of every training script.
+
+    Args:
+        module: as started with `python -m`.
+        document: the module's docstring; its first line describes the script.
+        min_accuracy: what --min-accuracy's sentinel -1 means here.
+    """
+    parser = argparse.ArgumentParser(
+        prog=f"python -m {module}",
+        description=(document or "").partition("\n")[0],
+        epilog="Without --output, publishes to the S3 store of SERIN_S3_ENDPOINT (AWS_ACCESS_KEY_ID"
+        ", AWS_SECRET_ACCESS_KEY, AWS_REGION). The last line of stdout is the version's URI.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, help="of every random choice (default %(default)s)"
+    )
+    parser.add_argument(
+        "--min-accuracy",
+        type=_share,
+        default=-1.0,
+        metavar="SHARE",
+        help=f"refuse to publish below it, 0 … 1 (default -1 = {min_accuracy})",
+    )
+    parser.add_argument(
+        "--output",
+        type=Path,
+        metavar="DIR",
+        help="write the artifact there and publish nothing; replaces an artifact, nothing else",
+    )
+    return parser
+
+
+def run(main: Callable[[], None]) -> NoReturn:
+    """Run a script: exit 0 done, 1 failed, 2 misused; one sentence on stderr where it failed."""
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        main()
+    except (OutputError, SettingsError) as error:
+        _fail(error, MISUSED)
+    except (ArtifactError, DataError, GateError, RegistryError) as error:
+        _fail(error, FAILED)
+    except OSError as error:  # a full disk, a folder that may not be written
+        _fail(error, FAILED)
+    except KeyboardInterrupt:
+        sys.exit(128 + signal.SIGINT)
+    sys.exit(0)
+
+
+def _fail(error: Exception, code: int) -> NoReturn:
+    print(f"error: {error}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave by an exception, so that temporary folders are removed on the way."""
+    sys.exit(128 + number)
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if value != -1 and not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a share, 0 … 1, or -1; got {text}")
+    return value
