@@ -1,0 +1,1 @@
+"""The platform's own library: what the verbs use, and nothing a pod needs."""

@@ -1,0 +1,221 @@
+"""What the verbs ask of the platform: start it, tell it what is wanted, read what is, stop it.
+
+Verbs and supervisor share the state folder and a signal, nothing else.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from controlplane.errors import AlreadyRunning, SerinError
+from controlplane.local import manifests, state
+from controlplane.local.gateway import DEFAULT_PORT
+from controlplane.local.state import ROOT, Home
+
+START_SECONDS = 45.0
+STOP_SECONDS = 40.0
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A running platform, and whether this process started it."""
+
+    home: Home
+    started_here: bool
+    generation: int
+
+
+def models() -> list[str]:
+    """Every model that has an InferenceService."""
+    return sorted(manifests.read(ROOT).services)
+
+
+def check(names: Iterable[str]) -> None:
+    """Refuse models that no manifest knows.
+
+    Raises:
+        SerinError: Names the unknown ones and those there are.
+    """
+    known = models()
+    unknown = [name for name in names if name not in known]
+    if unknown:
+        raise SerinError(
+            f"There is no model {', '.join(unknown)}. Models with a manifest in kserve/services: "
+            f"{', '.join(known)}."
+        )
+
+
+def up(names: list[str], replicas: int | None, port: int | None) -> Platform:
+    """Ask for models, starting the platform if it does not run.
+
+    Models that are not named stay as they are. `replicas` None keeps a running model's number.
+
+    Raises:
+        SerinError: The platform cannot start; the sentence says why.
+    """
+    home = state.home()
+    home.prepare()
+    with state.exclusive(home):
+        before = state.running(home) is not None
+        if before:
+            _same_port(home, port)
+        generation = ask(home, names, replicas, fresh=not before)
+        if not before:
+            _spawn(home, DEFAULT_PORT if port is None else port)
+        else:
+            nudge(home)
+    return Platform(home, not before, generation)
+
+
+def ask(home: Home, names: Iterable[str], replicas: int | None, *, fresh: bool = False) -> int:
+    """Write what is wanted and return its generation; `fresh` forgets what was wanted before."""
+    desired = {} if fresh else state.read_json(home.desired)
+    generation = int(desired.get("generation", 0)) + 1
+    wanted = dict(desired.get("models", {}))
+    for name in names:
+        kept = wanted.get(name, {}).get("replicas")
+        wanted[name] = {
+            "replicas": kept if replicas is None else replicas,
+            "generation": generation,
+        }
+    state.write_json(home.desired, {"generation": generation, "models": wanted})
+    return generation
+
+
+def nudge(home: Home) -> None:
+    """Have the supervisor look at what is wanted now."""
+    if pid := state.running(home):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGHUP)
+
+
+def again(home: Home, name: str) -> int:
+    """Have the supervisor look for a model's newest version: one was just published."""
+    with state.exclusive(home):
+        generation = ask(home, [name], None)
+    nudge(home)
+    return generation
+
+
+def status(home: Home) -> dict[str, Any] | None:
+    """What runs, as state.json says it; None where nothing runs.
+
+    Raises:
+        SerinError: The supervisor was killed and left its state behind.
+    """
+    if state.running(home) is not None:
+        return state.read_json(home.state)
+    if home.state.exists():
+        raise SerinError(
+            f"Serin was killed and nothing runs now (its last state is in {home.state}): start it "
+            "again with ./serin up."
+        )
+    return None
+
+
+def down(home: Home) -> bool:
+    """Stop everything and wait for its end; False where nothing ran.
+
+    Raises:
+        SerinError: It did not end in time and was killed.
+    """
+    pid = state.running(home)
+    if pid is None:
+        left = state.read_json(home.state).get("processes", ())
+        _clean(home, left)
+        return bool(left)
+    deadline = time.monotonic() + STOP_SECONDS
+    while state.running(home) is not None:
+        if pid := state.running(home):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGTERM)
+        until = time.monotonic() + 5  # then ask again: a signal may meet a process half started
+        while state.running(home) is not None and time.monotonic() < until:
+            time.sleep(0.05)
+        if time.monotonic() > deadline:
+            left = [pid, *state.read_json(home.state).get("processes", ())]
+            _clean(home, filter(None, left))
+            raise SerinError(f"Serin did not stop in {STOP_SECONDS:.0f} s and was killed.")
+    return True
+
+
+def _clean(home: Home, pids: Iterable[int]) -> None:
+    """End what a killed supervisor left (Linux ends it by itself) and remove its state."""
+    import shutil
+
+    from controlplane.local import processes, store
+
+    for pid in pids:
+        processes.sweep([pid], str(home.path))
+    for path in (home.state, home.desired):
+        path.unlink(missing_ok=True)
+    shutil.rmtree(home.envoy, ignore_errors=True)
+    if home.models.exists():
+        store.clean(home.models)
+
+
+def _same_port(home: Home, port: int | None) -> None:
+    now = state.read_json(home.state).get("gateway_port")
+    if port and now and port != now:
+        raise SerinError(
+            f"Serin already runs on port {now}: to move it, ./serin down, then ./serin up "
+            f"--port {port}."
+        )
+
+
+def _spawn(home: Home, port: int) -> None:
+    """Start the supervisor in a session of its own and wait for its word."""
+    read, write = os.pipe()
+    log = home.logs / "supervisor.log"
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "controlplane.local"),
+                *(f"--port={port}", f"--notify={write}"),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(ROOT), "SERIN_HOME": str(home.path)},
+            pass_fds=[write],
+            start_new_session=True,
+        )
+    os.close(write)
+    try:
+        word = _word(read, process, log)
+    except BaseException:  # Ctrl-C too: what this call started, it ends
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(STOP_SECONDS)
+        process.kill()
+        raise
+    finally:
+        os.close(read)
+    if word != "ok":
+        process.wait(STOP_SECONDS)
+        if state.running(home) is None:
+            _clean(home, ())
+        raise SerinError(word)
+
+
+def _word(read: int, process: subprocess.Popen[bytes], log: Path) -> str:
+    ready, _, _ = select.select([read], [], [], START_SECONDS)
+    if not ready:
+        raise SerinError(f"Waited {START_SECONDS:.0f} s for Serin to start; see {log}.")
+    text = os.read(read, 4096).decode().strip()
+    if not text:  # the pipe closed without a word
+        process.wait(START_SECONDS)
+        raise SerinError(f"Serin ended while starting; see {log}.")
+    return text
+
+
+__all__ = ["AlreadyRunning", "Platform", "again", "check", "down", "models", "status", "up"]

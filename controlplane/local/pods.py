@@ -1,0 +1,269 @@
+"""A pod of the laptop: one predictor process, restarted with back-off, watched by its probes.
+
+The process is started exactly as its container would be. Two things differ, because all pods share
+one machine: /mnt/models is a folder of the state folder, and the ports are whatever is free.
+"""
+
+import asyncio
+import contextlib
+import errno
+import json
+import logging
+import os
+import secrets
+import signal
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.errors import StoreError
+from controlplane.local import processes, store
+from controlplane.local.envoy import LOOPBACK
+from controlplane.local.plan import MODEL_FOLDER, DeploymentPlan
+from controlplane.local.probes import ask
+from controlplane.local.processes import Child
+from controlplane.local.rollout import PodFacts
+from controlplane.local.s3 import Store
+from controlplane.local.state import ROOT, Home
+
+BACKOFF_SECONDS = 1.0
+BACKOFF_LIMIT_SECONDS = 30.0
+STEADY_SECONDS = 30.0
+"""Ready for so long, a pod's next crash starts the back-off anew."""
+STARTING_PERIOD_SECONDS = 0.1
+"""Between readiness probes until the first success; a cluster's period would only add waiting."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every pod needs of the platform."""
+
+    home: Home
+    store: Store
+    changed: Callable[[], None]
+    """Called when a pod's state changed."""
+    alone: Callable[["Pod"], bool]
+    """Whether no other pod uses the same artifact."""
+
+
+class Pod:
+    """One replica of a Deployment."""
+
+    def __init__(self, deployment: DeploymentPlan, around: Surroundings) -> None:
+        self.deployment = deployment
+        self.around = around
+        self.name = f"{deployment.name}-{deployment.template_hash}-{_suffix()}"
+        self.log = around.home.logs / f"{self.name}.log"
+        self.made_at = time.monotonic()
+        self.phase = "Pending"
+        self.reason = ""
+        self.restarts = 0
+        self.failed_starts = 0
+        """Starts in a row that ended before the pod was ready."""
+        self.ready = False
+        self.serving = False
+        """Ready, and seen healthy by the gateway since."""
+        self.leaving = False
+        self.http_port = 0
+        self.grpc_port = 0
+        self.metrics_port = 0
+        self.child: Child | None = None
+        self._folder: Path | None = None
+        self._poke = asyncio.Event()
+        self.task = asyncio.create_task(self._run(), name=self.name)
+
+    def facts(self) -> PodFacts:
+        """What a rollout decision needs to know."""
+        age = time.monotonic() - self.made_at
+        return PodFacts(self.name, self.deployment.template_hash, self.serving, age)
+
+    def poke(self) -> None:
+        """Look at the process now: some child has ended."""
+        self._poke.set()
+
+    async def terminate(self, grace_seconds: float) -> None:
+        """End the process: SIGTERM, so many seconds, SIGKILL. It must be out of the gateway."""
+        self.leaving = True
+        self._become("Terminating")
+        if self.child:
+            self.child.signal(signal.SIGTERM)
+            deadline = time.monotonic() + grace_seconds
+            while self.child.exit_code() is None and time.monotonic() < deadline:
+                await self._pause(0.1)
+            if self.child.exit_code() is None:
+                _LOG.warning("%s did not end in %s s: killed", self.name, grace_seconds)
+            self.child.kill()
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+
+    async def _run(self) -> None:
+        while True:
+            ready_at = None
+            try:
+                self._become("Downloading")
+                self._folder = await asyncio.to_thread(
+                    store.fetch,
+                    self.around.store,
+                    self.deployment.storage_uri,
+                    self.around.home.models,
+                )
+                self._start(self._folder)
+                self._become("Starting")
+                ready_at = await self._watch()
+                reason = self._why_it_ended()
+            except StoreError as error:
+                reason = str(error)
+            except OSError as error:
+                reason = _os_reason(error)
+            self._ended(reason, ready_at)
+            # Doubling: 1 s, 2 s, 4 s … as a kubelet does from 10 s on.
+            crashes = self.failed_starts or 1
+            await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** (crashes - 1), BACKOFF_LIMIT_SECONDS))
+
+    def _ended(self, reason: str, ready_at: float | None) -> None:
+        _LOG.warning("%s ended: %s", self.name, reason)
+        self.restarts += 1
+        steady = ready_at is not None and time.monotonic() - ready_at > STEADY_SECONDS
+        self.failed_starts = 0 if steady else self.failed_starts + 1
+        if ready_at is None and self._folder and self.around.alone(self):
+            store.discard(self._folder)  # the download may be what is broken
+        self.child = None
+        if not self.leaving:
+            self._become("CrashLoopBackOff", reason)
+
+    def _start(self, folder: Path) -> None:
+        """Start the container's command; ports are chosen anew each time, should one be taken."""
+        self.http_port, self.grpc_port, self.metrics_port = (
+            processes.free_port() for _ in range(3)
+        )
+        container = self.deployment.container
+        self.child = Child(
+            self.name,
+            command(self.deployment, folder, self.http_port, self.grpc_port),
+            self.log,
+            {
+                **_inherited(),
+                **dict(container.env),
+                "PREDICTOR_HOST": LOOPBACK,
+                "PREDICTOR_METRICS_PORT": str(self.metrics_port),
+                "PYTHONPATH": str(ROOT),
+                "PYTHONUNBUFFERED": "1",
+            },
+            cwd=ROOT,
+        )
+        _LOG.info("%s started as process %d", self.name, self.child.pid)
+
+    async def _watch(self) -> float | None:
+        """Probe until the process ends; returns when it first became ready, if it did."""
+        readiness, liveness = self.deployment.readiness, self.deployment.container.liveness
+        ready_at: float | None = None
+        failures = dead = 0
+        next_readiness = next_liveness = time.monotonic()
+        while self.child and self.child.exit_code() is None:
+            now = time.monotonic()
+            if now >= next_readiness and not self.leaving:
+                status, _ = await ask(self.http_port, readiness.path, readiness.timeout_seconds)
+                failures = 0 if status == 200 else failures + 1
+                if failures == 0:
+                    ready_at = ready_at or now
+                    self._set_ready(ready=True)
+                elif failures >= readiness.failure_threshold:
+                    self._set_ready(ready=False)
+                next_readiness = now + (
+                    readiness.period_seconds if self.ready else STARTING_PERIOD_SECONDS
+                )
+            if liveness and ready_at and now >= next_liveness:
+                status, _ = await ask(self.http_port, liveness.path, liveness.timeout_seconds)
+                dead = 0 if status == 200 else dead + 1
+                if dead >= liveness.failure_threshold and self.child.exit_code() is None:
+                    _LOG.warning("%s: liveness probe failed %d times: killed", self.name, dead)
+                    self.child.kill()
+                next_liveness = now + liveness.period_seconds
+            wait = min(next_readiness, next_liveness if liveness and ready_at else next_readiness)
+            await self._pause(max(min(wait - time.monotonic(), 1), 0.02))
+        return ready_at
+
+    def _set_ready(self, *, ready: bool) -> None:
+        if ready and not self.ready:
+            self.ready = True
+            self._become("Running")
+        elif not ready and self.ready:
+            self._become("NotReady", "its readiness probe fails")
+
+    def _become(self, phase: str, reason: str = "") -> None:
+        self.phase, self.reason = phase, reason
+        if phase != "Running":
+            self.ready = self.serving = False
+        self.around.changed()
+
+    def _why_it_ended(self) -> str:
+        code = self.child.exit_code() if self.child else None
+        text = self.child.log_text() if self.child else ""
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return last_error(text) or f"exit status {code}"
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._poke.wait(), seconds)
+        self._poke.clear()
+
+
+def command(deployment: DeploymentPlan, folder: Path, http_port: int, grpc_port: int) -> list[str]:
+    """The container's command and arguments with this machine's folder and ports in them.
+
+    Flags that the manifest leaves at their defaults are added: a later flag wins.
+    """
+    container = deployment.container
+    first, *rest = container.command or ("python", "-m", f"predictors.{_module(deployment)}")
+    program = sys.executable if first in {"python", "python3"} else first
+    ours = {"model_dir": str(folder), "http_port": str(http_port), "grpc_port": str(grpc_port)}
+    kept = [arg for arg in container.args if arg.lstrip("-").split("=", 1)[0] not in ours]
+    return [
+        program,
+        *rest,
+        *(arg.replace(MODEL_FOLDER, str(folder)) for arg in kept),
+        *(f"--{name}={value}" for name, value in ours.items()),
+    ]
+
+
+def last_error(log: str) -> str:
+    """Why a predictor gave up: the event of its last ERROR line, else its last line."""
+    lines = [line for line in log.splitlines() if line.strip()]
+    for line in reversed(lines):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            continue
+        if isinstance(record, dict) and record.get("level") in {"ERROR", "CRITICAL"}:
+            return str(record.get("event", "")).strip()
+    return lines[-1].strip() if lines else ""
+
+
+def _module(deployment: DeploymentPlan) -> str:
+    return deployment.service.replace("-", "_")
+
+
+def _inherited() -> dict[str, str]:
+    """This process's environment without what a pod would not have: S3 keys, other settings."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "SERIN_", "RCLONE_", "PREDICTOR_"))
+    }
+
+
+def _os_reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or 'state folder'}): free some space"
+    return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
+
+
+def _suffix() -> str:
+    """Five letters and digits without vowels, as Kubernetes ends a pod's name."""
+    return "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))

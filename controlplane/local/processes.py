@@ -1,0 +1,189 @@
+"""Child processes that cannot outlive their parent, and free loopback ports for them.
+
+Every child is the leader of its own process group, so that Ctrl-C in a terminal reaches only the
+verb and a stop reaches the child's own children too. On Linux the kernel also kills a child when
+the process that started it dies; elsewhere `sweep` finds what a killed supervisor left.
+"""
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from typing import IO
+
+from controlplane.errors import SerinError
+
+_PR_SET_PDEATHSIG = 1  # linux/prctl.h
+_libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
+
+
+class Child:
+    """A started process whose output goes to a log file."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Iterable[str],
+        log: Path,
+        env: Mapping[str, str],
+        cwd: Path | None = None,
+        *,
+        own_group: bool = True,
+    ) -> None:
+        self.name = name
+        self.log = log
+        self.started_at = time.monotonic()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as output:
+            self.log_start = output.tell()
+            self.process = _start(list(command), output, env, cwd, own_group)
+
+    @property
+    def pid(self) -> int:
+        """The process id, which is also its group's."""
+        return self.process.pid
+
+    def exit_code(self) -> int | None:
+        """The exit status (negative: the signal), or None while it runs."""
+        return self.process.poll()
+
+    def signal(self, number: int) -> None:
+        """Signal the whole group; a group that is gone is no error."""
+        if self.process.poll() is None:
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.process.pid, number)
+
+    def stop(self, grace_seconds: float) -> None:
+        """Ask the group to end, wait, then end it. Blocks."""
+        self.signal(signal.SIGTERM)
+        try:
+            self.process.wait(grace_seconds)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def kill(self) -> None:
+        """End the group now and reap the child."""
+        self.signal(signal.SIGKILL)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self.process.wait(5)
+
+    def log_text(self, limit_bytes: int = 65536) -> str:
+        """What this process has written, at most the last `limit_bytes` of it."""
+        return tail(self.log, limit_bytes, self.log_start)
+
+
+def tail(path: Path, limit_bytes: int, since: int = 0) -> str:
+    """The end of a file from byte `since` on; empty where there is no file."""
+    try:
+        with path.open("rb") as file:
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(since, size - limit_bytes))
+            return file.read().decode("utf-8", "replace")
+    except FileNotFoundError:
+        return ""
+
+
+def free_port() -> int:
+    """A loopback port nobody listens on now. Another process may take it before its use."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a listener on loopback could take this port now."""
+    with socket.socket() as probe:
+        # Connections of an earlier listener may linger (TIME_WAIT) and are no obstacle.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+            probe.listen(1)
+        except OSError:
+            return False
+        return True
+
+
+def wait_until(
+    ready: Callable[[], bool], seconds: float, what: str, child: Child | None = None
+) -> None:
+    """Poll until `ready`, at most so many seconds.
+
+    Raises:
+        SerinError: Time is up, or the child it depends on has ended; names what was waited for.
+    """
+    deadline = time.monotonic() + seconds
+    while not ready():
+        if child and (code := child.exit_code()) is not None:
+            last = child.log_text().strip().rsplit("\n", 1)[-1]
+            raise SerinError(f"{child.name} ended (exit status {code}) while starting: {last}")
+        if time.monotonic() > deadline:
+            raise SerinError(f"Waited {seconds:.0f} s for {what}; see {child.log if child else ''}")
+        time.sleep(0.05)
+
+
+def raise_file_limit() -> None:
+    """Allow as many open files as the system lets us: one connection is one file."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = 65536 if hard == resource.RLIM_INFINITY else min(hard, 65536)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def sweep(pids: Iterable[int], marker: str) -> list[int]:
+    """Kill groups that a killed supervisor left: recorded ids whose command line has the marker.
+
+    The marker (the state folder's path) keeps a number that now belongs to someone else safe.
+    """
+    found = [pid for pid in pids if marker in _command_line(pid)]
+    for pid in found:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(pid, signal.SIGKILL)
+    return found
+
+
+def _command_line(pid: int) -> str:
+    result = subprocess.run(
+        ["ps", "-o", "args=", "-p", str(pid)],
+        capture_output=True,
+        text=True,
+        timeout=10,
+        check=False,
+    )
+    return result.stdout
+
+
+def _start(
+    command: list[str],
+    output: IO[bytes],
+    env: Mapping[str, str],
+    cwd: Path | None,
+    own_group: bool,  # noqa: FBT001
+) -> subprocess.Popen[bytes]:
+    parent = os.getpid()
+
+    def die_with_parent() -> None:
+        if _libc is not None:
+            _libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != parent:  # the parent died before the line above
+                os._exit(1)
+
+    return subprocess.Popen(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        env=dict(env),
+        cwd=cwd,
+        process_group=0 if own_group else None,
+        # Between fork and exec it makes two system calls and takes no lock.
+        preexec_fn=die_with_parent if _libc else None,  # noqa: PLW1509
+    )

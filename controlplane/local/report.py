@@ -1,0 +1,100 @@
+"""What a person is told about each model: facts of pods in, one row a model out.
+
+Pure.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from controlplane.local.plan import DeploymentPlan, Plan, Route
+
+TRIES = 2
+"""Failed starts in a row after which a template counts as failed: the second had a fresh download
+and fresh ports, so what is left is the artifact or the code."""
+
+
+@dataclass(frozen=True, slots=True)
+class PodReport:
+    """A pod as `serin status --json` shows it."""
+
+    name: str
+    deployment: str
+    template_hash: str
+    version: str
+    phase: str
+    reason: str
+    ready: bool
+    restarts: int
+    failed_starts: int
+    pid: int | None
+    http_port: int
+    grpc_port: int
+    metrics_port: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelReport:
+    """A model as `serin status` shows it."""
+
+    name: str
+    state: str
+    """Ready, Starting, Updating, Degraded, Failed or Unpublished."""
+    reason: str
+    version: str
+    """What answers now; empty where nothing does."""
+    target_version: str
+    """What should answer."""
+    replicas_ready: int
+    replicas_wanted: int
+    hosts: tuple[str, ...]
+    pods: tuple[PodReport, ...]
+
+
+def report(plan: Plan, pods: Sequence[PodReport]) -> list[ModelReport]:
+    """Summarise every planned model, in the plan's order."""
+    return [_model(plan, route, pods) for route in plan.routes]
+
+
+def _model(plan: Plan, route: Route, pods: Sequence[PodReport]) -> ModelReport:
+    deployments = [found for found in plan.deployments if found.service == route.service]
+    stable_name = route.backends[0].deployment
+    stable = next((found for found in deployments if found.name == stable_name), None)
+    names = {found.name for found in deployments} | {stable_name}
+    own = [pod for pod in pods if pod.deployment in names]
+    state, reason = _state(stable, [pod for pod in own if pod.deployment == stable_name])
+    if stable is None and route.service in plan.unpublished and not own:
+        state, reason = "Unpublished", f"train it: ./serin train {route.service}"
+    return ModelReport(
+        name=route.service,
+        state=state,
+        reason=reason,
+        version=", ".join(sorted({pod.version for pod in own if pod.ready})),
+        target_version=stable.version if stable else "",
+        replicas_ready=sum(pod.ready for pod in own if pod.deployment == stable_name),
+        replicas_wanted=stable.replicas if stable else 0,
+        hosts=route.hosts,
+        pods=tuple(own),
+    )
+
+
+def _state(stable: DeploymentPlan | None, pods: Sequence[PodReport]) -> tuple[str, str]:
+    if stable is None:
+        return "Starting", ""
+    new = [pod for pod in pods if pod.template_hash == stable.template_hash]
+    old = [pod for pod in pods if pod.template_hash != stable.template_hash]
+    current = [pod for pod in new if pod.phase != "Terminating"]
+    if sum(pod.ready for pod in current) >= stable.replicas and len(current) == stable.replicas:
+        return ("Updating", "old replicas end") if old else ("Ready", "")
+    failed = [pod for pod in current if pod.failed_starts >= TRIES and not pod.ready]
+    serving = sorted({pod.version for pod in old if pod.ready})
+    if failed:
+        goes_on = f"; {', '.join(serving)} goes on serving" if serving else ""
+        return "Failed", f"version {stable.version} does not start: {failed[0].reason}{goes_on}"
+    broken = [pod for pod in current if pod.reason]
+    reason = f"{broken[0].name}: {broken[0].phase}, {broken[0].reason}" if broken else ""
+    if any(pod.ready for pod in old):
+        return "Updating", reason or f"to version {stable.version}"
+    if any(pod.ready or pod.restarts for pod in current):
+        return "Degraded", reason
+    phases = sorted({pod.phase.lower() for pod in current})
+    return "Starting", reason or ", ".join(phases)

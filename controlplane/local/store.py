@@ -1,0 +1,163 @@
+"""s3:// URI to local folder, as KServe's storage initializer fills /mnt/models.
+
+A version is the first twelve hex digits of its MANIFEST.json's SHA-256, so a folder is what its URI
+says or it is refused here; the files' own hashes are the predictor's to check, in a pod as here.
+"""
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from controlplane.errors import StoreError
+
+if TYPE_CHECKING:
+    from obstore import ObjectMeta
+    from obstore.store import S3Store
+
+    from controlplane.local.s3 import Store
+
+MANIFEST = "MANIFEST.json"
+_VERSION_LENGTH = 12
+
+
+def newest(store: "Store", storage_uri: str) -> str | None:
+    """The version published last below s3://bucket/model; None where there is none.
+
+    Published means that its MANIFEST.json, which is written last, is there.
+    """
+    bucket, prefix = _split(storage_uri)
+    found = [
+        (entry["last_modified"], path.parts[-2])
+        for entry in _list(store, bucket, prefix)
+        if (path := Path(entry["path"])).name == MANIFEST and len(path.parts) == 3
+    ]
+    return max(found)[1] if found else None
+
+
+def fetch(store: "Store", storage_uri: str, models: Path) -> Path:
+    """Bring an artifact to models/<model>/<version>, unless it is there.
+
+    The folder appears whole or not at all: files go to a temporary neighbour, are synced to the
+    disk, and the neighbour is renamed.
+
+    Raises:
+        StoreError: The version is not published, or its manifest is not what the version says.
+    """
+    bucket, prefix = _split(storage_uri)
+    target = models / prefix
+    if target.exists():
+        return target
+    # Empty objects are skipped, because the storage initializer skips them.
+    objects = [entry["path"] for entry in _list(store, bucket, prefix) if entry["size"]]
+    if f"{prefix}/{MANIFEST}" not in objects:
+        raise StoreError(
+            f"{storage_uri} is not published: it has no {MANIFEST}; publish it with ./serin train."
+        )
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
+    try:
+        _download(store, bucket, prefix, objects, temporary)
+        digest = hashlib.sha256((temporary / MANIFEST).read_bytes()).hexdigest()
+        if digest[:_VERSION_LENGTH] != target.name:
+            raise StoreError(
+                f"{storage_uri}/{MANIFEST} is corrupt: its SHA-256 starts with "
+                f"{digest[:_VERSION_LENGTH]}, and the version says {target.name}."
+            )
+        temporary.chmod(0o755)
+        try:
+            temporary.rename(target)
+        except OSError:
+            if not target.exists():  # else another pod of this version was first
+                raise
+        _sync(target.parent)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+    return target
+
+
+def discard(folder: Path) -> None:
+    """Forget a downloaded artifact, so that the next `fetch` brings it again."""
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def clean(models: Path) -> None:
+    """Remove what an interrupted download left."""
+    for leftover in models.glob("*/.*"):
+        shutil.rmtree(leftover, ignore_errors=True)
+
+
+def _download(store: "Store", bucket: str, prefix: str, paths: list[str], folder: Path) -> None:
+    from obstore.exceptions import BaseError
+
+    client = _client(store, bucket)
+    for path in paths:
+        target = folder / Path(path).relative_to(prefix)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with target.open("wb") as file:
+                for chunk in client.get(path):
+                    file.write(chunk)
+                file.flush()
+                os.fsync(file.fileno())
+        except BaseError as error:
+            raise StoreError(
+                f"s3://{bucket}/{path} cannot be read: {_first_line(error)}"
+            ) from error
+
+
+def _list(store: "Store", bucket: str, prefix: str) -> list["ObjectMeta"]:
+    from obstore.exceptions import BaseError
+
+    try:
+        return [entry for batch in _client(store, bucket).list(f"{prefix}/") for entry in batch]
+    except (BaseError, OSError) as error:
+        raise StoreError(
+            f"The S3 store at {store.endpoint} does not answer: {_first_line(error)}"
+        ) from error
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).split("\n", 1)[0]
+
+
+def _client(store: "Store", bucket: str) -> "S3Store":
+    from datetime import timedelta
+
+    from obstore.store import S3Store
+
+    return S3Store(
+        bucket,
+        endpoint=store.endpoint,
+        access_key_id=store.access_key,
+        secret_access_key=store.secret_key,
+        region=store.region,
+        virtual_hosted_style_request=False,
+        client_options={
+            "allow_http": True,
+            "connect_timeout": timedelta(seconds=5),
+            "timeout": timedelta(seconds=120),
+        },
+        retry_config={"max_retries": 3, "retry_timeout": timedelta(seconds=10)},
+    )
+
+
+def _split(storage_uri: str) -> tuple[str, str]:
+    scheme, _, rest = storage_uri.partition("://")
+    bucket, _, prefix = rest.partition("/")
+    if scheme != "s3" or not prefix:
+        raise StoreError(
+            f"{storage_uri} is not s3://bucket/model[/version]; only S3 is served here."
+        )
+    return bucket, prefix
+
+
+def _sync(folder: Path) -> None:
+    """Make a rename in a folder survive a power cut."""
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

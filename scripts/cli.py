@@ -1,0 +1,132 @@
+"""The front door: finds the verb, runs it, and turns every failure into one sentence.
+
+A verb is a module of this folder with a click command named `command`; there is no list of them.
+Nothing else is imported until its verb runs: `./serin VERB` should start at once.
+"""
+
+import ast
+import errno
+import importlib
+import os
+import signal
+import subprocess
+import sys
+import traceback
+from pathlib import Path
+from typing import Any
+
+import click
+
+from controlplane.errors import SerinError
+
+ROOT = Path(__file__).parents[1]
+NEEDS = {"check": "dev", "test": "dev"}
+"""Verbs that need more than the base part: it is installed before they are imported."""
+
+
+class Verbs(click.Group):
+    """A group whose commands are this folder's modules."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Every verb, by file name."""
+        here = Path(__file__)
+        names = (path.stem for path in here.parent.glob("*.py") if path != here)
+        return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The verb's command; its module is imported now."""
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        _install(NEEDS.get(cmd_name))
+        module = importlib.import_module(f"scripts.{cmd_name.replace('-', '_')}")
+        command = module.command
+        assert isinstance(command, click.Command)  # noqa: S101  the folder's contract
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs with their modules' first lines, without importing them."""
+        with formatter.section("Verbs"):
+            formatter.write_dl([(name, _summary(name)) for name in self.list_commands(ctx)])
+
+
+@click.command(
+    cls=Verbs,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Start with: ./serin up",
+)
+@click.option("--debug", is_flag=True, help="Show a traceback where something fails.")
+def serin(debug: bool) -> None:
+    """Serve machine-learning models: on this laptop as on a Kubernetes cluster."""
+
+
+def main() -> int:
+    """Run the command line and return its exit code: 0 done, 1 failed, 2 misused, 130 stopped."""
+    # A cancelled CI job or a closed terminal ends a verb as Ctrl-C does: with its own clean-up.
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        if signal.getsignal(number) is not signal.SIG_IGN:
+            signal.signal(number, signal.default_int_handler)
+    debug = "--debug" in sys.argv[1:2]
+    try:
+        result: Any = serin.main(prog_name="serin", standalone_mode=False)
+    except (KeyboardInterrupt, click.Abort):
+        return 130
+    except click.exceptions.Exit as done:
+        return done.exit_code
+    except BrokenPipeError:  # `serin logs | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except Exception as error:  # noqa: BLE001  the one place where any failure ends
+        if debug:
+            traceback.print_exc()
+        return _complain(error)
+    return result if isinstance(result, int) else 0
+
+
+def _complain(error: Exception) -> int:
+    if isinstance(error, click.ClickException):
+        error.show()
+        return error.exit_code
+    match error:
+        case SerinError():
+            text = str(error)
+        case OSError(errno=errno.ENOSPC):
+            text = (
+                f"The disk is full ({error.filename or 'see df -h'}): free some space, run again."
+            )
+        case OSError() if error.filename:
+            text = f"{error.strerror}: {error.filename}."
+        case ModuleNotFoundError() if not _ours(error.name):
+            text = (
+                f"The package {error.name} is not installed: remove .venv and run ./serin again to "
+                "install everything anew."
+            )
+        case _:
+            text = (
+                f"{type(error).__name__}: {error}. This should not happen; ./serin --debug "
+                f"{' '.join(sys.argv[1:])} shows where it did."
+            )
+    click.echo(f"Error: {text}", err=True)
+    return 1
+
+
+def _ours(name: str | None) -> bool:
+    return (name or "").split(".")[0] in {"scripts", "controlplane"}
+
+
+def _install(part: str | None) -> None:
+    if (
+        part
+        and subprocess.run([ROOT / "serin", "install", "--quiet", part], check=False).returncode
+    ):
+        raise SerinError(f"The part {part!r}, which this verb needs, could not be installed.")
+
+
+def _summary(name: str) -> str:
+    path = Path(__file__).parent / f"{name.replace('-', '_')}.py"
+    text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
+    first = text.split("\n", 1)[0].removeprefix(f"`serin {name}`: ").rstrip(".")
+    return first[:1].upper() + first[1:]
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""`serin down`: stops everything and leaves no process, port or temporary file."""
+
+import click
+
+
+@click.command("down")
+def command() -> None:
+    """Stop everything that runs here.
+
+    The gateway closes first and requests under way are finished. Models, the store and logs stay in
+    .serin. Running it where nothing runs is fine.
+    """
+    from controlplane.local import client, state
+
+    home = state.home()
+    if client.down(home):
+        click.echo("Stopped.", err=True)
+    else:
+        click.echo("Nothing runs.", err=True)

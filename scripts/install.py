@@ -1,0 +1,20 @@
+"""`serin install`: adds the packages of a part, such as torch, to .venv."""
+
+import subprocess
+from pathlib import Path
+
+import click
+
+ROOT = Path(__file__).parents[1]
+
+
+@click.command("install")
+@click.argument("parts", nargs=-1, required=True, metavar="PART…")
+def command(parts: tuple[str, ...]) -> None:
+    """Install the packages of a part: requirements/PART.txt.
+
+    The wrapper does it, and needs none of this program's packages for it. Parts that a verb needs
+    are installed when it first runs.
+    """
+    done = subprocess.run([ROOT / "serin", "install", *parts], check=False)
+    raise SystemExit(done.returncode)

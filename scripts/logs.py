@@ -1,0 +1,66 @@
+"""`serin logs`: what the predictors, or everything, wrote."""
+
+import re
+import time
+from pathlib import Path
+from typing import BinaryIO
+
+import click
+
+
+@click.command("logs")
+@click.argument("model", required=False)
+@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@click.option("--tail", "lines", default=100, show_default=True, help="Lines of each file; -1 all.")
+def command(model: str | None, follow: bool, lines: int) -> None:
+    """Print the logs of MODEL's pods, or of everything that runs here.
+
+    Each line starts with the file's name where there is more than one. Logs outlive ./serin down.
+    """
+    from controlplane.errors import SerinError
+    from controlplane.local import client, state
+
+    home = state.home()
+    if model:
+        client.check([model])
+    follower = Follower(home.logs, model, lines)
+    if not follower.files() and not follow:
+        raise SerinError(
+            f"There are no logs of {model or 'anything'} in {home.logs} yet: start with ./serin up."
+        )
+    follower.print_new()
+    while follow:
+        time.sleep(0.2)
+        follower.print_new()
+
+
+class Follower:
+    """Prints what files gain; files may come and go."""
+
+    def __init__(self, folder: Path, model: str | None, lines: int) -> None:
+        self.folder = folder
+        # <deployment>-<template hash>-<suffix>.log
+        pod = rf"{re.escape(model)}(-canary)?-predictor-[0-9a-f]{{10}}-\w{{5}}" if model else ".*"
+        self.name = re.compile(pod + r"\.log")
+        self.lines = lines
+        self.open: dict[Path, BinaryIO] = {}
+        self.rest: dict[Path, bytes] = {}
+
+    def files(self) -> list[Path]:
+        """The matching logs, oldest first."""
+        found = [path for path in self.folder.glob("*.log") if self.name.fullmatch(path.name)]
+        return sorted(found, key=lambda path: path.stat().st_mtime)
+
+    def print_new(self) -> None:
+        """Print what is new; of a file seen for the first time, its last lines."""
+        files = self.files()
+        for path in files:
+            first = path not in self.open
+            file = self.open.setdefault(path, path.open("rb"))
+            *kept, rest = (self.rest.get(path, b"") + file.read()).split(b"\n")
+            self.rest[path] = rest  # a line that is still being written
+            if first and self.lines >= 0:
+                kept = kept[-self.lines :] if self.lines else []
+            prefix = f"{path.stem}  " if len(files) > 1 else ""
+            for line in kept:
+                click.echo(prefix + line.decode("utf-8", "replace"))

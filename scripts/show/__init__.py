@@ -1,0 +1,1 @@
+"""How the platform's state looks on a terminal, and in a log."""

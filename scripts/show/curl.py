@@ -1,0 +1,48 @@
+"""What to type next: a request that works as it is pasted."""
+
+import json
+import urllib.request
+from collections.abc import Mapping
+from math import prod
+from typing import Any
+
+import click
+
+FLOWER = [5.1, 3.5, 1.4, 0.2]  # cm: the first row of Fisher's data, a setosa
+LONGEST = 16
+"""Values that still read well in one line of a terminal."""
+
+
+def show(state: Mapping[str, Any], names: list[str]) -> None:
+    """Print the table, a request to try and the addresses."""
+    from scripts.show import table
+
+    table.show({**state, "models": {name: state["models"][name] for name in names}})
+    url = state["gateway_url"]
+    named = [(name, body) for name in sorted(names) if (body := example(url, name))]
+    click.echo("\nTry it:")
+    for name, body in named[:1]:
+        click.echo(f"  curl {url}/v2/models/{name}/infer -d '{body}'")
+    for name in sorted(names)[:1]:
+        host = state["models"][name]["hosts"][0]
+        click.echo(f"gRPC: {url.removeprefix('http://')}, :authority {host}")
+    click.echo("Stop: ./serin down")
+
+
+def example(url: str, name: str) -> str | None:
+    """A small V2 request for a model, from its metadata; None where its tensors are large."""
+    try:
+        with urllib.request.urlopen(f"{url}/v2/models/{name}", timeout=5) as answer:  # noqa: S310
+            inputs = json.load(answer)["inputs"]
+    except (OSError, ValueError, KeyError):
+        return None
+    tensors = []
+    for tensor in inputs:
+        shape = [1 if size == -1 else size for size in tensor["shape"]]
+        count = prod(shape)
+        if count > LONGEST or not tensor["datatype"].startswith(("FP", "INT", "UINT")):
+            return None
+        data = FLOWER if shape == [1, 4] else [0] * count
+        tensors.append({**tensor, "shape": shape, "data": data})
+        tensors[-1].pop("parameters", None)
+    return json.dumps({"inputs": tensors})

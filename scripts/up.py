@@ -1,0 +1,50 @@
+"""`serin up`: trains what was never trained, and serves it behind a real Envoy."""
+
+import click
+
+
+@click.command("up")
+@click.argument("models", nargs=-1, metavar="[MODEL…]")
+@click.option(
+    "--replicas",
+    type=click.IntRange(1, 64),
+    metavar="N",
+    help="Processes a model; without it, its ScaledObject's minReplicaCount.",
+)
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    envvar="SERIN_PORT",
+    metavar="PORT",
+    help="The gateway's port on loopback, 0 for any free one.  [default: 8080]",
+)
+def command(models: tuple[str, ...], replicas: int | None, port: int | None) -> None:
+    """Serve MODELs, or every model that has a manifest.
+
+    What has no published version is trained first. Running it again changes nothing, unless a newer
+    version was published: then that one is rolled out. Models that are not named stay as they are.
+    """
+    from controlplane.local import client
+    from scripts.show import curl
+    from scripts.show.progress import Progress
+
+    names = list(models) or client.models()
+    client.check(names)
+    platform = client.up(names, replicas, port)
+    try:
+        with Progress() as progress:
+            state = progress.until_served(platform, names)
+    except BaseException:
+        if platform.started_here and _interrupted():
+            click.echo("\nStopping what this command started …", err=True)
+            client.down(platform.home)
+        raise
+    curl.show(state, names)
+
+
+def _interrupted() -> bool:
+    """Whether the failure at hand is Ctrl-C (or a signal like it) rather than an error."""
+    import sys
+
+    kind = sys.exc_info()[0]
+    return kind is not None and not issubclass(kind, Exception)
