@@ -1,8 +1,6 @@
 """`serin infer`: asks a served model, and shows its answer to a person."""
 
 import json
-import os
-from pathlib import Path
 from typing import Any
 
 import click
@@ -10,7 +8,7 @@ import click
 from scripts.client.errors import UnknownModelError, UsageError
 from scripts.client.gateway import Gateway
 
-DEFAULT_URL = "http://127.0.0.1:8080"
+DEFAULT_PORT = 8080  # where a platform would be, if one ran
 
 
 @click.command(
@@ -24,8 +22,8 @@ DEFAULT_URL = "http://127.0.0.1:8080"
 @click.option(
     "--host",
     metavar="URL",
-    help="Another gateway than this checkout's; a name is asked for as it is, an IP address for "
-    "KServe's <model>-models.localhost.",
+    help="Another gateway than this checkout's. An address with a name keeps it as the Host; an "
+    "IP address is asked for <model>-models.localhost.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the V2 answer as JSON.")
 @click.option(
@@ -45,7 +43,7 @@ def command(
     as_json: bool,
     timeout_seconds: float,
 ) -> None:
-    r"""Ask a served model and show its answer.
+    """Ask a served model and show its answer.
 
     \b
     serin infer iris 5.1 3.5 1.4 0.2                    one flower
@@ -53,11 +51,13 @@ def command(
     serin infer mnist-forest digit.png                  a drawing of a digit, 28×28 or larger
 
     What the model takes is read from its V2 metadata.
-    """
+    """  # noqa: D301  click keeps a paragraph as it is after the character itself
+    from controlplane.local import client, state
     from scripts.client import rest, rpc, tensors
 
-    state = platform_state()
-    gateway = Gateway.parse(host or state.get("gateway_url", DEFAULT_URL))
+    platform = {} if host else client.status(state.home()) or {}
+    port = platform.get("gateway_port", DEFAULT_PORT)
+    gateway = Gateway.parse(host or f"http://127.0.0.1:{port}")
     try:
         # Over REST in both cases: V2's gRPC metadata has no place for labels.
         metadata = rest.metadata(gateway, model, timeout_seconds)
@@ -65,11 +65,11 @@ def command(
         ask = rpc.infer if over_grpc else rest.infer
         answer = ask(gateway, model, tensor, timeout_seconds)
     except UnknownModelError as error:
-        if host or not state.get("models"):
+        if not platform.get("models"):
             raise
-        raise UsageError(f"{error}: there is {', '.join(state['models'])}") from None
+        raise UsageError(f"{error}: there is {', '.join(platform['models'])}") from None
     if as_json:
-        click.echo(json.dumps(answer, indent=2, ensure_ascii=False))
+        click.echo(json.dumps(answer, ensure_ascii=False))
         return
     show(answer, metadata, values)
 
@@ -84,13 +84,3 @@ def show(answer: dict[str, Any], metadata: dict[str, Any], values: tuple[str, ..
     width = len(values) // rows
     asked = [" ".join(values[row * width : (row + 1) * width]) for row in range(rows)]
     Console().print(table_of(answer, metadata, asked))
-
-
-def platform_state() -> dict[str, Any]:
-    """What this checkout's running platform says of itself; nothing where none runs."""
-    home = Path(os.environ.get("SERIN_HOME", Path(__file__).parents[1] / ".serin"))
-    try:
-        state = json.loads((home / "state.json").read_text())
-    except FileNotFoundError:
-        return {}
-    return {"gateway_url": f"http://127.0.0.1:{state['gateway_port']}", **state}

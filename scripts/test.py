@@ -13,14 +13,14 @@ FOLDERS = ("unit", "contract", "local")  # cluster is asked for by name: it need
 @click.command("test", context_settings={"ignore_unknown_options": True})
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED, metavar="[PATH… | PYTEST OPTION…]")
 def command(arguments: tuple[str, ...]) -> None:
-    r"""Run the tests, in random order; every pytest option is passed on.
+    """Run the tests, in random order; every pytest option is passed on.
 
     \b
     serin test                          unit, contract and local
     serin test tests/unit -k digits     some of them
     serin test -x --lf                  what failed last time, until the first failure
     serin test tests/cluster            against the cluster of the current context
-    """
+    """  # noqa: D301  click keeps a paragraph as it is after the character itself
     paths = [argument for argument in arguments if _is_path(argument)]
     folders = (
         [] if paths else [f"tests/{name}" for name in FOLDERS if (ROOT / "tests" / name).is_dir()]

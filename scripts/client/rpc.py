@@ -4,6 +4,7 @@ The messages are KServe's own generated module. It is loaded by its file: import
 package imports all of kserve, which takes over a second and parses sys.argv.
 """
 
+import ctypes
 import importlib.util
 import itertools
 import struct
@@ -92,17 +93,26 @@ def _json(answer: Any) -> dict[str, Any]:
     for number, output in enumerate(answer.outputs):
         contents, code = DATATYPES[output.datatype]
         if number < len(answer.raw_output_contents):
-            data = list(_unpacked(answer.raw_output_contents[number], code))
+            values = _unpacked(answer.raw_output_contents[number], code)
         else:
-            data = list(getattr(output.contents, contents))
+            values = iter(getattr(output.contents, contents))
         if output.datatype == "BYTES":
-            data = [item.decode(errors="replace") for item in data]
-        shape = list(output.shape)
-        outputs.append(
-            {"name": output.name, "shape": shape, "datatype": output.datatype, "data": data}
-        )
+            values = (value.decode(errors="replace") for value in values)
+        elif output.datatype == "FP32":
+            values = (_shortest(value) for value in values)
+        named = {"name": output.name, "datatype": output.datatype, "shape": list(output.shape)}
+        outputs.append({**named, "data": list(values)})
     named = {"model_name": answer.model_name, "model_version": answer.model_version}
     return {**named, "id": answer.id, "outputs": outputs}
+
+
+def _shortest(single: float) -> float:
+    """The number with the fewest digits that is the same FP32, which is how REST writes it."""
+    for digits in range(1, 10):
+        shorter = float(f"{single:.{digits}g}")
+        if ctypes.c_float(shorter).value == single:
+            return shorter
+    return single
 
 
 def _unpacked(raw: bytes, code: str) -> Iterator[Any]:

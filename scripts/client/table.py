@@ -4,11 +4,12 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from rich import box
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-BAR_CELLS = 20
+BAR_CELLS = 12
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SHOWN_OF_ONE_ROW = 10
 SHOWN_OF_SEVERAL = 3
@@ -24,15 +25,18 @@ def table_of(answer: dict[str, Any], metadata: dict[str, Any], asked: Sequence[s
     """
     version = answer.get("model_version")
     title = f"{answer['model_name']} {version}" if version else answer["model_name"]
-    table = Table(title=title, title_justify="left", title_style="bold", show_lines=len(asked) > 1)
-    table.add_column("asked")
+    table = Table(
+        title=title, title_justify="left", title_style="bold", box=box.SIMPLE_HEAD, pad_edge=False
+    )
+    table.show_lines = len(asked) > 1
+    table.add_column("asked", overflow="fold")
     labels = {
         output["name"]: output.get("parameters", {}).get("labels")
         for output in metadata.get("outputs", [])
     }
     columns = []
     for output in answer["outputs"]:
-        table.add_column(output["name"].replace("_", " "))
+        table.add_column(output["name"].replace("_", " "), overflow="fold")
         columns.append(list(_cells(output, labels.get(output["name"]), len(asked))))
     for question, *cells in zip(asked, *columns, strict=True):
         table.add_row(Text(question), *cells)
@@ -64,7 +68,7 @@ def _bars(values: Sequence[float], labels: Sequence[str] | None, shown: int) -> 
     widest = max(len(names[index]) for index in order)
     lines = []
     for place, index in enumerate(order):
-        line = Text(f"{names[index]:<{widest}} ", style="bold" if place == 0 else "")
+        line = Text(f"{names[index]:<{widest}} ", "bold" if place == 0 else "", no_wrap=True)
         line.append(_bar(values[index]), style="green" if place == 0 else "dim")
         line.append(f" {values[index]:6.1%}")
         lines.append(line)

@@ -1,0 +1,159 @@
+"""The repository's own promises: what lies where, what is pinned, what documents say."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from scripts.checks.repository import ROOT, tracked
+from tests.support.documents import console_blocks
+
+REQUIREMENTS = ROOT / "requirements"
+PARTS = sorted(path.stem for path in REQUIREMENTS.glob("*.in"))
+VERBS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem[0] != "_")
+VARIABLE = re.compile(r"\b(?:PREDICTOR|SERIN)_[A-Z0-9_]*[A-Z0-9]\b")
+
+
+def requested(part: str) -> Iterator[str]:
+    """Packages that `part`.in asks for, those of the parts that it includes too."""
+    for line in (REQUIREMENTS / f"{part}.in").read_text().splitlines():
+        asked = line.split("#")[0].strip()
+        if asked.startswith("-r "):
+            yield from requested(asked.removeprefix("-r ").removesuffix(".in"))
+        elif asked:
+            yield canonical(asked)
+
+
+def pinned(part: str) -> dict[str, str]:
+    """Version of each package in `part`.txt."""
+    lines = (REQUIREMENTS / f"{part}.txt").read_text().splitlines()
+    requirements = [line.split(";")[0].strip() for line in lines if line and line[0] != "#"]
+    assert all(re.fullmatch(r"[a-z0-9-]+==[\w.+]+", line) for line in requirements), requirements
+    return dict(line.split("==") for line in requirements)
+
+
+def canonical(requirement: str) -> str:
+    """https://packaging.python.org/en/latest/specifications/name-normalization/ ."""
+    name = re.split(r"[\[=<>~!;\s]", requirement, maxsplit=1)[0]
+    return re.sub(r"[-_.]+", "-", name).lower()
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_what_is_asked_for_is_pinned(part: str) -> None:
+    """Every line of an .in has its exact version in the .txt, which names no host and no path."""
+    assert set(requested(part)) <= set(pinned(part))
+
+
+def test_parts_agree_on_versions() -> None:
+    """A package has one version, whichever part brings it."""
+    versions: dict[str, set[str]] = {}
+    for part in PARTS:
+        for package, version in pinned(part).items():
+            versions.setdefault(package, set()).add(version)
+
+    assert {package: found for package, found in versions.items() if len(found) > 1} == {}
+
+
+def test_serving_parts_bring_no_torch() -> None:
+    """`./serin up` with the default models stays a small installation."""
+    assert {"torch", "transformers"}.isdisjoint(pinned("base"))
+    assert {"scikit-learn", "torch"}.isdisjoint(pinned("predictor"))
+
+
+def test_manifest_folders_hold_no_python() -> None:
+    """A Python file in kserve/ would shadow the package kserve."""
+    assert [p for p in tracked(".py") if p.parts[0] in {"kserve", "keda", "monitoring"}] == []
+
+
+def test_nothing_names_a_machine() -> None:
+    """No path of somebody's home or workplace is in the repository."""
+    homes = re.compile(rb"(?<![\w.-])/(?:home|root|work|Users)/\w")
+    found = [path for path in tracked() if homes.search((ROOT / path).read_bytes())]
+
+    assert found == []
+
+
+def test_every_test_says_what_it_shows() -> None:
+    """Each test function has a docstring."""
+    silent = [
+        f"{path}::{node.name}"
+        for path in tracked(".py")
+        if path.parts[0] == "tests"
+        for node in ast.walk(ast.parse((ROOT / path).read_text()))
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+        and node.name.startswith("test_")
+        and not ast.get_docstring(node)
+    ]
+
+    assert silent == []
+
+
+def test_readme_has_every_variable_and_no_other() -> None:
+    """The README's table is the list of what can be set."""
+    read = {
+        name
+        for path in tracked(".py", "serin", ".sh")
+        if path.parts[0] != "tests"
+        for name in VARIABLE.findall((ROOT / path).read_text())
+    }
+    documented = set(VARIABLE.findall((ROOT / "README.md").read_text()))
+
+    assert documented == read | settings()
+
+
+def settings() -> set[str]:
+    """The predictor's variables, as its settings declare them."""
+    from predictors.runtime.settings import Settings
+
+    return {f"PREDICTOR_{field.upper()}" for field in Settings.model_fields}
+
+
+def test_readme_has_every_verb() -> None:
+    """Each verb is shown or listed."""
+    shown = set(re.findall(r"\./serin (\w+)", (ROOT / "README.md").read_text()))
+
+    assert shown == set(VERBS) - {"cli"}
+
+
+def test_readme_shows_output() -> None:
+    """There are console blocks, which tests/local/test_readme.py runs."""
+    commands = [command for block in console_blocks("README.md") for command, _ in block]
+
+    assert commands[0] == "./serin up"
+    assert any(command.startswith("curl ") for command in commands)
+
+
+def test_contributing_fits_on_a_few_screens() -> None:
+    """At most 120 lines, or nobody reads it."""
+    assert len((ROOT / "CONTRIBUTING.md").read_text().splitlines()) <= 120
+
+
+def test_changelog_keeps_its_form() -> None:
+    """Keep a Changelog: Unreleased first, then versions with dates, and only its headings."""
+    text = (ROOT / "CHANGELOG.md").read_text()
+    releases = re.findall(r"^## (.*)$", text, re.MULTILINE)
+    groups = set(re.findall(r"^### (.*)$", text, re.MULTILINE))
+
+    assert releases[0] == "[Unreleased]"
+    assert all(re.fullmatch(r"\[\d+\.\d+\.\d+\] - \d{4}-\d\d-\d\d", name) for name in releases[1:])
+    assert groups <= {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+
+
+def workflows() -> list[Path]:
+    return sorted((ROOT / ".github" / "workflows").glob("*.yaml"))
+
+
+@pytest.mark.parametrize("path", workflows(), ids=lambda path: path.name)
+def test_workflows_are_pinned_and_may_do_nothing_more(path: Path) -> None:
+    """Actions by commit, no permission by default, and no command that a person cannot run here."""
+    workflow = yaml.safe_load(path.read_text())
+    steps = [step for job in workflow["jobs"].values() for step in job["steps"]]
+
+    assert workflow["permissions"] == {}
+    assert workflow["concurrency"]["cancel-in-progress"]
+    for step in steps:
+        assert re.fullmatch(r"[\w/-]+@[0-9a-f]{40}", step.get("uses", f"a/b@{'0' * 40}"))
+        assert step.get("run", ".ci/run") in {".ci/run", "git diff --exit-code"}

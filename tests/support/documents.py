@@ -1,0 +1,40 @@
+"""Console blocks of documents: the commands in them, and what they are said to print.
+
+    ```console
+    $ ./serin infer iris 5.1 3.5 1.4 0.2
+    iris …
+    ```
+
+`…` stands for any text within a line, and a line of `…` alone for any lines. A line that ends with a
+backslash goes on in the next.
+"""
+
+import re
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+
+def console_blocks(document: str) -> list[list[tuple[str, str]]]:
+    """Each block's (command, output) pairs, in order."""
+    return [
+        [
+            (command.replace("\\\n", ""), output)
+            for command, output in re.findall(
+                r"^\$ ((?:.*\\\n)*.*)\n((?:(?!\$ ).*\n)*)", block, re.MULTILINE
+            )
+        ]
+        for block in BLOCK.findall((ROOT / document).read_text())
+    ]
+
+
+def matches(documented: str, printed: str) -> bool:
+    """Whether `printed` is what the document shows, trailing blanks aside."""
+    lines = [line.rstrip() for line in documented.rstrip("\n").splitlines()]
+    pattern = "\n".join(
+        r"(?:.*\n)*?.*" if line == "…" else ".*?".join(map(re.escape, line.split("…")))
+        for line in lines
+    )
+    text = "\n".join(line.rstrip() for line in printed.rstrip("\n").splitlines())
+    return re.fullmatch(pattern, text) is not None

@@ -1,0 +1,102 @@
+import subprocess
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from scripts import check
+from scripts.checks import repository, rules, tools
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty git repository that the checks take for this one."""
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    for module in (repository, rules, tools):
+        monkeypatch.setattr(module, "ROOT", tmp_path)
+    return tmp_path
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+def test_a_module_of_300_lines_is_too_long(checkout: Path) -> None:
+    """299 pass; what git ignores is not looked at."""
+    write(checkout / "long.py", "\n" * 300)
+    write(checkout / "short.py", "\n" * 299)
+    write(checkout / "ignored.py", "\n" * 999)
+    write(checkout / ".gitignore", "ignored.py\n")
+
+    assert list(rules.sizes()) == ["long.py: 300 lines, 299 are allowed: it is two things"]
+
+
+def test_manifests_are_whole_and_applied(checkout: Path) -> None:
+    """One object a file, with its name, in a kustomization; nothing applied that is not there."""
+    write(
+        checkout / "kserve/kustomization.yaml",
+        "resources: [good.yaml, nameless.yaml, two.yaml, order.yaml, gone.yaml, list.yaml]\n",
+    )
+    write(checkout / "kserve/good.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: a}\n")
+    write(checkout / "kserve/alone.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: a}\n")
+    write(checkout / "kserve/nameless.yaml", "apiVersion: v1\nkind: A\nmetadata: {}\n")
+    write(checkout / "kserve/order.yaml", "kind: A\napiVersion: v1\nmetadata: {name: a}\n")
+    write(checkout / "kserve/list.yaml", "- a\n")
+    write(checkout / "kserve/two.yaml", "a: 1\n---\nb: 1\n")
+    write(checkout / "keda/bad.yaml", "a: [\n")
+    write(checkout / "other/values.yaml", "a: 1\n---\nb: 1\n")
+
+    breaches = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in rules.manifests()}
+
+    assert breaches.pop("keda/bad.yaml").startswith("while parsing")
+    assert breaches == {
+        "kserve/alone.yaml": "no kustomization applies it",
+        "kserve/gone.yaml": "a kustomization applies it, and it is not there",
+        "kserve/list.yaml": "no Kubernetes object: apiVersion and kind are missing",
+        "kserve/nameless.yaml": "A has no metadata.name",
+        "kserve/order.yaml": "keys come in the order apiVersion, kind, metadata, spec",
+        "kserve/two.yaml": "one object a file",
+    }
+
+
+def test_shell_scripts_are_told_by_their_first_line(checkout: Path) -> None:
+    """A name says nothing: `serin` has no ending."""
+    write(checkout / "serin", "#!/bin/sh\n")
+    write(checkout / "install.sh", "#!/usr/bin/env bash\n")
+    write(checkout / "tool", "#!/usr/bin/env python3\n")
+    write(checkout / "LICENSE", "Apache\n")
+
+    assert [str(path) for path in repository.shell_scripts()] == ["install.sh", "serin"]
+
+
+@pytest.mark.parametrize(("breach", "exit_code"), [(None, 0), ("iris.py: wrong", 1)])
+def test_one_complaint_fails_the_verb_and_is_shown(
+    breach: str | None, exit_code: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every check runs, and the table has all of them."""
+    rule = tools.Check("a rule", lambda: iter(filter(None, [breach])))
+    tool = tools.Check("a tool", ["true"])
+    monkeypatch.setattr(tools, "checks", lambda: iter([rule, tool]))
+
+    done = CliRunner().invoke(check.command)
+
+    assert done.exit_code == exit_code
+    assert (breach or "") in done.output
+    assert "a rule" in done.output
+    assert "a tool" in done.output
+
+
+def test_a_tool_that_is_not_there_is_a_complaint() -> None:
+    """A check that cannot run has not passed."""
+    outcome = check.run(tools.Check("spelling", ["no-such-program"]))
+
+    assert outcome.complaint == "no-such-program is not installed: ./serin install dev"
+
+
+def test_verbs_are_commands() -> None:
+    """cli.py finds each by its module's `command`."""
+    from scripts import infer, test
+
+    assert all(isinstance(verb.command, click.Command) for verb in (check, infer, test))
