@@ -8,7 +8,7 @@ import click
 from scripts.client.errors import UnknownModelError, UsageError
 from scripts.client.gateway import Gateway
 
-DEFAULT_PORT = 8080  # where a platform would be, if one ran
+DEFAULT_URL = "http://127.0.0.1:8080"  # where a platform would be, if one ran
 
 
 @click.command(
@@ -56,8 +56,7 @@ def command(
     from scripts.client import rest, rpc, tensors
 
     platform = {} if host else client.status(state.home()) or {}
-    port = platform.get("gateway_port", DEFAULT_PORT)
-    gateway = Gateway.parse(host or f"http://127.0.0.1:{port}")
+    gateway = Gateway.parse(host or platform.get("gateway_url", DEFAULT_URL))
     try:
         # Over REST in both cases: V2's gRPC metadata has no place for labels.
         metadata = rest.metadata(gateway, model, timeout_seconds)

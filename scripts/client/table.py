@@ -11,7 +11,7 @@ from rich.text import Text
 
 BAR_CELLS = 12
 EIGHTHS = " ▏▎▍▌▋▊▉█"
-SHOWN_OF_ONE_ROW = 10
+SHOWN_OF_ONE_ROW = 5
 SHOWN_OF_SEVERAL = 3
 
 
