@@ -61,7 +61,8 @@ def test_a_digit_is_placed_as_mnist_places_it(expected: np.ndarray) -> None:
         pytest.param(lambda image: image.point(lambda v: 60 + v // 3), id="pale, on grey"),
         pytest.param(lambda image: image.resize((560, 800)), id="four times the size"),
         pytest.param(
-            lambda image: Image.fromarray(np.asarray(image).astype(np.uint16) * 257), id="16 bit"
+            lambda image: Image.fromarray(np.asarray(image).astype(np.uint16) * 200 + 1000),
+            id="16 bit",
         ),
     ],
 )
@@ -73,6 +74,18 @@ def test_the_same_digit_is_the_same_however_it_is_presented(
 
     assert np.abs(got - expected).mean() < 0.01
     assert np.abs(got - expected).max() < 0.25  # antialiasing of another resolution
+
+
+def test_a_photo_is_turned_as_its_camera_says(
+    drawing: Image.Image, expected: np.ndarray, tmp_path: Path
+) -> None:
+    """EXIF orientation 6: the camera was held upright, the pixels lie on their side."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    path = tmp_path / "photo.png"
+    drawing.transpose(Image.Transpose.ROTATE_90).save(path, exif=exif)
+
+    assert np.abs(read_digit(path) - expected).max() < 0.01
 
 
 def test_a_digit_in_mnists_form_stays_as_it_is(expected: np.ndarray, tmp_path: Path) -> None:
