@@ -21,7 +21,7 @@ def require_accuracy(accuracy: float, minimum: float) -> None:
     Raises:
         GateError: `accuracy` is below `minimum`; both are shares, 0 … 1.
     """
-    if accuracy < minimum:
+    if not accuracy >= minimum:  # NaN is below every minimum
         raise GateError(
             f"accuracy {accuracy:.4f} on the test set is below --min-accuracy {minimum:.4f}: "
             "not published"

@@ -19,7 +19,7 @@ class Reporter:
     def say(self, text: str) -> None:
         """One line: what happened, and when on plain output, where no bar shows time passing."""
         if self._console.is_terminal:
-            self._console.print(text, markup=False)
+            self._console.print(text, markup=False, soft_wrap=True)
         else:
             print(f"{time.monotonic() - self._started:6.1f} s  {text}", file=sys.stderr, flush=True)
 

@@ -111,15 +111,17 @@ class Registry:
         Raises:
             StoreError: safe to try again; what is half published stays invisible.
             ArtifactError: the folder's files are not what its manifest says.
-            ValueError: `model` is no name, or not the manifest's.
+            ValueError: `model` is no name, or not the manifest's; or a file is empty.
         """
         _check_name(model)
         manifest = read_artifact(folder)
+        files: dict[str, dict[str, Any]] = manifest.document["files"]
         if manifest.model != model:
             raise ValueError(f"{folder} holds model '{manifest.model}', not '{model}'")
+        if empty := [name for name, entry in files.items() if not entry["size_bytes"]]:
+            raise ValueError(f"{empty[0]} is empty: KServe's storage initializer would skip it")
         prefix = f"{model}/{manifest.version}"
         raw = (folder / MANIFEST).read_bytes()
-        files: dict[str, dict[str, Any]] = manifest.document["files"]
         with self._clear_errors(f"publish {prefix}"):
             exists = self._sha256(f"{prefix}/{MANIFEST}") == hashlib.sha256(raw).hexdigest()
             for name, entry in sorted(files.items()):
