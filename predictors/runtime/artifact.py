@@ -44,7 +44,7 @@ def version_of(manifest_bytes: bytes) -> str:
     return hashlib.sha256(manifest_bytes).hexdigest()[:_VERSION_DIGITS]
 
 
-def build_manifest(  # noqa: PLR0913 - each is one fact that a version must hold
+def build_manifest(
     folder: Path,
     *,
     model: str,
@@ -56,8 +56,7 @@ def build_manifest(  # noqa: PLR0913 - each is one fact that a version must hold
     code: dict[str, Any],
     golden_sample: dict[str, Any],
 ) -> bytes:
-    """
-    Describe every file of `folder` and what it was made from; no clock, so it is repeatable.
+    """Describe every file of `folder` and what it was made from; no clock, so it is repeatable.
 
     Returns:
         The canonical JSON bytes to store as MANIFEST.json, after all other files.
@@ -87,8 +86,7 @@ def build_manifest(  # noqa: PLR0913 - each is one fact that a version must hold
 
 
 def read_artifact(folder: Path) -> Manifest:
-    """
-    Read and verify an artifact: the manifest and each file it lists, by size and sha256.
+    """Read and verify an artifact: the manifest and each file it lists, by size and sha256.
 
     Raises:
         ArtifactError: a file is missing or differs, or the manifest cannot be read.

@@ -10,11 +10,10 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from predictors.runtime.datatypes import Array
 from predictors.runtime.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -25,16 +24,16 @@ from predictors.runtime.errors import (
 )
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
+from predictors.runtime.signature import Arrays, Outputs, Request
 
 INLINE_SECONDS = 1e-3
 _MEASURED_CALLS = 5
 
 logger = logging.getLogger("serin.batching")
-Arrays = dict[str, Array]
 
 
 class Job:
-    """One request on its way through the worker: `outputs` or `error` is set, then `done` called."""
+    """One request on its way through the worker, which sets `outputs` or `error`."""
 
     __slots__ = (
         *("arrays", "rows", "deadline", "done", "queued_at", "gone"),
@@ -133,12 +132,59 @@ class Batcher:
         """Compute here and now; for calls of at most `inline_rows` rows."""
         if rows == 0 and self.model.signature.batched:
             return {spec.name: spec.empty() for spec in self.model.outputs}
-        self._metrics.queue_seconds.observe(0.0)
         return self._infer(arrays, rows)
 
+    def run_many(self, requests: list[Request]) -> list[Outputs | V2Error]:
+        """Compute short requests that arrived together: as few calls as `inline_rows` allows."""
+        answers: list[Outputs | V2Error] = []
+        start = 0
+        while start < len(requests):
+            stop = self._together(requests, start)
+            if stop - start == 1:
+                answers.append(self._run_one(requests[start]))
+            else:
+                answers += self._run_group(requests[start:stop])
+            start = stop
+        return answers
+
+    def _together(self, requests: list[Request], start: int) -> int:
+        """Where the group that begins at `start` ends: same inner shapes, few enough rows."""
+        if not self.model.signature.batched:
+            return start + 1
+        inner = requests[start].inner_shapes
+        rows = 0
+        for index in range(start, len(requests)):
+            request = requests[index]
+            rows += request.rows
+            if index > start and (rows > self.inline_rows or request.inner_shapes != inner):
+                return index
+        return len(requests)
+
+    def _run_one(self, request: Request) -> Outputs | V2Error:
+        try:
+            return self.run(request.arrays, request.rows)
+        except V2Error as error:
+            return error
+
+    def _run_group(self, group: list[Request]) -> Sequence[Outputs | V2Error]:
+        try:
+            outputs = self.run(
+                _joined([request.arrays for request in group]),
+                sum(request.rows for request in group),
+            )
+        except V2Error:  # one bad row must not fail its neighbours
+            return [self._run_one(request) for request in group]
+        names = list(outputs)
+        answers = []
+        start = 0
+        for request in group:
+            stop = start + request.rows
+            answers.append({name: outputs[name][start:stop] for name in names})
+            start = stop
+        return answers
+
     def submit(self, job: Job) -> None:
-        """
-        Queue a job for the worker.
+        """Queue a job for the worker.
 
         Raises:
             Overloaded: the queue is full.

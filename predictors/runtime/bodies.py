@@ -12,33 +12,33 @@ from predictors.runtime.errors import (
 )
 
 _TYPES = (b"application/json", b"application/octet-stream")
+_ENCODINGS = (b"identity", b"gzip", b"deflate")
 _GZIP_OR_ZLIB = 47  # zlib's window bits for "look at the header"
 
 
 async def read_body(
     headers: dict[bytes, bytes], receive: Callable[[], Awaitable[dict[str, Any]]], limit: int
 ) -> bytes:
-    """
-    Read a whole body, at most `limit` bytes before and after decompression.
+    """Read a whole body, at most `limit` bytes before and after decompression.
 
     Raises:
         BodyTooLarge, UnsupportedEncoding, InvalidRequest: as each says.
         ClientGone: the connection closed before the body ended.
     """
     kind = headers.get(b"content-type")
-    if kind is not None and not kind.lower().startswith(_TYPES):
+    if kind is not None and kind not in _TYPES and not kind.lower().startswith(_TYPES):
         raise UnsupportedEncoding(
             "expected content-type application/json, or application/octet-stream with "
             f"Inference-Header-Content-Length; got {kind[:80].decode('latin-1')}"
         )
-    encoding = headers.get(b"content-encoding", b"identity").lower()
-    if encoding not in (b"identity", b"gzip", b"deflate"):
+    encoding = headers.get(b"content-encoding", b"identity")
+    if encoding.lower() not in _ENCODINGS:
         raise UnsupportedEncoding(
             f"expected content-encoding gzip, deflate or identity; got "
             f"{encoding[:80].decode('latin-1')}"
         )
     length = headers.get(b"content-length", b"0")
-    if len(length) > 15 or int(length) > limit:  # noqa: PLR2004 - a petabyte
+    if len(length) > 15 or int(length) > limit:
         raise _too_large(limit)
     message = await receive()
     body: bytes = message.get("body", b"")
@@ -48,7 +48,7 @@ async def read_body(
         raise ClientGone("the client left before its body ended")
     if len(body) > limit:
         raise _too_large(limit)
-    return body if encoding == b"identity" else _decompressed(body, limit)
+    return body if encoding.lower() == b"identity" else _decompressed(body, limit)
 
 
 def json_length(headers: dict[bytes, bytes]) -> int | None:
@@ -56,7 +56,7 @@ def json_length(headers: dict[bytes, bytes]) -> int | None:
     given = headers.get(b"inference-header-content-length")
     if given is None:
         return None
-    if not given.isdigit() or len(given) > 15:  # noqa: PLR2004 - a petabyte
+    if not given.isdigit() or len(given) > 15:
         raise InvalidRequest(
             f"Inference-Header-Content-Length must be a number of bytes, got "
             f"{given[:40].decode('latin-1')!r}"

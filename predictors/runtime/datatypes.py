@@ -36,8 +36,7 @@ _LENGTH = struct.Struct("<I")
 
 
 def from_wire(raw: bytes | memoryview, datatype: str, count: int, name: str) -> Array:
-    """
-    Read `count` elements of a raw tensor.
+    """Read `count` elements of a raw tensor.
 
     Args:
         raw: the tensor's bytes and nothing else, little-endian, row-major.

@@ -14,8 +14,7 @@ from predictors.runtime.spec import TensorSpec
 def encode(
     request: Request, outputs: dict[str, Array], name: str, version: str
 ) -> tuple[bytes, int | None]:
-    """
-    Encode one answer.
+    """Encode one answer.
 
     Args:
         request: what was asked: id, outputs and their form.
@@ -59,7 +58,10 @@ def encode(
 def _json_data(spec: TensorSpec, array: Array) -> object:
     if spec.datatype == "BYTES":
         try:
-            return [as_bytes(element).decode() for element in array.ravel().tolist()]
+            return [
+                element if type(element) is str else as_bytes(element).decode()
+                for element in array.ravel().tolist()
+            ]
         except UnicodeDecodeError as error:
             raise InvalidRequest(
                 f"output '{spec.name}' is not UTF-8 text: ask for it with binary_data"
@@ -69,13 +71,14 @@ def _json_data(spec: TensorSpec, array: Array) -> object:
             f"output '{spec.name}' is {spec.datatype}, which has no JSON form: ask for it with "
             "binary_data"
         )
-    return np.ascontiguousarray(array, spec.dtype).ravel()
+    flat = array.ravel()
+    return flat if flat.dtype == spec.dtype else flat.astype(spec.dtype)
 
 
 def _check_finite(request: Request, outputs: dict[str, Array]) -> None:
     for spec, binary in request.wanted:
         array = outputs[spec.name]
-        if not binary and spec.dtype.kind == "f" and not np.isfinite(array).all():  # type: ignore[call-overload]
+        if not binary and spec.dtype.kind == "f" and not np.isfinite(array).all():
             raise InferenceFailed(
                 f"output '{spec.name}' holds NaN or infinity, which JSON cannot carry"
             )

@@ -1,7 +1,7 @@
 """What a request can be refused for, with the status each transport answers.
 
 V2Error
-├── InvalidRequest          400  INVALID_ARGUMENT    the request breaks the protocol or the signature
+├── InvalidRequest          400  INVALID_ARGUMENT    breaks the protocol or the signature
 │   ├── BodyTooLarge        413  INVALID_ARGUMENT
 │   └── UnsupportedEncoding 415  INVALID_ARGUMENT    content type or content encoding
 ├── NotFound                404  NOT_FOUND           no such model, version or path

@@ -35,8 +35,7 @@ def golden_sample(
 
 
 def read_inputs(sample: dict[str, Any], signature: Signature) -> Request:
-    """
-    The sample's inputs, decoded as a client's request would be.
+    """The sample's inputs, decoded as a client's request would be.
 
     Raises:
         ArtifactError: they do not fit the signature.
@@ -52,8 +51,7 @@ def replay(
     signature: Signature,
     infer: Callable[[dict[str, Array]], dict[str, Array]],
 ) -> None:
-    """
-    Answer the golden sample and compare.
+    """Answer the golden sample and compare.
 
     Raises:
         ArtifactError: an output differs, naming it and by how much.
@@ -77,7 +75,7 @@ def _compare(spec: TensorSpec, want: Array, got: Array) -> None:
         texts = [one.decode() if isinstance(one, bytes) else one for one in got.ravel().tolist()]
         equal = texts == want.ravel().tolist()
     elif spec.dtype.kind == "f":
-        equal = np.allclose(got, want, rtol=_RELATIVE, atol=_ABSOLUTE)  # type: ignore[arg-type]
+        equal = np.allclose(got, want, rtol=_RELATIVE, atol=_ABSOLUTE)
     else:
         equal = bool((got == want).all())
     if not equal:

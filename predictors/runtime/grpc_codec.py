@@ -1,15 +1,16 @@
 """V2 over gRPC: the protobuf request to a checked Request, and an answer to raw contents."""
 
+from math import prod
 from typing import Any
 
 import numpy as np
 
 from predictors.runtime.datatypes import BINARY_ONLY, Array, from_wire, to_wire
-from predictors.runtime.decode import checked_shape, request_id
+from predictors.runtime.decode import request_id
 from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.signature import Request, Signature
-from predictors.runtime.spec import TensorSpec, element_count
+from predictors.runtime.spec import TensorSpec
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -28,8 +29,7 @@ _CONTENTS = {
 
 
 def decode_grpc(message: Any, signature: Signature) -> Request:
-    """
-    Decode a ModelInferRequest.
+    """Decode a ModelInferRequest.
 
     Raises:
         InvalidRequest: as for REST.
@@ -42,15 +42,9 @@ def decode_grpc(message: Any, signature: Signature) -> Request:
         )
     arrays: dict[str, Array] = {}
     for index, tensor in enumerate(tensors):
-        spec = signature.input(tensor.name, arrays)
-        if tensor.datatype != spec.datatype:
-            raise InvalidRequest(
-                f"tensor '{spec.name}': expected datatype {spec.datatype}, got "
-                f"{tensor.datatype!r:.40}"
-            )
-        shape = checked_shape(spec.name, list(tensor.shape))
-        spec.check_shape(shape)
-        count = element_count(shape)
+        spec = signature.input(tensor.name, tensor.datatype, arrays)
+        shape = spec.accept(list(tensor.shape))
+        count = prod(shape)
         if raw:
             if tensor.HasField("contents"):
                 raise InvalidRequest(f"tensor '{spec.name}': both raw and typed contents are given")
@@ -58,7 +52,7 @@ def decode_grpc(message: Any, signature: Signature) -> Request:
         else:
             flat = _typed(tensor.contents, spec, count)
         spec.check_finite(flat)
-        arrays[spec.name] = spec.arrange(flat, shape)
+        arrays[spec.name] = flat.reshape(shape)
     wanted = signature.as_binary
     if message.outputs:
         asked = {output.name: signature.output(output.name) for output in message.outputs}

@@ -18,6 +18,7 @@ from predictors.runtime.grpc_codec import decode_grpc, encode_grpc
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.pages import EXTENSIONS, SERVER_NAME, server_version
 from predictors.runtime.service import Service
+from predictors.runtime.spec import TensorSpec
 
 _SERVICE = "inference.GRPCInferenceService"
 logger = logging.getLogger("serin.grpc")
@@ -148,9 +149,18 @@ class GrpcServer:
             name=model.name,
             versions=[model.version],
             platform=model.manifest.engine,
-            inputs=[spec.signature() for spec in model.inputs],
-            outputs=[spec.signature() for spec in model.outputs],
+            inputs=_described(model.inputs),
+            outputs=_described(model.outputs),
         )
+
+
+def _described(specs: tuple[TensorSpec, ...]) -> list[Any]:
+    return [
+        pb.ModelMetadataResponse.TensorMetadata(
+            name=spec.name, datatype=spec.datatype, shape=spec.shape
+        )
+        for spec in specs
+    ]
 
 
 def _answered(handler: Handler) -> Handler:

@@ -49,13 +49,14 @@ def _import_submodules() -> None:
 if "kserve" not in sys.modules:
     _import_submodules()
 
-from kserve.model import Model  # noqa: E402 - only now
+from kserve.model import BaseKServeModel, Model  # noqa: E402 - only now
 from kserve.model_server import ModelServer  # noqa: E402
 from kserve.model_server import parser as server_flags  # noqa: E402
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb  # noqa: E402
 from kserve.protocol.infer_type import InferOutput, InferRequest, InferResponse  # noqa: E402
 
 __all__ = [
+    "BaseKServeModel",
     "InferOutput",
     "InferRequest",
     "InferResponse",

@@ -1,9 +1,10 @@
 """One JSON object a line on stdout, for our records, kserve's and uvicorn's alike.
 
-Request lines take a path of their own: they are built as bytes and written many at a time by one
-thread, since `logging` costs more than the rest of a small request.
+Request lines take a path of their own, since `logging` costs more than the rest of a small
+request.
 """
 
+import contextlib
 import json
 import logging
 import logging.config
@@ -13,10 +14,12 @@ from collections import deque
 from datetime import UTC, datetime
 from typing import Any
 
-import orjson
+from predictors.runtime.call import Call
 
 _FLUSH_SECONDS = 0.1
-_MAX_PENDING = 100_000  # lines; past it the oldest are lost: a blocked stdout must not eat memory
+_BATCH = 64  # request lines formatted in one go
+_MAX_PENDING = 1_000  # batches; past it the oldest are lost: a blocked stdout must not eat memory
+_MAX_TEXT = 256  # characters of a client's text in a line
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
 
@@ -64,22 +67,31 @@ def configure(level: str) -> None:
 
 
 class RequestLog:
-    """Collects request lines and writes them in one go every tenth of a second."""
+    """The request lines of one model: noted as they end, written many at a time.
 
-    def __init__(self, *, enabled: bool) -> None:
+    Noting is a tuple in a list. Lines are formatted when a batch is full, or a tenth of a second
+    later by the thread that writes them: formatting many in a row costs a third of formatting
+    each between two requests, and small batches keep the pause below what p99 would show.
+    """
+
+    def __init__(self, model: str, version: str, *, enabled: bool) -> None:
         self.enabled = enabled
-        self._pending: deque[bytes] = deque(maxlen=_MAX_PENDING)
+        fixed = {"level": "INFO", "logger": "serin.request", "event": "infer"}
+        fixed |= {"model": model, "model_version": version}
+        self._head = json.dumps(fixed)[:-1]
+        self._noted: deque[Note] = deque()
+        self._chunks: deque[bytes] = deque(maxlen=_MAX_PENDING)
         self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
         if enabled:
             self._thread.start()
 
-    def write(self, fields: dict[str, Any]) -> None:
-        """Note one request; `time` is added here, when it was answered."""
-        fields["time"] = datetime.now(UTC)
-        self._pending.append(orjson.dumps(fields, option=orjson.OPT_APPEND_NEWLINE))
-        if not self._wake.is_set():
+    def write(self, note: "Note") -> None:
+        """Note one answered request."""
+        self._noted.append(note)
+        if len(self._noted) >= _BATCH:
+            self._chunks.append(self._formatted())
             self._wake.set()
 
     def close(self) -> None:
@@ -91,15 +103,43 @@ class RequestLog:
 
     def _run(self) -> None:
         while not self._stopped.is_set():
-            self._wake.wait()
-            self._stopped.wait(_FLUSH_SECONDS)
+            self._wake.wait(_FLUSH_SECONDS)
             self._wake.clear()
             self._flush()
         self._flush()
 
     def _flush(self) -> None:
-        lines = []
-        while self._pending:
-            lines.append(self._pending.popleft())
-        sys.stdout.buffer.write(b"".join(lines))
+        while self._noted:
+            self._chunks.append(self._formatted())
+        while self._chunks:
+            sys.stdout.buffer.write(self._chunks.popleft())
         sys.stdout.buffer.flush()
+
+    def _formatted(self) -> bytes:
+        """Take up to a batch of notes; any thread may be doing the same."""
+        lines: list[str] = []
+        with contextlib.suppress(IndexError):
+            while len(lines) < _BATCH:
+                lines.append(self._line(*self._noted.popleft()))
+        return "".join(lines).encode()
+
+    def _line(
+        self, ended: float, call: Call, seconds: float, outcome: str, status: int | str, error: str
+    ) -> str:
+        head = (
+            f'{self._head}, "time": "{datetime.fromtimestamp(ended, UTC).isoformat()}", '
+            f'"protocol": "{call.protocol}", "status": {json.dumps(status)}, '
+            f'"outcome": "{outcome}", "rows": {call.rows}, "duration_seconds": {seconds:.6f}, '
+            f'"request_id": {json.dumps(call.request_id[:_MAX_TEXT])}'
+        )
+        if call.client_id:
+            head += f', "x_request_id": {json.dumps(call.client_id)}'
+        if call.traceparent:
+            head += f', "traceparent": {json.dumps(call.traceparent)}'
+        if error:
+            head += f', "error": {json.dumps(error[:_MAX_TEXT])}'
+        return head + "}\n"
+
+
+Note = tuple[float, Call, float, str, int | str, str]
+"""When it ended (Unix seconds), the call, its seconds, outcome, status and error."""

@@ -31,7 +31,7 @@ class ModelMetrics:
 
     def __init__(self, model: str, version: str, engine: str) -> None:
         self.registry = CollectorRegistry()
-        disable_created_metrics()
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         ProcessCollector(registry=self.registry)
         PlatformCollector(registry=self.registry)
         bound = {"model": model, "model_version": version}
@@ -57,14 +57,13 @@ class ModelMetrics:
             "predictor_request_duration_seconds", "From a request's first byte to its answer."
         )
         self.queue_seconds = histogram(
-            "predictor_queue_duration_seconds", "From decoded to the start of its computation."
+            "predictor_queue_duration_seconds",
+            "How long queued requests waited; short calls never queue.",
         )
         self.infer_seconds = histogram(
             "predictor_infer_duration_seconds", "One call of the model, whatever its rows."
         )
-        self.batch_rows = histogram(
-            "predictor_batch_rows", "Rows in one call of the model.", _ROWS
-        )
+        self.batch_rows = histogram("predictor_batch_rows", "Rows in one call of the model.", _ROWS)
         Gauge(
             "predictor_model_info",
             "Always 1; its labels say what is loaded.",
@@ -81,4 +80,3 @@ class ModelMetrics:
     def serve(self, host: str, port: int) -> None:
         """Answer GET /metrics in a thread of its own."""
         start_http_server(port, addr=host, registry=self.registry)
-

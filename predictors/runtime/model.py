@@ -9,7 +9,8 @@ import numpy as np
 from predictors.runtime import golden
 from predictors.runtime.artifact import ArtifactError, Manifest
 from predictors.runtime.datatypes import Array
-from predictors.runtime.errors import InferenceFailed, InvalidRequest, NotReady
+from predictors.runtime.decode import request_id
+from predictors.runtime.errors import InferenceFailed, NotReady
 from predictors.runtime.lean_kserve import InferOutput, InferRequest, InferResponse, Model
 from predictors.runtime.signature import Signature
 from predictors.runtime.spec import TensorSpec
@@ -20,9 +21,8 @@ if TYPE_CHECKING:
 _SEALED = ("predict", "preprocess", "postprocess", "__call__")
 
 
-class V2Model(Model):  # type: ignore[misc]
-    """
-    One model version in memory.
+class V2Model(Model):
+    """One model version in memory.
 
     A subclass declares `inputs` and `outputs` and gives `load`, which ends in
     `return super().load()`, and `infer`. The server decodes, batches and encodes around it, so
@@ -54,8 +54,7 @@ class V2Model(Model):  # type: ignore[misc]
         return self.manifest.version
 
     def load(self) -> bool:
-        """
-        Answer the golden sample, then be ready; a subclass loads its engine first.
+        """Answer the golden sample, then be ready; a subclass loads its engine first.
 
         Raises:
             ArtifactError: the artifact is another model's, or the sample's answer differs.
@@ -79,8 +78,7 @@ class V2Model(Model):  # type: ignore[misc]
         """Leave `ready` to `load`: kserve would set it here, loaded or not."""
 
     def infer(self, arrays: dict[str, Array]) -> dict[str, Array]:
-        """
-        Compute the outputs of a batch; called from several threads.
+        """Compute the outputs of a batch; called from several threads.
 
         Args:
             arrays: each input by name, in its declared shape and numpy dtype. Rows may come from
@@ -96,7 +94,7 @@ class V2Model(Model):  # type: ignore[misc]
 
     def onnx_session(self, filename: str) -> "onnxruntime.InferenceSession":
         """Open an ONNX file of the artifact: all optimisations, `threads` threads, no spinning."""
-        import onnxruntime  # noqa: PLC0415 - models with another engine do not load it
+        import onnxruntime
 
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = self.threads
@@ -120,25 +118,19 @@ class V2Model(Model):  # type: ignore[misc]
         """The outputs for kserve's own metadata."""
         return [spec.metadata() for spec in self.outputs]
 
-    async def predict(
+    async def predict(  # type: ignore[override]  # V2 only: kserve's type also names V1's dict
         self, payload: InferRequest, headers: dict[str, str] | None = None
     ) -> InferResponse:
         """Answer kserve's own call, as when this model runs in a stock kserve server."""
-        del headers
         if not self.ready:
             raise NotReady(f"model '{self.name}' is not ready")
         arrays: dict[str, Array] = {}
         for tensor in payload.inputs:
-            spec = self.signature.input(tensor.name, arrays)
-            if tensor.datatype != spec.datatype:
-                raise InvalidRequest(
-                    f"tensor '{spec.name}': expected datatype {spec.datatype}, got "
-                    f"{tensor.datatype}"
-                )
-            spec.check_shape(tuple(tensor.shape))
-            array = np.asarray(tensor.as_numpy()).ravel()
+            spec = self.signature.input(tensor.name, tensor.datatype, arrays)
+            shape = spec.accept(list(tensor.shape))
+            array = np.asarray(tensor.as_numpy()).reshape(shape)
             spec.check_finite(array)
-            arrays[spec.name] = spec.arrange(array, tuple(tensor.shape))
+            arrays[spec.name] = array
         rows = self.signature.rows_of(arrays)
         answered = self.check_outputs(self.infer(arrays), rows)
         outputs = []
@@ -148,7 +140,7 @@ class V2Model(Model):  # type: ignore[misc]
             output.set_data_from_numpy(array, binary_data=payload.use_binary_outputs)
             outputs.append(output)
         return InferResponse(
-            response_id=payload.id,
+            response_id=request_id(payload.id),
             model_name=self.name,
             model_version=self.version,
             infer_outputs=outputs,
@@ -157,8 +149,7 @@ class V2Model(Model):  # type: ignore[misc]
         )
 
     def check_outputs(self, answered: dict[str, Array], rows: int) -> dict[str, Array]:
-        """
-        Hold an answer to the signature, before a client sees it.
+        """Hold an answer to the signature, before a client sees it.
 
         Raises:
             InferenceFailed: an output is missing or has another number of rows.

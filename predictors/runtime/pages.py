@@ -28,8 +28,7 @@ class Pages:
         self._list_page = {"models": [model.name]}
 
     def answer(self, method: str, path: str) -> Page:
-        """
-        Answer a page.
+        """Answer a page.
 
         Raises:
             NotFound, WrongMethod: with a message that says what to call instead.

@@ -19,11 +19,14 @@ from pydantic import ValidationError
 from predictors.runtime import logs
 from predictors.runtime.artifact import ArtifactError, read_artifact
 from predictors.runtime.batching import Batcher
+from predictors.runtime.direct import direct_protocol
+from predictors.runtime.endpoint import InferEndpoint
 from predictors.runtime.golden import read_inputs
 from predictors.runtime.grpc_server import GrpcServer
-from predictors.runtime.lean_kserve import ModelServer, server_flags
+from predictors.runtime.lean_kserve import BaseKServeModel, ModelServer, server_flags
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
+from predictors.runtime.pages import Pages
 from predictors.runtime.rest import RestApp
 from predictors.runtime.service import Service
 from predictors.runtime.settings import Settings
@@ -58,7 +61,7 @@ def serve(model_class: type[V2Model]) -> None:
         sys.exit(1)
 
 
-class V2Server(ModelServer):  # type: ignore[misc]
+class V2Server(ModelServer):
     """kserve's ModelServer with Serin's REST and gRPC in place of its own."""
 
     def __init__(self, model: V2Model, settings: Settings, flags: argparse.Namespace) -> None:
@@ -77,7 +80,9 @@ class V2Server(ModelServer):  # type: ignore[misc]
         )
         batcher.measure(read_inputs(model.manifest.golden_sample, model.signature).arrays)
         self._metrics = metrics
-        log = logs.RequestLog(enabled=settings.log_level in ("DEBUG", "INFO"))
+        log = logs.RequestLog(
+            model.name, model.version, enabled=settings.log_level in ("DEBUG", "INFO")
+        )
         self._service = Service(model, batcher, metrics, log)
         self._grpc = GrpcServer(
             self._service,
@@ -86,7 +91,7 @@ class V2Server(ModelServer):  # type: ignore[misc]
             max_send_bytes=flags.grpc_max_send_message_length,
         )
 
-    def start(self, models: list[V2Model]) -> None:
+    def start(self, models: list[BaseKServeModel]) -> None:
         """Register the loaded model and serve it until SIGTERM or SIGINT."""
         self._register_and_check_atleast_one_model_is_ready(models)
         settings = self._settings
@@ -104,17 +109,19 @@ class V2Server(ModelServer):  # type: ignore[misc]
     async def _run(self, listener: socket.socket) -> None:
         service, settings = self._service, self._settings
         waiting: set[asyncio.Task[None]] = set()
+        endpoint = InferEndpoint(service, settings.queue_size)
         app = RestApp(
-            service,
+            endpoint,
+            Pages(service),
+            service.batcher,
             waiting=waiting,
-            queue_size=settings.queue_size,
             max_body_bytes=settings.max_body_bytes,
         )
         config = uvicorn.Config(
             app,
             interface="asgi3",
             loop="none",
-            http="httptools",
+            http=direct_protocol(endpoint, waiting, settings.max_body_bytes),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -133,7 +140,9 @@ class V2Server(ModelServer):  # type: ignore[misc]
             loop.add_signal_handler(name, stopping.set)
         serving = asyncio.create_task(server.serve([listener]))
         logger.info("serving", extra=self._facts())
-        await asyncio.wait((serving, asyncio.create_task(stopping.wait())), return_when="FIRST_COMPLETED")
+        await asyncio.wait(
+            (serving, asyncio.create_task(stopping.wait())), return_when="FIRST_COMPLETED"
+        )
         await self._drain()
         stopped = self._grpc.stop(self.grace_period)
         server.should_exit = True
@@ -178,7 +187,7 @@ class _Uvicorn(uvicorn.Server):
 
 def _flags(model_class: type[V2Model]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(
-        prog=f"python -m {sys.modules['__main__'].__spec__.name}"  # type: ignore[union-attr]
+        prog=f"python -m {sys.modules['__main__'].__spec__.name}"
         if sys.modules["__main__"].__spec__
         else None,
         description=model_class.__doc__,
@@ -200,8 +209,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         listener.bind((host, port))
     except OSError as error:
-        raise OSError(f"REST cannot listen on {host}:{port}: {error.strerror}; set --http_port") from error
-    listener.setblocking(False)
+        raise OSError(
+            f"REST cannot listen on {host}:{port}: {error.strerror}; set --http_port"
+        ) from error
+    listener.setblocking(False)  # noqa: FBT003 - the socket module's own
     return listener
 
 

@@ -1,25 +1,13 @@
 """What both transports do alike around `infer`: admission, the in-flight gauge, outcome and log."""
 
 import time
-from dataclasses import dataclass
 
 from predictors.runtime.batching import Batcher
+from predictors.runtime.call import Call
 from predictors.runtime.errors import NotFound, NotReady, Overloaded, V2Error
 from predictors.runtime.logs import RequestLog
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
-
-
-@dataclass(slots=True)
-class Call:
-    """One infer call, from its first byte to its answer; what its log line says."""
-
-    protocol: str
-    started: float
-    request_id: str = ""
-    client_id: str = ""  # x-request-id, as Envoy sets it
-    traceparent: str = ""
-    rows: int = 0
 
 
 class Service:
@@ -34,13 +22,6 @@ class Service:
         self.draining = False
         self.last_request = time.perf_counter()
         self._metrics = metrics
-        self._fields = {
-            "level": "INFO",
-            "logger": "serin.request",
-            "event": "infer",
-            "model": model.name,
-            "model_version": model.version,
-        }
 
     @property
     def ready(self) -> bool:
@@ -76,20 +57,6 @@ class Service:
         metrics.in_flight.dec()
         metrics.outcomes[outcome].inc()
         metrics.request_seconds.observe(seconds)
-        if not self.log.enabled:
-            return
-        fields = self._fields | {
-            "protocol": call.protocol,
-            "status": status,
-            "outcome": outcome,
-            "request_id": call.request_id[:256],
-            "rows": call.rows,
-            "duration_seconds": round(seconds, 6),
-        }
-        if call.client_id:
-            fields["x_request_id"] = call.client_id
-        if call.traceparent:
-            fields["traceparent"] = call.traceparent
-        if error is not None:
-            fields["error"] = str(error)[:500]
-        self.log.write(fields)
+        if self.log.enabled:
+            text = "" if error is None else str(error)
+            self.log.write((time.time(), call, seconds, outcome, status, text))

@@ -9,7 +9,7 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix="PREDICTOR_", frozen=True)
 
-    host: str = "0.0.0.0"  # noqa: S104 - a pod is reached through its pod address
+    host: str = "0.0.0.0"
     """Address that REST, gRPC and metrics listen on."""
 
     metrics_port: int = Field(default=8082, ge=0, le=65535)

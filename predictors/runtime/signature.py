@@ -8,6 +8,9 @@ from predictors.runtime.spec import TensorSpec
 
 Wanted = tuple[tuple[TensorSpec, bool], ...]
 """The outputs to answer, in the asked order, each with whether it goes as raw bytes."""
+Arrays = dict[str, Array]
+"""Arrays by tensor name; as `Outputs`, what a model answered."""
+Outputs = Arrays
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,9 +18,14 @@ class Request:
     """A decoded infer request: every tensor checked, nothing of the transport left."""
 
     id: str
-    arrays: dict[str, Array]
+    arrays: Arrays
     rows: int
     wanted: Wanted
+
+    @property
+    def inner_shapes(self) -> list[tuple[int, ...]]:
+        """The shapes behind the batch axis: requests that share them can be one batch."""
+        return [array.shape[1:] for array in self.arrays.values()]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,25 +50,30 @@ class Signature:
         """Index the declared tensors by name."""
         return cls({spec.name: spec for spec in inputs}, {spec.name: spec for spec in outputs})
 
-    def input(self, name: object, taken: dict[str, Array]) -> TensorSpec:
-        """The spec of an input that a request names for the first time."""
+    def input(self, name: object, datatype: object, taken: Arrays) -> TensorSpec:
+        """The spec of an input that a request names for the first time, in its datatype."""
         spec = self.inputs.get(name) if isinstance(name, str) else None
         if spec is None:
             raise InvalidRequest(f"unknown input {name!r}: expected {', '.join(self.inputs)}")
         if spec.name in taken:
             raise InvalidRequest(f"input '{spec.name}' is given twice")
+        if datatype != spec.datatype:
+            raise InvalidRequest(
+                f"tensor '{spec.name}': expected datatype {spec.datatype}, got {datatype!r:.40}"
+            )
         return spec
 
     def output(self, name: object) -> TensorSpec:
         """The spec of an output that a request asks for."""
         spec = self.outputs.get(name) if isinstance(name, str) else None
         if spec is None:
-            raise InvalidRequest(f"unknown output {name!r}: this model has {', '.join(self.outputs)}")
+            raise InvalidRequest(
+                f"unknown output {name!r}: this model has {', '.join(self.outputs)}"
+            )
         return spec
 
-    def rows_of(self, arrays: dict[str, Array]) -> int:
-        """
-        Check that all inputs are there and of one batch size; return that size.
+    def rows_of(self, arrays: Arrays) -> int:
+        """Check that all inputs are there and of one batch size; return that size.
 
         Raises:
             InvalidRequest: an input is missing, or batch sizes differ.
@@ -72,8 +85,8 @@ class Signature:
             return 1
         if len(arrays) == 1:
             (array,) = arrays.values()
-            return array.shape[0]
-        sizes = {name: array.shape[0] for name, array in arrays.items()}
+            return int(array.shape[0])
+        sizes = {name: int(array.shape[0]) for name, array in arrays.items()}
         if len(set(sizes.values())) != 1:
             listed = ", ".join(f"'{name}' has {rows}" for name, rows in sizes.items())
             raise InvalidRequest(f"inputs differ in batch size: {listed}")

@@ -9,12 +9,12 @@ from predictors.runtime.datatypes import NUMPY_OF, Array
 from predictors.runtime.errors import InvalidRequest
 
 Shape = tuple[int, ...]
+_MAX_ELEMENTS = 2**40  # beyond any body limit: refused before anything is allocated
 
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """
-    One tensor of a model's V2 signature.
+    """One tensor of a model's V2 signature.
 
     Attributes:
         name: as clients write it.
@@ -60,31 +60,58 @@ class TensorSpec:
         """The tensor as the manifest records it: what a client relies on."""
         return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
 
-    def check_shape(self, shape: Shape) -> None:
-        """Raise InvalidRequest unless `shape` is one that this tensor takes."""
-        if _fits(shape, self.shape) or any(_fits(shape, other) for other in self.also_accepts):
-            return
+    def accept(self, shape: object) -> Shape:
+        """Check the shape of a request's tensor.
+
+        Args:
+            shape: as it came; a JSON list of anything, or the sizes of a protobuf.
+
+        Returns:
+            The shape that the model will see: `shape` itself, or, for one of `also_accepts`, the
+            declared shape with as many rows.
+
+        Raises:
+            InvalidRequest: not a list of sizes, or not a shape that this tensor takes.
+        """
+        declared = self.shape
+        if type(shape) is list and len(shape) == len(declared):
+            count = 1
+            for size, want in zip(shape, declared, strict=True):
+                if type(size) is not int or size < 0 or want not in (size, -1):
+                    break
+                count *= size
+            else:
+                if count <= _MAX_ELEMENTS:
+                    return tuple(shape)
+        return self._accept_another(shape)
+
+    def _accept_another(self, shape: object) -> Shape:
+        """Look among `also_accepts`; else say what is wrong."""
+        if not isinstance(shape, list) or any(type(size) is not int for size in shape):
+            raise InvalidRequest(
+                f"tensor '{self.name}': shape must be a list of integers, got {shape!r:.80}"
+            )
+        if any(size < 0 for size in shape):
+            raise InvalidRequest(f"tensor '{self.name}': shape {shape!r:.80} holds a negative size")
+        if any(size > _MAX_ELEMENTS for size in shape) or prod(shape) > _MAX_ELEMENTS:
+            raise InvalidRequest(f"tensor '{self.name}': shape {shape!r:.80} is too large")
+        if any(_fits(shape, other) for other in self.also_accepts):
+            return (shape[0], *self.shape[1:])
         expected = " or ".join(str(list(one)) for one in (self.shape, *self.also_accepts))
         raise InvalidRequest(
-            f"tensor '{self.name}': expected shape {expected} (-1: any), got {list(shape)}"
+            f"tensor '{self.name}': expected shape {expected} (-1: any), got {shape!r:.80}"
         )
-
-    def arrange(self, flat: Array, shape: Shape) -> Array:
-        """Give checked elements the shape that the model declared."""
-        if not _fits(shape, self.shape):  # one of also_accepts: same rows, another inner shape
-            shape = (shape[0], *self.shape[1:])
-        return flat.reshape(shape)
 
     def check_finite(self, array: Array) -> None:
         """Raise InvalidRequest if NaN or infinity is in there and not allowed."""
-        # A sum is finite if all is finite and nothing overflowed: one cheap pass for most.
-        if array.dtype.kind != "f" or self.allow_nan or np.isfinite(np.add.reduce(array, None)):
+        if array.dtype.kind != "f" or self.allow_nan:
             return
-        wrong = np.flatnonzero(~np.isfinite(array))
-        if wrong.size:
+        finite = np.isfinite(array)
+        if not np.logical_and.reduce(finite, None):
+            wrong = np.flatnonzero(~finite)[0]
             raise InvalidRequest(
-                f"tensor '{self.name}': expected finite numbers, got {array.ravel()[wrong[0]]} at "
-                f"element {wrong[0]}"
+                f"tensor '{self.name}': expected finite numbers, got {array.ravel()[wrong]} at "
+                f"element {wrong}"
             )
 
     def empty(self, rows: int = 0) -> Array:
@@ -92,12 +119,7 @@ class TensorSpec:
         return np.empty((rows, *(max(size, 0) for size in self.shape[1:])), self.dtype)
 
 
-def element_count(shape: Shape) -> int:
-    """How many elements a shape holds; [] is a scalar, one."""
-    return prod(shape)
-
-
-def _fits(shape: Shape, declared: Shape) -> bool:
+def _fits(shape: list[int], declared: Shape) -> bool:
     return len(shape) == len(declared) and all(
         want in (-1, size) for size, want in zip(shape, declared, strict=True)
     )
