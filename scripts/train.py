@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 @click.pass_context
 def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -> None:
-    r"""Train MODEL and publish the result.
+    """Train MODEL and publish the result.
 
     \b
     serin train iris

@@ -50,10 +50,12 @@ async def supervise(where: Home, port: int, notify: int) -> None:
             started.cancel()
     finally:
         stopped.cancel()
-        await supervisor.stop()
-        where.state.unlink(missing_ok=True)
-        where.desired.unlink(missing_ok=True)
-        where.lock.write_text("", "utf-8")
+        try:
+            await supervisor.stop()
+        finally:
+            where.state.unlink(missing_ok=True)
+            where.desired.unlink(missing_ok=True)
+            where.lock.write_text("", "utf-8")
 
 
 def main() -> int:

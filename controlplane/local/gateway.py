@@ -1,5 +1,6 @@
 """Envoy as a process: writes what envoy.py describes, and asks Envoy what it made of it."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -7,12 +8,12 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from controlplane.errors import SerinError
-from controlplane.local import envoy, processes
-from controlplane.local.envoy import Endpoint
+from controlplane.local import envoy, processes, upstreams
 from controlplane.local.plan import Plan
 from controlplane.local.probes import ask
 from controlplane.local.processes import Child
 from controlplane.local.state import Home
+from controlplane.local.upstreams import Endpoint
 
 DEFAULT_PORT = 8080
 
@@ -70,7 +71,7 @@ class Gateway:
             pods: Deployment → its ready pods, for every Deployment that exists.
         """
         for deployment, endpoints in sorted(pods.items()):
-            for name, content in envoy.endpoints(deployment, endpoints).items():
+            for name, content in upstreams.endpoints(deployment, endpoints).items():
                 self._write(self.folder / "eds" / name, content)
         service = {deployment.name: deployment.service for deployment in plan.deployments}
         ready_path = {route.service: route.ready_path for route in plan.routes}
@@ -82,10 +83,11 @@ class Gateway:
             if backend.deployment not in pods
         }
         for deployment in sorted(missing):
-            for name, content in envoy.endpoints(deployment, ()).items():
+            for name, content in upstreams.endpoints(deployment, ()).items():
                 self._write(self.folder / "eds" / name, content)
         self._write(
-            self.folder / "cds" / "clusters.json", envoy.clusters(self.folder, plan.routes, extra)
+            self.folder / "cds" / "clusters.json",
+            upstreams.clusters(self.folder, plan.routes, extra),
         )
         self._write(self.folder / "rds" / "routes.json", envoy.routes(plan))
 
@@ -121,12 +123,14 @@ class Gateway:
         if port := self.admin_port:
             await ask(port, "/drain_listeners", 2, "POST")
 
-    async def active_requests(self) -> int:
-        """How many requests are under way."""
-        port = self.admin_port
+    async def idle(self) -> None:
+        """Wait until no request is under way."""
         query = "/stats?filter=^http.inference.downstream_rq_active$"
-        status, body = await ask(port, query, 2) if port else (0, b"")
-        return int(body.split(b":")[1]) if status == 200 and b":" in body else 0
+        while port := self.admin_port:
+            _, body = await ask(port, query, 2)
+            if b":" not in body or not int(body.split(b":")[1]):
+                return
+            await asyncio.sleep(0.05)
 
     def stop(self) -> None:
         """Stop Envoy and remove its files."""

@@ -1,7 +1,7 @@
 """The YAML that a cluster applies, as values this package plans with.
 
 Reads the same files as `kubectl apply -k kserve` does, and knows as much of each kind as a laptop
-can honour. What a cluster would do and a laptop cannot is refused with the field's name, not ignored.
+can honour. What a cluster would do and a laptop cannot is refused with the field's name.
 Pure apart from `read`.
 """
 

@@ -89,17 +89,18 @@ class Pod:
         """End the process: SIGTERM, so many seconds, SIGKILL. It must be out of the gateway."""
         self.leaving = True
         self._become("Terminating")
-        if self.child:
-            self.child.signal(signal.SIGTERM)
-            deadline = time.monotonic() + grace_seconds
-            while self.child.exit_code() is None and time.monotonic() < deadline:
-                await self._pause(0.1)
-            if self.child.exit_code() is None:
-                _LOG.warning("%s did not end in %s s: killed", self.name, grace_seconds)
-            self.child.kill()
         self.task.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await self.task
+        if self.child is None:
+            return
+        self.child.signal(signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        while self.child.exit_code() is None and time.monotonic() < deadline:
+            await self._pause(0.1)
+        if self.child.exit_code() is None:
+            _LOG.warning("%s did not end in %s s: killed", self.name, grace_seconds)
+        self.child.kill()
 
     async def _run(self) -> None:
         while True:
@@ -233,16 +234,17 @@ def command(deployment: DeploymentPlan, folder: Path, http_port: int, grpc_port:
 
 
 def last_error(log: str) -> str:
-    """Why a predictor gave up: the event of its last ERROR line, else its last line."""
-    lines = [line for line in log.splitlines() if line.strip()]
-    for line in reversed(lines):
+    """Why a predictor gave up: its last ERROR line's event, or what is no record."""
+    plain = ""
+    for line in reversed(log.splitlines()):
         try:
             record = json.loads(line)
         except ValueError:
+            plain = plain or line.strip()
             continue
         if isinstance(record, dict) and record.get("level") in {"ERROR", "CRITICAL"}:
             return str(record.get("event", "")).strip()
-    return lines[-1].strip() if lines else ""
+    return plain
 
 
 def _module(deployment: DeploymentPlan) -> str:

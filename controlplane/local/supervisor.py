@@ -15,13 +15,13 @@ from typing import Any
 
 from controlplane.errors import SerinError
 from controlplane.local import manifests, s3, store
-from controlplane.local.envoy import Endpoint
 from controlplane.local.gateway import Gateway
 from controlplane.local.plan import Plan, plan, unversioned
 from controlplane.local.pods import Pod, Surroundings
 from controlplane.local.report import PodReport, report
 from controlplane.local.rollout import decide
 from controlplane.local.state import ROOT, Home, read_json, write_json
+from controlplane.local.upstreams import Endpoint
 
 STOP_GRACE_SECONDS = 10.0
 _LOG = logging.getLogger(__name__)
@@ -72,7 +72,7 @@ class Supervisor:
                 raise SerinError(f"Envoy ended (exit status {child.exit_code()}): {last}")
             if time.monotonic() > deadline:
                 raise SerinError(f"Waited 20 s for Envoy to be ready; see {self.gateway.log}.")
-            await asyncio.sleep(0.05)  # noqa: ASYNC110  Envoy tells of itself only when asked
+            await asyncio.sleep(0.05)
 
     async def run(self) -> None:
         """Converge until told to stop."""
@@ -92,9 +92,8 @@ class Supervisor:
         if self._reloading:
             self._reloading.cancel()
         await self.gateway.close_door()
-        deadline = time.monotonic() + 3
-        while await self.gateway.active_requests() and time.monotonic() < deadline:
-            await asyncio.sleep(0.05)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self.gateway.idle(), 3)
         await asyncio.to_thread(self.gateway.stop)
         for task in self._retiring:
             task.cancel()

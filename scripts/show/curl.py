@@ -22,7 +22,9 @@ def show(state: Mapping[str, Any], names: list[str]) -> None:
     named = [(name, body) for name in sorted(names) if (body := example(url, name))]
     click.echo("\nTry it:")
     for name, body in named[:1]:
-        click.echo(f"  curl {url}/v2/models/{name}/infer -d '{body}'")
+        click.echo(
+            f"  curl {url}/v2/models/{name}/infer -H 'Content-Type: application/json' -d '{body}'"
+        )
     for name in sorted(names)[:1]:
         host = state["models"][name]["hosts"][0]
         click.echo(f"gRPC: {url.removeprefix('http://')}, :authority {host}")

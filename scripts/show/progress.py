@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from controlplane.errors import SerinError
 from controlplane.local import client, processes, s3
@@ -56,7 +56,7 @@ class Progress:
         self.training: Training | None = None
         self.trained: set[str] = set()
 
-    def __enter__(self) -> "Progress":
+    def __enter__(self) -> Self:
         if sys.stderr.isatty():
             from rich.console import Console
             from rich.live import Live
@@ -144,6 +144,8 @@ class Progress:
         for name, model in view["models"].items():
             if self.training and self.training.name == name:
                 model.update(state="Training", reason=self.training.last_line())
+            elif name in self.trained and model["state"] == "Unpublished":
+                model.update(state="Starting", reason="")
             elif model["state"] == "Unpublished":
                 model.update(state="Waiting", reason="to be trained")
         if self.live:

@@ -1,0 +1,38 @@
+"""Platforms for tests: one that all share, and fresh ones for tests that break things."""
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform import Platform
+
+
+@pytest.fixture(scope="session")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform that serves every model of this repository; do not break it."""
+    platform = Platform(tmp_path_factory.mktemp("serin") / "state")
+    platform.home.mkdir()
+    try:
+        platform.serin("up")
+        yield platform
+    finally:
+        platform.serin("down")
+
+
+@pytest.fixture
+def fresh(trained: Platform, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
+    """Makes platforms that have the published models; arguments are those of `up`."""
+    made: list[Platform] = []
+
+    def make(*arguments: str) -> Platform:
+        platform = trained.copy(tmp_path / f"state{len(made)}")
+        made.append(platform)
+        if arguments:
+            platform.serin("up", *arguments)
+        return platform
+
+    yield make
+    for platform in made:
+        platform.serin("down")
+        assert platform.leftovers() == []

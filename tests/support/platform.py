@@ -1,0 +1,138 @@
+"""A whole platform of a test's own: state folder, ports and store, used by its verbs."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+ROOT = Path(__file__).parents[2]
+FLOWER = [5.1, 3.5, 1.4, 0.2]  # cm: a setosa
+COMMAND_SECONDS = 110
+
+
+@dataclass(frozen=True)
+class Platform:
+    """One state folder; nothing runs in it until `serin("up", …)`."""
+
+    home: Path
+
+    @property
+    def env(self) -> dict[str, str]:
+        """What makes a verb use this platform: its folder, any free ports."""
+        ours = {"SERIN_HOME": str(self.home), "SERIN_PORT": "0", "SERIN_S3_PORT": "0"}
+        return {**os.environ, **ours, "PYTHONPATH": str(ROOT)}
+
+    def start(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start a verb in a process group of its own, as a shell does."""
+        return subprocess.Popen(
+            [sys.executable, "-P", "-m", "scripts.cli", *arguments],
+            env=self.env,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            process_group=0,
+        )
+
+    def serin(self, *arguments: str, expect: int = 0) -> "subprocess.CompletedProcess[str]":
+        """Run a verb to its end and check its exit code."""
+        process = self.start(*arguments)
+        try:
+            out, err = process.communicate(timeout=COMMAND_SECONDS)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            out, err = process.communicate()
+            raise AssertionError(f"serin {arguments} took too long\n{err}\n{self.log()}") from None
+        done = subprocess.CompletedProcess(arguments, process.returncode, out, err)
+        assert done.returncode == expect, f"serin {arguments}: {done}\n{self.log()}"
+        return done
+
+    def state(self) -> dict[str, Any]:
+        """What `serin status --json` prints."""
+        process = self.start("status", "--json")
+        out, _ = process.communicate(timeout=COMMAND_SECONDS)
+        found: dict[str, Any] = json.loads(out or "{}")
+        return found
+
+    @property
+    def url(self) -> str:
+        """The gateway."""
+        return str(json.loads((self.home / "state.json").read_text("utf-8"))["gateway_url"])
+
+    def pods(self, model: str = "iris") -> list[dict[str, Any]]:
+        """The model's pods."""
+        return list(self.state()["models"][model]["pods"])
+
+    def ask(self, path: str, body: object = None, host: str = "") -> tuple[int, dict[str, Any]]:
+        """One REST request through the gateway: status and JSON."""
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(self.url + path, data)
+        request.add_header("Content-Type", "application/json")
+        if host:
+            request.add_header("Host", host)
+        try:
+            with urllib.request.urlopen(request, timeout=30) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            return error.code, json.load(error)
+
+    def infer(self, host: str = "") -> tuple[int, dict[str, Any]]:
+        """Ask iris about one flower."""
+        return self.ask("/v2/models/iris/infer", {"inputs": [flower()]}, host)
+
+    def log(self) -> str:
+        """The end of every log, for a failure's message."""
+        logs = sorted((self.home / "logs").glob("*.log"))
+        return "\n".join(f"--- {log.name}\n{log.read_text('utf-8')[-3000:]}" for log in logs)
+
+    def processes(self) -> list[psutil.Process]:
+        """Every process that has this state folder in its command line or its environment."""
+        return [one for one in psutil.process_iter() if _belongs(one, str(self.home))]
+
+    def leftovers(self) -> list[str]:
+        """What must not be there when nothing runs: processes, and temporary files."""
+        alive = [str(process) for process in self.processes()]
+        kept = {"lock", "desired.lock", "layout", "s3.json", "s3", "models", "logs"}
+        files = [path.name for path in self.home.iterdir() if path.name not in kept]
+        files += [str(path) for path in (self.home / "models").glob("*/.*")]
+        return alive + files
+
+    def copy(self, home: Path) -> "Platform":
+        """Another platform with the same published models: nothing has to be trained."""
+        home.mkdir(parents=True)
+        shutil.copytree(self.home / "s3", home / "s3")
+        return Platform(home)
+
+
+def flower() -> dict[str, Any]:
+    """The V2 tensor of one flower."""
+    return {"name": "input-0", "shape": [1, 4], "datatype": "FP32", "data": FLOWER}
+
+
+def wait_for(true: Callable[[], object], seconds: float, what: str) -> None:
+    """Poll until `true`; say what was waited for when time is up."""
+    deadline = time.monotonic() + seconds
+    while not true():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
+        time.sleep(0.05)
+
+
+def _belongs(process: psutil.Process, home: str) -> bool:
+    try:
+        if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
+            return False
+        return any(home in part for part in process.cmdline()) or (
+            process.environ().get("SERIN_HOME") == home
+        )
+    except (psutil.NoSuchProcess, psutil.AccessDenied):
+        return False

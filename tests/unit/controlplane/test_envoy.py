@@ -1,0 +1,96 @@
+from pathlib import Path
+from typing import Any
+
+from controlplane.local import envoy, upstreams
+from controlplane.local.plan import Backend, Plan, Route
+from controlplane.local.upstreams import Endpoint
+
+FOLDER = Path("/state/envoy")
+
+
+def route(*backends: Backend) -> Route:
+    """The route of iris to these backends."""
+    hosts = ("iris-models.localhost",)
+    return Route("iris", hosts, backends, 30, "/v2/models/iris/ready")
+
+
+def hosts_of(plan: Plan) -> dict[str, Any]:
+    """The virtual hosts of a plan, by name."""
+    (configuration,) = envoy.routes(plan)["resources"]
+    return {host["name"]: host for host in configuration["virtual_hosts"]}
+
+
+def shares(one: dict[str, Any]) -> dict[str, int]:
+    """Where a route sends requests: cluster → weight."""
+    return {c["name"]: c["weight"] for c in one["route"]["weighted_clusters"]["clusters"]}
+
+
+def test_grpc_and_rest_of_one_host_go_to_their_own_clusters() -> None:
+    """The content type decides, and the gRPC route comes first."""
+    grpc, rest = hosts_of(Plan((), (route(Backend("iris-predictor", 100)),)))["iris"]["routes"]
+
+    assert "grpc" in grpc["match"]
+    assert shares(grpc) == {"iris-predictor-grpc": 100}
+    assert shares(rest) == {"iris-predictor-http": 100}
+    assert rest["route"]["timeout"] == "30s"
+
+
+def test_weights_are_the_plans_and_zero_is_left_out() -> None:
+    """A backend of weight 0 must get nothing, not a rounding error."""
+    backends = (Backend("iris-predictor", 0), Backend("iris-canary-predictor", 100))
+
+    for one in hosts_of(Plan((), (route(*backends),)))["iris"]["routes"]:
+        assert list(shares(one).values()) == [100]
+
+
+def test_any_host_selects_a_model_by_path_and_else_says_what_there_is() -> None:
+    """The last route is a 404 that names hosts and paths."""
+    model, nothing = hosts_of(Plan((), (route(Backend("iris-predictor", 100)),)))["any-host"][
+        "routes"
+    ]
+
+    assert model["match"] == {"path_separated_prefix": "/v2/models/iris"}
+    assert nothing["direct_response"]["status"] == 404
+    assert "iris-models.localhost" in nothing["direct_response"]["body"]["inline_string"]
+
+
+def test_every_listening_address_is_loopback() -> None:
+    """Nothing but this machine may reach the gateway or its admin port."""
+    text = repr(envoy.bootstrap(FOLDER, 8080))
+
+    assert text.count("'address': '127.0.0.1'") == 2
+    assert "0.0.0.0" not in text
+    assert "'enable_reuse_port': False" in text
+
+
+def test_a_deployment_has_two_clusters_that_ask_the_rest_port() -> None:
+    """Health of gRPC is asked over REST, where the model's readiness is."""
+    files = upstreams.endpoints("iris-predictor", [Endpoint(5001, 5002)])
+
+    ports = {}
+    for name, content in files.items():
+        (assignment,) = content["resources"]
+        (host,) = assignment["endpoints"][0]["lb_endpoints"]
+        socket = host["endpoint"]["address"]["socket_address"]
+        assert host["endpoint"]["health_check_config"] == {"port_value": 5001}
+        ports[name] = socket["port_value"]
+    assert ports == {"iris-predictor-http.json": 5001, "iris-predictor-grpc.json": 5002}
+
+
+def test_a_deployment_without_weight_is_known_before_it_gets_requests() -> None:
+    """Envoy checks a canary's health while its weight still is 0."""
+    found = upstreams.clusters(FOLDER, [], {"iris-canary-predictor": "/v2/models/iris/ready"})
+
+    assert [cluster["name"] for cluster in found["resources"]] == [
+        "iris-canary-predictor-http",
+        "iris-canary-predictor-grpc",
+    ]
+
+
+def test_a_dead_pod_may_cost_many_retries_at_once() -> None:
+    """Envoy's default of 3 retries at a time loses requests when a pod dies under load."""
+    (http, _) = upstreams.clusters(FOLDER, [route(Backend("iris-predictor", 100))], {})["resources"]
+
+    (limits,) = http["circuit_breakers"]["thresholds"]
+    assert limits["max_retries"] >= 1024
+    assert http["ignore_health_on_host_removal"] is True

@@ -1,0 +1,41 @@
+import sys
+from pathlib import Path
+
+import pytest
+
+from controlplane.local.plan import plan
+from controlplane.local.pods import command, last_error
+from tests.support.manifests import manifests, service
+
+IRIS = plan(manifests(service()), {"iris": None}, {"s3://models/iris": "a1"}, {}).deployments[0]
+
+
+def test_the_containers_command_with_this_machines_folder_and_ports() -> None:
+    """Only the model's folder and the ports differ from what a pod runs."""
+    assert command(IRIS, Path("/state/models/iris/a1"), 5001, 5002) == [
+        sys.executable,
+        "-m",
+        "predictors.iris",
+        "--model_name=iris",
+        "--model_dir=/state/models/iris/a1",
+        "--http_port=5001",
+        "--grpc_port=5002",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("log", "reason"),
+    [
+        ("", ""),
+        ("Segmentation fault\n", "Segmentation fault"),
+        ('{"level": "INFO", "event": "serving"}\n', ""),
+        (
+            '{"level": "ERROR", "event": "model.onnx is corrupt"}\n{"level": "INFO"}\n',
+            "model.onnx is corrupt",
+        ),
+        ("Traceback …\nValueError: no\n", "ValueError: no"),
+    ],
+)
+def test_the_reason_of_an_end_is_the_last_error(log: str, reason: str) -> None:
+    """A record at level ERROR wins; without one, the last line that is no record."""
+    assert last_error(log) == reason
