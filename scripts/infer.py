@@ -63,10 +63,12 @@ def command(
         tensor = tensors.tensor_of(model, metadata, values)
         ask = rpc.infer if over_grpc else rest.infer
         answer = ask(gateway, model, tensor, timeout_seconds)
-    except UnknownModelError as error:
+    except UnknownModelError:
         if not platform.get("models"):
             raise
-        raise UsageError(f"{error}: there is {', '.join(platform['models'])}") from None
+        served = ", ".join(platform["models"])
+        sentence = f"there is no model {model}; {served} are served at {gateway.url}"
+        raise UsageError(sentence) from None
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))
         return

@@ -15,7 +15,7 @@ class Gateway:
     """One HTTP or HTTPS address; REST and gRPC share its port."""
 
     url: str
-    """Scheme, host and port, without a trailing slash."""
+    """As it was given: scheme, host and port."""
     host: str
     port: int
     secure: bool
@@ -38,28 +38,35 @@ class Gateway:
         return cls(address, parts.hostname, port, parts.scheme == "https")
 
     @property
-    def by_number(self) -> bool:
-        """Whether the address names no model's host: an IP address, or this machine."""
-        if self.host == LOCAL_DOMAIN:
-            return True
+    def local(self) -> bool:
+        """Whether this machine is meant: localhost and all names below it (RFC 6761)."""
+        return self.host == LOCAL_DOMAIN or self.host.endswith(f".{LOCAL_DOMAIN}")
+
+    @property
+    def direct(self) -> bool:
+        """Whether no proxy belongs in between: this machine, or an IP address."""
+        return self.local or self._is_number
+
+    @property
+    def dialled(self) -> str:
+        """Host and port to connect to; most resolvers know no name below localhost."""
+        host = "127.0.0.1" if self.local else self.host
+        return f"[{host}]:{self.port}" if ":" in host else f"{host}:{self.port}"
+
+    def authority(self, model: str) -> str:
+        """The Host header (`:authority` in gRPC) that routes to `model`.
+
+        A number and plain localhost know no models, so KServe's local host name is asked for there;
+        a name that was given is asked for as it is.
+        """
+        if self._is_number or self.host == LOCAL_DOMAIN:
+            return f"{model}-{NAMESPACE}.{LOCAL_DOMAIN}"
+        return self.host
+
+    @property
+    def _is_number(self) -> bool:
         try:
             ipaddress.ip_address(self.host)
         except ValueError:
             return False
         return True
-
-    def authority(self, model: str) -> str:
-        """The Host header (`:authority` in gRPC) that routes to `model`.
-
-        A number knows no models, so KServe's local host name is asked for there; a name that was
-        given is asked for as it is.
-        """
-        if self.by_number:
-            return f"{model}-{NAMESPACE}.{LOCAL_DOMAIN}"
-        return self.host
-
-    @property
-    def target(self) -> str:
-        """What a gRPC channel dials."""
-        host = f"[{self.host}]" if ":" in self.host else self.host
-        return f"{host}:{self.port}"

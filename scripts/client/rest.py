@@ -28,14 +28,15 @@ def infer(
 def _ask(
     gateway: Gateway, model: str, method: str, path: str, body: object, timeout_seconds: float
 ) -> dict[str, Any]:
+    scheme = "https" if gateway.secure else "http"
     try:
         response = httpx.request(
             method,
-            f"{gateway.url}/v2/models/{model}{path}",
+            f"{scheme}://{gateway.dialled}/v2/models/{model}{path}",
             headers={"host": gateway.authority(model)},
             json=body,
             timeout=timeout_seconds,
-            trust_env=not gateway.by_number,  # a proxy has no business with this machine
+            trust_env=not gateway.direct,
         )
     except httpx.TimeoutException:
         raise RequestError(f"{gateway.url} gave no answer in {timeout_seconds:g} s") from None
@@ -56,7 +57,7 @@ def _ask(
 
 def unreachable(gateway: Gateway, reason: str) -> str:
     """The sentence for a gateway that does not answer."""
-    hint = " (./serin up starts the platform)" if gateway.by_number else ""
+    hint = " (./serin up starts the platform)" if gateway.direct else ""
     return f"nothing answers at {gateway.url}: {reason}{hint}"
 
 

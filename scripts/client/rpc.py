@@ -52,7 +52,7 @@ def infer(
     )
     options = [
         ("grpc.default_authority", gateway.authority(model)),
-        ("grpc.enable_http_proxy", 0 if gateway.by_number else 1),
+        ("grpc.enable_http_proxy", 0 if gateway.direct else 1),
         ("grpc.max_receive_message_length", -1),
     ]
     with _channel(gateway, options) as channel:
@@ -69,8 +69,8 @@ def infer(
 
 def _channel(gateway: Gateway, options: list[tuple[str, Any]]) -> grpc.Channel:
     if gateway.secure:
-        return grpc.secure_channel(gateway.target, grpc.ssl_channel_credentials(), options)
-    return grpc.insecure_channel(gateway.target, options)
+        return grpc.secure_channel(gateway.dialled, grpc.ssl_channel_credentials(), options)
+    return grpc.insecure_channel(gateway.dialled, options)
 
 
 def _explained(

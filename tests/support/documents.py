@@ -5,8 +5,8 @@
     iris …
     ```
 
-`…` stands for any text within a line, and a line of `…` alone for any lines. A line that ends with a
-backslash goes on in the next.
+`…` stands for any text within a line, and a line of `…` alone for any lines. A command that ends
+with a backslash goes on in the next line.
 """
 
 import re
@@ -30,11 +30,13 @@ def console_blocks(document: str) -> list[list[tuple[str, str]]]:
 
 
 def matches(documented: str, printed: str) -> bool:
-    """Whether `printed` is what the document shows, trailing blanks aside."""
-    lines = [line.rstrip() for line in documented.rstrip("\n").splitlines()]
-    pattern = "\n".join(
-        r"(?:.*\n)*?.*" if line == "…" else ".*?".join(map(re.escape, line.split("…")))
-        for line in lines
+    """Whether `printed` is what the document shows; how wide columns are does not count."""
+    pattern = "".join(
+        r"(?:.*\n)*?" if line == "…" else ".*?".join(map(re.escape, line.split("…"))) + r"\n"
+        for line in _lines(documented)
     )
-    text = "\n".join(line.rstrip() for line in printed.rstrip("\n").splitlines())
-    return re.fullmatch(pattern, text) is not None
+    return re.fullmatch(pattern, "".join(line + "\n" for line in _lines(printed))) is not None
+
+
+def _lines(text: str) -> list[str]:
+    return [re.sub(r"[ ─]+", " ", line).strip() for line in text.strip().splitlines()]

@@ -5,10 +5,11 @@ from scripts.client.gateway import Gateway
 
 
 @pytest.mark.parametrize(
-    ("url", "target", "authority"),
+    ("url", "dialled", "authority"),
     [
         ("http://127.0.0.1:8080", "127.0.0.1:8080", "iris-models.localhost"),
-        ("localhost:9", "localhost:9", "iris-models.localhost"),
+        ("localhost:9", "127.0.0.1:9", "iris-models.localhost"),
+        ("a-models.localhost:9", "127.0.0.1:9", "a-models.localhost"),
         ("http://[::1]:8080/", "[::1]:8080", "iris-models.localhost"),
         ("http://10.0.0.7", "10.0.0.7:80", "iris-models.localhost"),
         (
@@ -19,12 +20,12 @@ from scripts.client.gateway import Gateway
     ],
 )
 def test_a_number_is_asked_for_the_models_host_and_a_name_for_itself(
-    url: str, target: str, authority: str
+    url: str, dialled: str, authority: str
 ) -> None:
     """What is dialled comes from the URL; the Host header is KServe's where the URL has no name."""
     gateway = Gateway.parse(url)
 
-    assert gateway.target == target
+    assert gateway.dialled == dialled
     assert gateway.authority("iris") == authority
 
 

@@ -1,0 +1,26 @@
+import pytest
+
+from tests.support.documents import matches
+
+
+@pytest.mark.parametrize(
+    ("documented", "printed", "same"),
+    [
+        ("a  b\n", "a b\n\n", True),
+        ("a …\n", "a 12 b\n", True),
+        ("a … c\n", "a 1\nc\n", False),
+        ("…\nend\n", "one\ntwo\nend\n", True),
+        ("start\n…\n", "start\none\n", True),
+        ("…\nend\n", "end\n", True),
+        ("start\n…\nend\n", "start\nend\n", True),
+        ("start\n…\n", "one\nstart\n", False),
+        ("a\n\nb\n", "a\n\nb\n", True),
+        ("a\n\nb\n", "a\nb\n", False),
+        ("a.c\n", "abc\n", False),
+        ("a\n", "ab\n", False),
+        ("", "said\n", False),
+    ],
+)
+def test_documents_show_what_is_printed(documented: str, printed: str, same: bool) -> None:
+    """`…` is any text of a line, alone it is any lines; all else is taken by its letters."""
+    assert matches(documented, printed) is same
