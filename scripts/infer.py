@@ -51,7 +51,7 @@ def command(
     serin infer mnist-forest digit.png                  a drawing of a digit, 28×28 or larger
 
     What the model takes is read from its V2 metadata.
-    """  # noqa: D301  click keeps a paragraph as it is after the character itself
+    """
     from controlplane.local import client, state
     from scripts.client import rest, rpc, tensors
 

@@ -20,7 +20,7 @@ def command(arguments: tuple[str, ...]) -> None:
     serin test tests/unit -k digits     some of them
     serin test -x --lf                  what failed last time, until the first failure
     serin test tests/cluster            against the cluster of the current context
-    """  # noqa: D301  click keeps a paragraph as it is after the character itself
+    """
     paths = [argument for argument in arguments if _is_path(argument)]
     folders = (
         [] if paths else [f"tests/{name}" for name in FOLDERS if (ROOT / "tests" / name).is_dir()]

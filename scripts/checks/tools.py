@@ -24,7 +24,7 @@ def checks() -> Iterator[Check]:
     """All that applies here, the longest first."""
     present = [package for package in PACKAGES if (ROOT / package).is_dir()]
     yield Check("mypy", [*_module("mypy"), *present, "tests"])
-    yield Check("import rules", [_program("lint-imports"), "--no-timing"])
+    yield Check("import rules", [_program("lint-imports"), "--no-logo"])
     yield Check("ruff", [_program("ruff"), "check", "--output-format", "concise", "."])
     yield Check(
         "ruff format", [_program("ruff"), "format", "--check", "--output-format", "concise", "."]
