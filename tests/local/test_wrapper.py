@@ -1,0 +1,159 @@
+"""The ./serin wrapper: .venv made once, repaired, rebuilt, and found from anywhere."""
+
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PROGRAM = 'import os, sys\nprint(os.getcwd(), *sys.argv[1:], sep="|")\n'
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A checkout whose parts install nothing and whose program prints how it was called."""
+    root = tmp_path / "check out"  # a space, as in many home folders
+    for folder in ("requirements", "scripts"):
+        (root / folder).mkdir(parents=True)
+    shutil.copy(ROOT / "serin", root / "serin")
+    for part in ("base", "extra"):
+        (root / "requirements" / f"{part}.txt").write_text("# nothing\n", "utf-8")
+    (root / "scripts" / "cli.py").write_text(PROGRAM, "utf-8")
+    return root
+
+
+@pytest.fixture(scope="session")
+def quick(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Python whose `-m venv` borrows this one's pip: seconds less than installing it anew."""
+    program = tmp_path_factory.mktemp("python") / "python3"
+    site = sysconfig.get_path("purelib")
+    here = f"python{sys.version_info.major}.{sys.version_info.minor}"
+    program.write_text(
+        f"""#!/bin/sh
+[ "$1 $2" = "-m venv" ] || exec "{sys.executable}" "$@"
+"{sys.executable}" -m venv --without-pip "$3" &&
+echo "{site}" >"$3/lib/{here}/site-packages/borrowed.pth"
+""",
+        "utf-8",
+    )
+    program.chmod(0o755)
+    return program
+
+
+def run(
+    command: Path, *arguments: str, python: Path | str = sys.executable, cwd: Path | None = None
+) -> subprocess.CompletedProcess[str]:
+    """Run the wrapper."""
+    env = {**os.environ, "SERIN_PYTHON": str(python), "PIP_NO_INDEX": "1"}
+    return subprocess.run(
+        [command, *arguments],
+        cwd=cwd or command.parent,
+        env=env,
+        capture_output=True,
+        text=True,
+        timeout=100,
+        check=False,
+    )
+
+
+def test_first_use_makes_a_venv_and_later_uses_do_not(checkout: Path) -> None:
+    """It says so once; a symlink and another folder work, and the folder is the verb's."""
+    link = checkout.parent / "link"
+    link.symlink_to("check out/serin")
+    first = run(checkout / "serin", "up", "a b")
+    second = run(link, "up", cwd=Path("/"))
+
+    assert first.stdout == f"{checkout}|up|a b\n"
+    assert "first use" in first.stderr
+    assert second.stdout == "/|up\n"
+    assert second.stderr == ""
+    assert not (checkout / ".serin").exists()
+
+
+def test_changed_pins_and_a_half_made_venv_are_made_anew(checkout: Path, quick: Path) -> None:
+    """The stamp is a copy of the requirements, placed last."""
+    run(checkout / "serin", python=quick)
+    (checkout / "requirements" / "base.txt").write_text("# other pins\n", "utf-8")
+    changed = run(checkout / "serin", python=quick)
+    (checkout / ".venv" / ".installed-base.txt").unlink()
+    repaired = run(checkout / "serin", python=quick)
+
+    for done in (changed, repaired):
+        assert done.returncode == 0, done.stderr
+        assert "making it anew" in done.stderr
+
+
+def test_a_part_is_installed_once(checkout: Path, quick: Path) -> None:
+    """`serin install PART` needs nothing of the program; an unknown part names those there are."""
+    first = run(checkout / "serin", "install", "extra", python=quick)
+    second = run(checkout / "serin", "install", "extra", python=quick)
+    unknown = run(checkout / "serin", "install", "other", python=quick)
+
+    assert "installing part 'extra'" in first.stderr
+    assert "installing" not in second.stderr
+    assert unknown.returncode == 1
+    assert "Parts: base extra." in unknown.stderr
+
+
+def test_a_dead_owners_lock_is_taken_over(checkout: Path, quick: Path) -> None:
+    """A first run that was killed must not block the next one."""
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    lock = checkout / ".serin" / "install.lock"
+    lock.mkdir(parents=True)
+    (lock / "pid").write_text(f"{gone.pid}\n", "utf-8")
+
+    done = run(checkout / "serin", "up", python=quick)
+
+    assert done.returncode == 0, done.stderr
+    assert not lock.exists()
+
+
+def test_two_first_runs_make_one_venv(checkout: Path, quick: Path) -> None:
+    """The second waits for the first and uses what it made."""
+    env = {**os.environ, "SERIN_PYTHON": str(quick), "PIP_NO_INDEX": "1"}
+    runs = [
+        subprocess.Popen(
+            [checkout / "serin", "up"],
+            env=env,
+            cwd=checkout,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(2)
+    ]
+    told = [process.communicate(timeout=100)[1] for process in runs]
+
+    assert [process.returncode for process in runs] == [0, 0], told
+    assert sum("first use" in text for text in told) == 1
+
+
+def test_no_usable_python_is_one_sentence(checkout: Path, tmp_path: Path) -> None:
+    """It says which versions would do and how to name one."""
+    old = tmp_path / "python3"
+    old.write_text("#!/bin/sh\nexit 1\n", "utf-8")
+    old.chmod(0o755)
+
+    done = run(checkout / "serin", python=str(old))
+
+    assert done.returncode == 1
+    assert done.stderr.startswith("Error: Serin needs Python 3.11, 3.12 or 3.13")
+    assert not (checkout / ".venv").exists()
+
+
+def test_a_failed_installation_is_not_taken_for_a_finished_one(checkout: Path, quick: Path) -> None:
+    """Pip's message stays visible, the exit code is 1, and the next run tries again."""
+    base = checkout / "requirements" / "base.txt"
+    base.write_text("no-such-package-here==1\n", "utf-8")
+    failed = run(checkout / "serin", "up", python=quick)
+    base.write_text("# nothing\n", "utf-8")
+    repaired = run(checkout / "serin", "up", python=quick)
+
+    assert failed.returncode == 1
+    assert "pip could not install requirements/base.txt" in failed.stderr
+    assert repaired.returncode == 0, repaired.stderr
