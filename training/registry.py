@@ -156,9 +156,7 @@ class Registry:
         try:
             for chunk in obstore.get(self._store, key):
                 digest.update(chunk)
-        except FileNotFoundError as error:
-            if "NoSuchBucket" in str(error):
-                raise
+        except FileNotFoundError:
             return None
         return digest.hexdigest()
 

@@ -31,13 +31,13 @@ def artifact(tmp_path: Path) -> Path:
     return _artifact(tmp_path / "artifact", b"weights" * 1_000_000)
 
 
-def _artifact(folder: Path, weights: bytes) -> Path:
+def _artifact(folder: Path, weights: bytes, model: str = "toy") -> Path:
     folder.mkdir()
     (folder / "a.txt").write_bytes(b"for people")
     (folder / "model.onnx").write_bytes(weights)
     manifest = build_manifest(
         folder,
-        model="toy",
+        model=model,
         engine="onnxruntime",
         inputs=SPECS,
         outputs=SPECS,
@@ -86,8 +86,7 @@ def test_the_newest_version_comes_first(s3: S3Server, tmp_path: Path) -> None:
         store.publish(_artifact(tmp_path / name, name.encode()), "toy").version
         for name in ("one", "two", "three")
     ]
-    (s3.folder / "models" / "toy-2" / published[0]).mkdir(parents=True)
-    (s3.folder / "models" / "toy-2" / published[0] / MANIFEST).write_bytes(b"{}")
+    store.publish(_artifact(tmp_path / "other", b"one", model="toy-2"), "toy-2")
 
     assert list(reversed(published)) == [one.version for one in store.versions("toy")]
 
@@ -227,14 +226,19 @@ def test_a_missing_bucket_says_so(s3: S3Server, artifact: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "missing", ["SERIN_S3_ENDPOINT", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"]
+    ("missing", "message"),
+    [
+        ("SERIN_S3_ENDPOINT", "SERIN_S3_ENDPOINT is not set: "),
+        ("AWS_ACCESS_KEY_ID", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must both be set"),
+        ("AWS_SECRET_ACCESS_KEY", "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY must both be set"),
+    ],
 )
-def test_a_missing_setting_is_named(missing: str) -> None:
+def test_a_missing_setting_is_named(missing: str, message: str) -> None:
     """Without it nothing is tried, least of all a cloud's metadata service."""
     environment = S3Server(Path(), port=9000).environment
     del environment[missing]
 
-    with pytest.raises(SettingsError, match=missing):
+    with pytest.raises(SettingsError, match=message):
         Registry(environment)
 
 

@@ -106,13 +106,12 @@ def test_a_dead_store_is_said_before_the_work_starts(model: str, tmp_path: Path)
 
 
 @pytest.mark.parametrize(
-    "flags",
-    [["--min-accuracy=97"], ["--trees=0"], ["--epochs=3"], []],
-    ids=str,
+    "flag",
+    ["--min-accuracy=97", "--trees=0", "--epochs=3", "--output="],
 )
-def test_misuse_is_exit_2(flags: list[str]) -> None:
-    """Flags that make no sense, and a store that is not named."""
-    run = _train("mnist_forest", *flags)
+def test_misuse_is_exit_2(flag: str, tmp_path: Path) -> None:
+    """Flags that make no sense, and an output that is somebody's folder."""
+    run = _train("mnist_forest", "--output", tmp_path / "out", flag)
 
     assert run.returncode == 2
     assert "error: " in run.stderr
@@ -135,6 +134,7 @@ def test_a_folder_without_mnist_is_named(tmp_path: Path) -> None:
 
     assert run.returncode == 1
     assert f"no train-images-idx3-ubyte, gzipped or not, in {tmp_path}" in run.stderr
+    assert "Traceback" not in run.stderr
 
 
 @pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
