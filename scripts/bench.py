@@ -1,0 +1,108 @@
+"""`serin bench`: Serin beside its peers on this machine."""
+
+from pathlib import Path
+
+import click
+
+COMMAS = "one,two"
+
+
+@click.command("bench")
+@click.option("--models", default="iris,mnist-forest", show_default=True, metavar=COMMAS)
+@click.option("--peers", metavar=COMMAS, help="Which to measure; all, if not given.")
+@click.option(
+    "--connections",
+    default="1,8,64",
+    show_default=True,
+    metavar=COMMAS,
+    help="How many requests are under way at a time.",
+)
+@click.option(
+    "--seconds",
+    type=click.IntRange(min=1),
+    default=4,
+    show_default=True,
+    help="How long each load lasts.",
+)
+@click.option(
+    "--warm-up",
+    type=click.IntRange(min=0),
+    default=1,
+    show_default=True,
+    metavar="SECONDS",
+    help="Load that is not counted, before the loads of each protocol.",
+)
+@click.option("--rounds", type=click.IntRange(min=1), default=2, show_default=True)
+@click.option(
+    "--overload",
+    is_flag=True,
+    help="Also load Serin with four times what it can answer, and see what the accepted wait.",
+)
+@click.option(
+    "--data",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Real MNIST, for the mnist models; scikit-learn's digits, if not given.",
+)
+@click.option(
+    "--artifacts",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="A folder with a trained artifact for each model, instead of training them.",
+)
+@click.option(
+    "--output",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("docs/benchmarks"),
+    show_default=True,
+    help="Where <date>.json and <date>.svg are written.",
+)
+def command(
+    models: str,
+    peers: str | None,
+    connections: str,
+    seconds: int,
+    warm_up: int,
+    rounds: int,
+    overload: bool,
+    data: Path | None,
+    artifacts: Path | None,
+    output: Path,
+) -> None:
+    r"""Compare Serin with stock KServe, MLServer and a bare echo, side by side on loopback.
+
+    All serve the same models, each server on one core and the load on another. Needs wrk and
+    h2load. Peers are installed into .serin/bench on first use. Ratios come first: they carry over
+    to other machines, requests a second do not.
+
+    \b
+    serin bench                                         everything, about 12 minutes
+    serin bench --models iris --seconds 1 --rounds 1    a quick look
+    """
+    from scripts.benchmark.session import Wanted, run
+
+    wanted = Wanted(
+        models=_words(models),
+        peers=_words(peers or ""),
+        connections=_counts(connections),
+        seconds=seconds,
+        warm_up_seconds=warm_up,
+        rounds=rounds,
+        overload=overload,
+        data=data,
+        artifacts=artifacts,
+        output=output,
+    )
+    run(wanted)
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    try:
+        counts = tuple(sorted({int(word) for word in _words(text)}))
+    except ValueError:
+        counts = ()
+    if not counts or counts[0] < 1:
+        raise click.BadParameter(f"{text!r} is no list of counts like 1,8,64")
+    return counts

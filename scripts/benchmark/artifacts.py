@@ -1,0 +1,36 @@
+"""What all servers of a run serve: one artifact a model, trained for the run or given."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+
+from scripts.benchmark.errors import BenchmarkError
+from scripts.benchmark.repository import ROOT
+
+MANIFEST = "MANIFEST.json"
+NATIVE = "model.joblib"  # what peers load; Serin loads the ONNX beside it
+
+
+def artifact_of(model: str, home: Path, given: Path | None, data: Path | None) -> Path:
+    """The folder with a model's artifact: in `given` if that is named, else trained now.
+
+    Raises:
+        BenchmarkError: training failed, or the folder lacks what a server loads.
+    """
+    folder = (given / model).resolve() if given else home / "models" / model
+    if not given:
+        shutil.rmtree(folder, ignore_errors=True)
+        click.echo(f"Training {model}.", err=True)
+        command = [*(sys.executable, "-m", f"training.{model.replace('-', '_')}"), "--output"]
+        command += [str(folder)]
+        if data and model.startswith("mnist-"):
+            command += ["--data", str(data.resolve())]
+        if subprocess.run(command, check=False, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
+            raise BenchmarkError(f"training {model} failed; the reason is above")
+    for name in (MANIFEST, NATIVE):
+        if not (folder / name).exists():
+            raise BenchmarkError(f"{folder} has no {name}, and without it {model} is not compared")
+    return folder

@@ -1,0 +1,20 @@
+"""What can keep a benchmark from being a result.
+
+BenchmarkError         one sentence; click prints it and ends with 1
+├── AnswerError        a server answered wrongly, or not at all
+└── LoadError          a load had errors, or the load generator failed
+"""
+
+import click
+
+
+class BenchmarkError(click.ClickException):
+    """The base of this package's errors."""
+
+
+class AnswerError(BenchmarkError):
+    """A server answered wrongly, or not at all."""
+
+
+class LoadError(BenchmarkError):
+    """A load had errors, or the load generator failed."""

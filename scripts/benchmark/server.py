@@ -1,0 +1,158 @@
+"""One server of a run: started on its core, asked until it answers rightly, measured, stopped."""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from scripts.benchmark.errors import AnswerError, BenchmarkError
+from scripts.benchmark.machine import Cores
+from scripts.benchmark.peer import Peer, Place
+from scripts.benchmark.question import Question
+from scripts.benchmark.transports import TRANSPORTS, post
+
+START_SECONDS = 90.0
+STOP_SECONDS = 15.0
+POLL_SECONDS = 0.005
+LOG_LINES = 20
+# One thread a computation, for all alike: they share one core.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "MKL_NUM_THREADS": "1"}
+# Settings of whoever runs the benchmark are not the peers'; the path would mix environments.
+FOREIGN = ("PREDICTOR_", "MLSERVER_", "PYTHONPATH", "VIRTUAL_ENV")
+
+
+@dataclass(slots=True)
+class Server:
+    """A started server; use `serving`."""
+
+    peer: Peer
+    place: Place
+    log: Path
+    process: subprocess.Popen[bytes]
+    started: float
+
+    def port(self, transport: str) -> int:
+        """Where a transport is served."""
+        over_grpc = TRANSPORTS[transport].over_grpc
+        return self.place.grpc_port if over_grpc else self.place.http_port
+
+    def ask(self, transport: str, question: Question) -> int:
+        """Ask once and check the answer.
+
+        Returns:
+            The answer's size in bytes.
+
+        Raises:
+            AnswerError: it is wrong, or there is none.
+        """
+        way = TRANSPORTS[transport]
+        request = way.request(question)
+        if self.peer.echoes:
+            body, _ = post(self.port(transport), request)
+            if body != request.body:
+                raise AnswerError("did not send the body back")
+            return len(body)
+        body, outputs = way.ask(self.port(transport), request)
+        question.check(outputs)
+        return len(body)
+
+    def wait(self, transport: str, question: Question) -> float:
+        """Seconds from the process's start to its first right answer.
+
+        Raises:
+            AnswerError: there was none in time, or the process ended.
+        """
+        while True:
+            try:
+                self.ask(transport, question)
+            except AnswerError as error:
+                if self.process.poll() is not None:
+                    raise AnswerError(f"ended at its start:\n{self.last_lines()}") from error
+                if time.monotonic() - self.started > START_SECONDS:
+                    reason = f"{error.message}\n{self.last_lines()}"
+                    raise AnswerError(f"is not ready in {START_SECONDS:g} s: {reason}") from error
+                time.sleep(POLL_SECONDS)
+            else:
+                return time.monotonic() - self.started
+
+    def memory_bytes(self) -> int:
+        """Resident memory of the process and all its children."""
+        listed = subprocess.run(
+            ["ps", "-axo", "pid=,ppid=,rss="], check=True, capture_output=True, text=True
+        )
+        rows = [tuple(map(int, line.split())) for line in listed.stdout.splitlines()]
+        tree = {self.process.pid}
+        grown = True
+        while grown:
+            children = {pid for pid, parent, _ in rows if parent in tree}
+            grown = not children <= tree
+            tree |= children
+        return sum(kib for pid, _, kib in rows if pid in tree) * 1024
+
+    def last_lines(self) -> str:
+        """The end of its log."""
+        return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
+
+    def stop(self) -> None:
+        """End the process and its children: asked first, made to when that takes too long."""
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.process.poll() is None:
+                os.killpg(self.process.pid, number)
+            try:
+                self.process.wait(STOP_SECONDS)
+            except subprocess.TimeoutExpired:
+                continue
+            return
+
+
+@contextmanager
+def serving(
+    name: str, peer: Peer, python: Path, model: str, artifact: Path, home: Path, cores: Cores
+) -> Iterator[Server]:
+    """A server of `peer` for `model` while the block runs; its log stays if that ends badly."""
+    folder = home / "run" / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    log = home / "logs" / f"{name}-{model}.log"
+    log.parent.mkdir(parents=True, exist_ok=True)
+    http_port, grpc_port, metrics_port = free_ports(3)
+    place = Place(python, model, artifact, folder, http_port, grpc_port, metrics_port)
+    start = peer.start(place)
+    environment = {
+        key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)
+    } | {**ENVIRONMENT, **start.environment}
+    with log.open("wb") as output, cores.of_server():
+        started = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                list(start.command),
+                cwd=start.directory or folder,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BenchmarkError(f"{name} cannot be started: {error}") from error
+    server = Server(peer, place, log, process, started)
+    try:
+        yield server
+    finally:
+        server.stop()
+    log.unlink()  # one line a request: a hundred megabytes
+
+
+def free_ports(count: int) -> list[int]:
+    """Ports of 127.0.0.1 that nobody listens on."""
+    with ExitStack() as stack:
+        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
+        for one in sockets:
+            one.bind(("127.0.0.1", 0))
+        return [one.getsockname()[1] for one in sockets]
