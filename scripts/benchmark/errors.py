@@ -1,7 +1,8 @@
 """What can keep a benchmark from being a result.
 
 BenchmarkError         one sentence; click prints it and ends with 1
-├── AnswerError        a server answered wrongly, or not at all
+├── AnswerError        a server answered wrongly
+├── NoAnswerError      a server did not answer, or refused; while it starts, that is no error
 └── LoadError          a load had errors, or the load generator failed
 """
 
@@ -13,7 +14,11 @@ class BenchmarkError(click.ClickException):
 
 
 class AnswerError(BenchmarkError):
-    """A server answered wrongly, or not at all."""
+    """A server answered wrongly."""
+
+
+class NoAnswerError(BenchmarkError):
+    """A server did not answer, or refused; while it starts, that is no error."""
 
 
 class LoadError(BenchmarkError):

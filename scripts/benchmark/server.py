@@ -7,11 +7,11 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.benchmark.errors import AnswerError, BenchmarkError
+from scripts.benchmark.errors import AnswerError, BenchmarkError, NoAnswerError
 from scripts.benchmark.machine import Cores
 from scripts.benchmark.peer import Peer, Place
 from scripts.benchmark.question import Question
@@ -49,7 +49,8 @@ class Server:
             The answer's size in bytes.
 
         Raises:
-            AnswerError: it is wrong, or there is none.
+            AnswerError: it is wrong.
+            NoAnswerError: there is none.
         """
         way = TRANSPORTS[transport]
         request = way.request(question)
@@ -66,17 +67,18 @@ class Server:
         """Seconds from the process's start to its first right answer.
 
         Raises:
-            AnswerError: there was none in time, or the process ended.
+            AnswerError: its first answer was wrong.
+            NoAnswerError: there was none in time, or the process ended.
         """
         while True:
             try:
                 self.ask(transport, question)
-            except AnswerError as error:
+            except NoAnswerError as error:
                 if self.process.poll() is not None:
-                    raise AnswerError(f"ended at its start:\n{self.last_lines()}") from error
+                    raise NoAnswerError(f"ended at its start:\n{self.last_lines()}") from error
                 if time.monotonic() - self.started > START_SECONDS:
                     reason = f"{error.message}\n{self.last_lines()}"
-                    raise AnswerError(f"is not ready in {START_SECONDS:g} s: {reason}") from error
+                    raise NoAnswerError(f"is not ready in {START_SECONDS:g} s: {reason}") from error
                 time.sleep(POLL_SECONDS)
             else:
                 return time.monotonic() - self.started
@@ -102,13 +104,9 @@ class Server:
     def stop(self) -> None:
         """End the process and its children: asked first, made to when that takes too long."""
         for number in (signal.SIGTERM, signal.SIGKILL):
-            if self.process.poll() is None:
+            with suppress(ProcessLookupError, subprocess.TimeoutExpired):
                 os.killpg(self.process.pid, number)
-            try:
                 self.process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                continue
-            return
 
 
 @contextmanager

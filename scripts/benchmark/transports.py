@@ -13,7 +13,7 @@ from typing import Any
 
 import grpc
 
-from scripts.benchmark.errors import AnswerError
+from scripts.benchmark.errors import AnswerError, NoAnswerError
 from scripts.benchmark.question import Question
 from scripts.client.rpc import DATATYPES, SERVICE, _json, _messages, _unpacked
 
@@ -104,7 +104,7 @@ def _ask_grpc(port: int, request: Request) -> tuple[bytes, Outputs]:
         try:
             answer = call(request.body, timeout=TIMEOUT_SECONDS)
         except grpc.RpcError as error:
-            raise AnswerError(f"answered {' '.join(str(error).split())}") from error
+            raise NoAnswerError(f"answered {' '.join(str(error).split())}") from error
     return answer, _json(_messages().ModelInferResponse.FromString(answer))["outputs"]
 
 
@@ -112,7 +112,7 @@ def post(port: int, request: Request) -> tuple[bytes, http.client.HTTPMessage]:
     """One REST answer, body and headers.
 
     Raises:
-        AnswerError: no answer, or not a 200.
+        NoAnswerError: no answer, or not a 200.
     """
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=TIMEOUT_SECONDS)
     try:
@@ -120,11 +120,11 @@ def post(port: int, request: Request) -> tuple[bytes, http.client.HTTPMessage]:
         response = connection.getresponse()
         body = response.read()
     except (OSError, http.client.HTTPException) as error:
-        raise AnswerError(f"did not answer: {error}") from error
+        raise NoAnswerError(f"did not answer: {error}") from error
     finally:
         connection.close()
     if response.status != http.HTTPStatus.OK:
-        raise AnswerError(f"answered {response.status}: {body[:200].decode(errors='replace')}")
+        raise NoAnswerError(f"answered {response.status}: {body[:200].decode(errors='replace')}")
     return body, response.headers
 
 

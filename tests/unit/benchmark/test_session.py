@@ -12,7 +12,7 @@ from rich.console import Console
 from scripts import bench
 from scripts.benchmark import h2load, measure, session, wrk
 from scripts.benchmark import load as generators
-from scripts.benchmark.errors import AnswerError, BenchmarkError, LoadError
+from scripts.benchmark.errors import BenchmarkError, LoadError, NoAnswerError
 from scripts.benchmark.load import Load
 from scripts.benchmark.machine import Cores
 from scripts.benchmark.measure import Measured, Settings, Subject
@@ -36,7 +36,7 @@ class FakeServer:
 
     def wait(self, transport: str, question: Question) -> float:
         if self._broken:
-            raise AnswerError("is not ready")
+            raise NoAnswerError("is not ready")
         return 1.5
 
     def ask(self, transport: str, question: Question) -> int:
