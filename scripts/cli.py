@@ -4,11 +4,17 @@ A verb is a module of this folder with a click command named `command`; there is
 Nothing else is imported until its verb runs: `./serin VERB` should start at once.
 """
 
+import signal
+
+if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    # Ctrl-C while modules are being imported can be swallowed by the import system; until `main`
+    # takes over it ends the process at once, as there is nothing to clean up yet.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
 import ast
 import errno
 import importlib
 import os
-import signal
 import subprocess
 import sys
 import traceback
@@ -62,7 +68,7 @@ def serin(debug: bool) -> None:
 def main() -> int:
     """Run the command line and return its exit code: 0 done, 1 failed, 2 misused, 130 stopped."""
     # A cancelled CI job or a closed terminal ends a verb as Ctrl-C does: with its own clean-up.
-    for number in (signal.SIGTERM, signal.SIGHUP):
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
     debug = "--debug" in sys.argv[1:2]

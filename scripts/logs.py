@@ -3,7 +3,6 @@
 import re
 import time
 from pathlib import Path
-from typing import BinaryIO
 
 import click
 
@@ -43,8 +42,8 @@ class Follower:
         pod = rf"{re.escape(model)}(-canary)?-predictor-[0-9a-f]{{10}}-\w{{5}}" if model else ".*"
         self.name = re.compile(pod + r"\.log")
         self.lines = lines
-        self.open: dict[Path, BinaryIO] = {}
-        self.rest: dict[Path, bytes] = {}
+        self.read: dict[Path, int] = {}
+        """Bytes of each file that were printed."""
 
     def files(self) -> list[Path]:
         """The matching logs, oldest first."""
@@ -55,10 +54,16 @@ class Follower:
         """Print what is new; of a file seen for the first time, its last lines."""
         files = self.files()
         for path in files:
-            first = path not in self.open
-            file = self.open.setdefault(path, path.open("rb"))
-            *kept, rest = (self.rest.get(path, b"") + file.read()).split(b"\n")
-            self.rest[path] = rest  # a line that is still being written
+            first = path not in self.read
+            start = self.read.get(path, 0)
+            if path.stat().st_size < start:
+                start = 0  # it was rotated
+            with path.open("rb") as file:
+                file.seek(start)
+                content = file.read()
+            content = content[: content.rfind(b"\n") + 1]  # a line being written waits
+            self.read[path] = start + len(content)
+            kept = content.splitlines()
             if first and self.lines >= 0:
                 kept = kept[-self.lines :] if self.lines else []
             prefix = f"{path.stem}  " if len(files) > 1 else ""

@@ -15,7 +15,7 @@ import sys
 
 from controlplane.errors import SerinError
 from controlplane.local import processes
-from controlplane.local.state import Home, hold, home, read_json
+from controlplane.local.state import Home, hold, home, read_json, tidy_logs
 from controlplane.local.supervisor import Supervisor
 
 
@@ -29,6 +29,7 @@ async def supervise(where: Home, port: int, notify: int) -> None:
     # What a killed supervisor left: on Linux the kernel has ended it already.
     processes.sweep(read_json(where.state).get("processes", ()), str(where.path))
     where.state.unlink(missing_ok=True)
+    tidy_logs(where)
 
     supervisor = Supervisor(where, port)
     loop.add_signal_handler(signal.SIGHUP, supervisor.wake)

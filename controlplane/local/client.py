@@ -197,6 +197,9 @@ def _spawn(home: Home, port: int) -> None:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
         process.kill()
+        process.wait()
+        if state.running(home) is None:
+            _clean(home, ())
         raise
     finally:
         os.close(read)

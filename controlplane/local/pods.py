@@ -94,7 +94,7 @@ class Pod:
             await self.task
         if self.child is None:
             return
-        self.child.signal(signal.SIGTERM)
+        self.child.send(signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
         while self.child.exit_code() is None and time.monotonic() < deadline:
             await self._pause(0.1)

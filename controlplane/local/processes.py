@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import shutil
 import signal
 import socket
 import subprocess
@@ -20,6 +21,7 @@ from typing import IO
 
 from controlplane.errors import SerinError
 
+LOG_BYTES = 32 * 2**20
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -54,15 +56,15 @@ class Child:
         """The exit status (negative: the signal), or None while it runs."""
         return self.process.poll()
 
-    def signal(self, number: int) -> None:
+    def send(self, number: int) -> None:
         """Signal the whole group; a group that is gone is no error."""
         if self.process.poll() is None:
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.process.pid, number)
 
-    def stop(self, grace_seconds: float) -> None:
+    def stop(self, grace_seconds: float, number: int = signal.SIGTERM) -> None:
         """Ask the group to end, wait, then end it. Blocks."""
-        self.signal(signal.SIGTERM)
+        self.send(number)
         try:
             self.process.wait(grace_seconds)
         except subprocess.TimeoutExpired:
@@ -70,7 +72,7 @@ class Child:
 
     def kill(self) -> None:
         """End the group now and reap the child."""
-        self.signal(signal.SIGKILL)
+        self.send(signal.SIGKILL)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(5)
 
@@ -84,10 +86,22 @@ def tail(path: Path, limit_bytes: int, since: int = 0) -> str:
     try:
         with path.open("rb") as file:
             size = file.seek(0, os.SEEK_END)
-            file.seek(max(since, size - limit_bytes))
+            file.seek(max(since if since <= size else 0, size - limit_bytes))
             return file.read().decode("utf-8", "replace")
     except FileNotFoundError:
         return ""
+
+
+def rotate(path: Path, limit_bytes: int = LOG_BYTES) -> None:
+    """Keep a log that its process holds open from growing for ever: one older file is kept.
+
+    Copied, then cut to nothing: the process appends, so it goes on at the new end. Lines written
+    between the two steps are lost, which a development tool's request log can bear.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if path.stat().st_size > limit_bytes:
+            shutil.copyfile(path, path.with_name(f"{path.name}.1"))
+            os.truncate(path, 0)
 
 
 def free_port() -> int:
@@ -99,13 +113,19 @@ def free_port() -> int:
 
 
 def is_free(port: int) -> bool:
-    """Whether a listener on loopback could take this port now."""
+    """Whether a listener on loopback could take this port now.
+
+    Raises:
+        SerinError: Ports this low are the administrator's.
+    """
     with socket.socket() as probe:
         # Connections of an earlier listener may linger (TIME_WAIT) and are no obstacle.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind(("127.0.0.1", port))
             probe.listen(1)
+        except PermissionError:
+            raise SerinError(f"Port {port} needs root: choose one above 1023.") from None
         except OSError:
             return False
         return True

@@ -26,6 +26,7 @@ from typing import Any
 from controlplane.errors import AlreadyRunning, SerinError
 
 LAYOUT = "1"
+KEPT_POD_LOGS = 40
 ROOT = Path(__file__).parents[2]
 """The repository: manifests, predictors and training are found below it."""
 
@@ -92,6 +93,13 @@ class Home:
             write_text(layout, LAYOUT + "\n")
 
 
+def tidy_logs(where: Home) -> None:
+    """Forget the logs of pods that ended long ago."""
+    pods = sorted(where.logs.glob("*-predictor-*.log*"), key=lambda path: path.stat().st_mtime)
+    for path in pods[:-KEPT_POD_LOGS]:
+        path.unlink(missing_ok=True)
+
+
 def home() -> Home:
     """The state folder: SERIN_HOME, or .serin in the repository."""
     return Home(Path(os.environ.get("SERIN_HOME") or ROOT / ".serin").absolute())
@@ -107,8 +115,11 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
             os.fsync(file.fileno())
         Path(name).chmod(mode)
         Path(name).replace(path)
-    except BaseException:
+    except BaseException as error:
         Path(name).unlink(missing_ok=True)
+        if isinstance(error, OSError) and error.errno and not error.filename:
+            # A write does not say which file it was; the person needs to know which disk.
+            raise OSError(error.errno, error.strerror, str(path)) from error
         raise
 
 

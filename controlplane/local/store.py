@@ -103,9 +103,7 @@ def _download(store: "Store", bucket: str, prefix: str, paths: list[str], folder
                 file.flush()
                 os.fsync(file.fileno())
         except BaseError as error:
-            raise StoreError(
-                f"s3://{bucket}/{path} cannot be read: {_first_line(error)}"
-            ) from error
+            raise StoreError(f"s3://{bucket}/{path} cannot be read: {_cause(error)}.") from error
 
 
 def _list(store: "Store", bucket: str, prefix: str) -> list["ObjectMeta"]:
@@ -115,12 +113,14 @@ def _list(store: "Store", bucket: str, prefix: str) -> list["ObjectMeta"]:
         return [entry for batch in _client(store, bucket).list(f"{prefix}/") for entry in batch]
     except (BaseError, OSError) as error:
         raise StoreError(
-            f"The S3 store at {store.endpoint} does not answer: {_first_line(error)}"
+            f"The S3 store at {store.endpoint} does not answer ({_cause(error)}): see that it runs "
+            "and that SERIN_S3_ENDPOINT and its keys are right."
         ) from error
 
 
-def _first_line(error: BaseException) -> str:
-    return str(error).split("\n", 1)[0]
+def _cause(error: BaseException) -> str:
+    """The last link of obstore's chain of reasons, which is the one that helps."""
+    return str(error).split("\n", 1)[0].rsplit(" - ", 1)[-1]
 
 
 def _client(store: "Store", bucket: str) -> "S3Store":

@@ -14,7 +14,7 @@ from dataclasses import asdict
 from typing import Any
 
 from controlplane.errors import SerinError
-from controlplane.local import manifests, s3, store
+from controlplane.local import manifests, processes, s3, store
 from controlplane.local.gateway import Gateway
 from controlplane.local.plan import Plan, plan, unversioned
 from controlplane.local.pods import Pod, Surroundings
@@ -24,6 +24,7 @@ from controlplane.local.state import ROOT, Home, read_json, write_json
 from controlplane.local.upstreams import Endpoint
 
 STOP_GRACE_SECONDS = 10.0
+ROTATE_SECONDS = 10.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -49,6 +50,7 @@ class Supervisor:
         self._retiring: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._restart_at: dict[str, float] = {}
+        self._rotate_at = 0.0
         self._published: dict[str, Any] = {}
 
     async def start(self) -> None:
@@ -83,6 +85,7 @@ class Supervisor:
                 await self._look()
                 self._converge()
                 self._publish()
+                self._rotate_logs()
             except OSError as error:  # a full disk must not take down what serves
                 _LOG.exception("%s", error)
             await self._pause()
@@ -220,6 +223,12 @@ class Supervisor:
                 helper.start()
             except SerinError as error:
                 self._error = str(error)
+
+    def _rotate_logs(self) -> None:
+        if time.monotonic() > self._rotate_at:
+            self._rotate_at = time.monotonic() + ROTATE_SECONDS
+            for path in self.home.logs.glob("*.log"):
+                processes.rotate(path)
 
     def _publish(self) -> None:
         pods = [

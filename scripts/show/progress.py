@@ -1,6 +1,7 @@
 """Waits until models are served, trains those that never were, and shows how far it is."""
 
 import os
+import shutil
 import signal
 import sys
 import time
@@ -30,6 +31,8 @@ class Training:
         self.name = name
         self.log = platform.home.logs / f"train-{name}.log"
         self.log.unlink(missing_ok=True)
+        self.temporary = platform.home.path / "training"
+        self.temporary.mkdir(exist_ok=True)
         store = s3.external() or s3.of_platform(platform.home)
         if store is None:
             raise SerinError("Serin was stopped while models were being trained.")
@@ -37,9 +40,19 @@ class Training:
             f"Training {name}",
             [sys.executable, "-P", "-m", f"training.{name.replace('-', '_')}"],
             self.log,
-            {**os.environ, **store.env(), "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1"},
+            {
+                **os.environ,
+                **store.env(),
+                "PYTHONPATH": str(ROOT),
+                "PYTHONUNBUFFERED": "1",
+                "TMPDIR": str(self.temporary),
+            },
             cwd=ROOT,
         )
+
+    def clean(self) -> None:
+        """Remove its temporary files."""
+        shutil.rmtree(self.temporary, ignore_errors=True)
 
     def last_line(self) -> str:
         """What it said last."""
@@ -72,8 +85,8 @@ class Progress:
         trace: TracebackType | None,
     ) -> None:
         if self.training:
-            self.training.child.signal(signal.SIGINT)
-            self.training.child.stop(5)
+            self.training.child.stop(5, signal.SIGINT)  # Python cleans up on it
+            self.training.clean()
         if self.live:
             self.live.stop()
 
@@ -113,7 +126,8 @@ class Progress:
             return True
         failed = [name for name, found in states.items() if found == "Failed"]
         if failed and all(found in {"Ready", "Failed"} for found in states.values()):
-            raise SerinError(" ".join(f"{name}: {models[name]['reason']}." for name in failed))
+            reasons = " ".join(f"{name}: {models[name]['reason']}." for name in failed)
+            raise SerinError(f"{reasons} More: ./serin logs {failed[0]}")
         return False
 
     def _train(self, platform: Platform, models: Mapping[str, Any]) -> bool:
@@ -132,6 +146,7 @@ class Progress:
         training, self.training = self.training, None
         if training is None:
             raise SerinError("Nothing was trained.")
+        training.clean()
         if training.child.exit_code():
             raise SerinError(
                 f"Training {training.name} failed: {training.last_line()} (all of it: "

@@ -1,0 +1,27 @@
+from pathlib import Path
+
+from controlplane.local.processes import rotate, tail
+
+
+def test_a_long_log_is_cut_while_its_process_writes(tmp_path: Path) -> None:
+    """The older lines stay in one neighbour, and the writer goes on at the new end."""
+    log = tmp_path / "pod.log"
+    with log.open("ab", buffering=0) as writer:
+        writer.write(b"old\n" * 10)
+        rotate(log, 20)
+        writer.write(b"new\n")
+        rotate(log, 20)
+
+    assert log.read_bytes() == b"new\n"
+    assert (tmp_path / "pod.log.1").read_bytes() == b"old\n" * 10
+
+
+def test_the_end_of_a_log(tmp_path: Path) -> None:
+    """Since a process' start; all of it where the log was cut after that; nothing without a log."""
+    log = tmp_path / "pod.log"
+    log.write_text("first\nsecond\n", "utf-8")
+
+    assert tail(log, 100, 6) == "second\n"
+    assert tail(log, 4, 6) == "ond\n"
+    assert tail(log, 100, 99) == "first\nsecond\n"
+    assert tail(tmp_path / "none.log", 100) == ""
