@@ -1,8 +1,9 @@
 """Serin past its capacity: what the requests that it accepts wait, and how many it refuses.
 
 First as many connections as keep it busy, each sending when it has its answer: that is capacity.
-Then a fixed rate of four times that, over more connections than its queue has places. What is
-refused (429) must not make what is accepted slower.
+Then four times that rate over four times as many connections, which is more than its queue has
+places. What is refused (429) must not make what is accepted slower. A connection waits for its
+answer before it asks again, so fewer are offered where even refusing takes longer than asking.
 """
 
 from collections.abc import Sequence
@@ -18,7 +19,7 @@ from scripts.benchmark.transports import TRANSPORTS, Request
 
 FACTOR = 4
 BUSY_CONNECTIONS = 64
-OVERLOAD_CONNECTIONS = 512
+OVERLOAD_CONNECTIONS = FACTOR * BUSY_CONNECTIONS
 OK, REFUSED = 200, 429
 
 

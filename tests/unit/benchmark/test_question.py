@@ -11,15 +11,15 @@ from scripts.client.rpc import _messages
 
 SAMPLE = {
     "inputs": [
-        {"name": "input-0", "datatype": "FP32", "shape": [2, 2], "data": [1.5, 2.0, 3.0, 4.0]}
+        {"name": "input-0", "datatype": "FP32", "shape": [2, 2], "data": [3.0, 4.0, 1.5, 2.0]}
     ],
     "outputs": [
-        {"name": "class_index", "datatype": "INT64", "shape": [2], "data": [1, 0]},
+        {"name": "class_index", "datatype": "INT64", "shape": [2], "data": [0, 1]},
         {
             "name": "probabilities",
             "datatype": "FP32",
             "shape": [2, 2],
-            "data": [0.2, 0.8, 0.9, 0.1],
+            "data": [0.9, 0.1, 0.2, 0.8],
         },
     ],
 }
@@ -35,7 +35,7 @@ def tensor(data: list[Any], datatype: str = "FP32", shape: list[int] | None = No
     return {"name": "any", "datatype": datatype, "shape": shape or [1, len(data)], "data": data}
 
 
-def test_the_question_is_the_first_row_of_the_golden_sample(question: Question) -> None:
+def test_the_question_is_the_least_certain_row_of_the_golden_sample(question: Question) -> None:
     """Its answer is known before any server runs."""
     assert question.tensor["shape"] == [1, 2]
     assert question.tensor["data"] == [1.5, 2.0]
