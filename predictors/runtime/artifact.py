@@ -82,7 +82,11 @@ def build_manifest(
         "golden_sample": golden_sample,
         "files": files,
     }
-    return json.dumps(document, sort_keys=True, indent=1, allow_nan=False).encode() + b"\n"
+    lines = [  # one fact a line: canonical for the hash, readable for people
+        f"{json.dumps(key)}: {json.dumps(document[key], sort_keys=True, allow_nan=False)}"
+        for key in sorted(document)
+    ]
+    return ("{\n" + ",\n".join(lines) + "\n}\n").encode()
 
 
 def read_artifact(folder: Path) -> Manifest:

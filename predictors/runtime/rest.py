@@ -68,6 +68,7 @@ class RestApp:
         prepared: Prepared | None = scope.get(PREPARED)
         call = prepared[0] if prepared else self._endpoint.begin(headers)
         try:
+            deadline = deadline_of(headers)
             if prepared is None:
                 self._endpoint.admit(len(self._waiting))
                 body = await read_body(headers, receive, self._max_body_bytes)
@@ -80,7 +81,7 @@ class RestApp:
             if self._endpoint.is_short(request):
                 (outputs,) = self._endpoint.compute([request])
             else:
-                outputs = await self._queued(request, deadline_of(headers), receive)
+                outputs = await self._queued(request, deadline, receive)
             return self._endpoint.finish(call, request, outputs)
         except ClientGone as error:
             self._endpoint.refuse(call, error)  # counted and logged; nobody is there to answer

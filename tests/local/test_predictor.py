@@ -1,0 +1,251 @@
+"""A predictor's life: what it refuses to load, how it sheds load, how it leaves."""
+
+import http.client
+import json
+import shutil
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import grpc
+import numpy as np
+import pytest
+
+from predictors.runtime.datatypes import to_wire
+from predictors.runtime.lean_kserve import pb
+from tests.support.predictor import JSON, ROOT, Answer, Predictor, metric, running, wait_until
+from tests.support.slow_model import write_artifact
+
+MODULE = "tests.support.slow_model"
+
+
+def ask(predictor: Predictor, *seconds: float, **headers: str) -> Answer:
+    """Rows that take `seconds` each, as raw FP32 so that NaN can be sent."""
+    raw = to_wire(np.array(seconds, np.float32), "FP32")
+    tensor = {"name": "seconds", "datatype": "FP32", "shape": [len(seconds)]}
+    tensor["parameters"] = {"binary_data_size": len(raw)}
+    header = json.dumps({"inputs": [tensor]}).encode()
+    length = {"Inference-Header-Content-Length": str(len(header))}
+    return predictor.request("POST", predictor.infer_path, header + raw, length | headers)
+
+
+def start(artifact: Path, *flags: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Start a predictor that is expected to refuse."""
+    command = [sys.executable, "-m", MODULE, "--model_name=slow", f"--model_dir={artifact}", *flags]
+    environment = {"PATH": "", "PREDICTOR_HOST": "127.0.0.1", "PREDICTOR_METRICS_PORT": "0", **env}
+    return subprocess.run(
+        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+
+
+def reason(done: subprocess.CompletedProcess[str]) -> str:
+    """The event of the last line, which is what a person is shown."""
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["level"] == "ERROR"
+    return str(last["event"])
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A published slow model."""
+    folder = write_artifact(tmp_path_factory.mktemp("slow"))
+    (folder / "weights.bin").write_bytes(b"x" * 1000)
+    return write_artifact(folder)
+
+
+@pytest.fixture
+def slow(artifact: Path, tmp_path: Path) -> Iterator[Predictor]:
+    """A running slow model with a queue of four."""
+    with running(
+        "slow", artifact, tmp_path / "log", module=MODULE, PREDICTOR_QUEUE_SIZE="4"
+    ) as predictor:
+        yield predictor
+
+
+def test_changed_missing_and_foreign_artifacts_are_refused_by_name(
+    artifact: Path, tmp_path: Path
+) -> None:
+    """A flipped byte, a lost file, a lost manifest, a prefix of versions, another model's name."""
+    copies = {name: tmp_path / name for name in ("flip", "lost", "bare", "prefix")}
+    for folder in copies.values():
+        shutil.copytree(artifact, folder)
+    (copies["flip"] / "weights.bin").write_bytes(b"x" * 999 + b"y")
+    (copies["lost"] / "weights.bin").unlink()
+    (copies["bare"] / "MANIFEST.json").unlink()
+    shutil.move(copies["prefix"], tmp_path / "all" / "0123456789ab")
+    refused = {name: start(folder) for name, folder in copies.items()}
+    refused["prefix"] = start(tmp_path / "all")
+    refused["name"] = start(artifact, "--model_name=iris")
+
+    assert {done.returncode for done in refused.values()} == {1}
+    assert "weights.bin" in reason(refused["flip"])
+    assert "sha256" in reason(refused["flip"])
+    assert "weights.bin is missing" in reason(refused["lost"])
+    assert "MANIFEST.json" in reason(refused["bare"])
+    assert "storageUri must end in one version" in reason(refused["prefix"])
+    assert "'slow'" in reason(refused["name"])
+
+
+def test_wrong_golden_answer_is_refused(artifact: Path, tmp_path: Path) -> None:
+    """A model that does not answer its golden sample never becomes ready."""
+    folder = shutil.copytree(artifact, tmp_path / "golden")
+    manifest = json.loads((folder / "MANIFEST.json").read_text())
+    manifest["golden_sample"]["outputs"][1]["data"] = [2]
+    (folder / "MANIFEST.json").write_text(json.dumps(manifest))
+    done = start(folder)
+
+    assert done.returncode == 1
+    assert "golden sample: output 'shared' expected [2]" in reason(done)
+
+
+def test_taken_port_and_bad_settings_are_one_sentence(artifact: Path) -> None:
+    """Exit 1 for a port in use, exit 2 for settings, each naming the culprit."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        done = start(artifact, f"--http_port={port}")
+    wrong = start(artifact, PREDICTOR_QUEUE_SIZE="0", PREDICTOR_LOG_LEVEL="loud")
+
+    assert done.returncode == 1
+    assert f"127.0.0.1:{port}" in reason(done)
+    assert wrong.returncode == 2
+    assert "PREDICTOR_QUEUE_SIZE" in reason(wrong)
+    assert "PREDICTOR_LOG_LEVEL" in reason(wrong)
+
+
+def test_what_arrives_during_a_call_shares_the_next(slow: Predictor) -> None:
+    """While one call runs, waiting requests gather into one batch; a lone one waits for none."""
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(ask, slow, 0.5)
+        wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
+        others = [pool.submit(ask, slow, 0.01) for _ in range(3)]
+        shared = [one.result().json["outputs"][1]["data"] for one in [first, *others]]
+
+    assert shared == [[1], [3], [3], [3]]
+
+
+def test_one_bad_row_does_not_fail_its_neighbours(slow: Predictor) -> None:
+    """In a shared batch the invalid row is a 400, the crashing one a 500, the others 200."""
+    with ThreadPoolExecutor(8) as pool:
+        first = pool.submit(ask, slow, 0.4)
+        wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
+        others = [pool.submit(ask, slow, value) for value in (0.01, float("nan"), -1.0)]
+        statuses = sorted(one.result().status for one in [first, *others])
+
+    assert statuses == [200, 200, 400, 500]
+
+
+def test_large_request_is_cut_and_does_not_hold_up_small_ones(slow: Predictor) -> None:
+    """400 rows run as batches of 64, and a small request gets its turn between them."""
+    with ThreadPoolExecutor(2) as pool:
+        large = pool.submit(ask, slow, *[0.1] * 400)
+        wait_until(lambda: in_flight(slow) == 1, 5, "the large request in flight")
+        small = ask(slow, 0.1)
+        done_first = not large.done()
+        answer = large.result()
+
+    assert small.status == 200
+    assert done_first
+    assert answer.json["outputs"][0]["shape"] == [400]
+
+
+def test_past_the_queue_requests_are_refused_at_once(slow: Predictor) -> None:
+    """429 with Retry-After over REST and RESOURCE_EXHAUSTED over gRPC, while others wait."""
+    with ThreadPoolExecutor(16) as pool:
+        first = pool.submit(ask, slow, 1.0)
+        wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
+        waiting = [pool.submit(ask, slow, 0.01) for _ in range(3)]
+        wait_until(lambda: in_flight(slow) == 4, 5, "three requests waiting behind it")
+        started = time.monotonic()
+        refused = ask(slow, 0.01)
+        seconds = time.monotonic() - started
+        accepted = [one.result().status for one in [first, *waiting]]
+
+    assert refused.status == 429
+    assert refused.headers["retry-after"] == "1"
+    assert refused.json["error"]
+    assert seconds < 0.5
+    assert accepted == [200] * 4
+    rejected = metric(slow.metrics(), "predictor_requests_total", outcome="rejected")
+    assert rejected == 1
+
+
+def test_grpc_past_the_queue_is_resource_exhausted(slow: Predictor) -> None:
+    """The C core refuses what is over the limit."""
+    message = pb.ModelInferRequest(model_name="slow")
+    message.inputs.add(name="seconds", datatype="FP32", shape=[1])
+    message.raw_input_contents.append(to_wire(np.array([0.5], np.float32), "FP32"))
+
+    def code() -> Any:
+        try:
+            slow.call("ModelInfer", message)
+        except grpc.RpcError as error:
+            return error.code()  # type: ignore[attr-defined]
+        return grpc.StatusCode.OK
+
+    with ThreadPoolExecutor(12) as pool:
+        codes = {one.result() for one in [pool.submit(code) for _ in range(12)]}
+
+    assert codes == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+
+
+def test_expired_deadlines_and_departed_clients_are_not_computed(slow: Predictor) -> None:
+    """What waits past its deadline is a 504; what its client left is dropped; both are counted."""
+    body = json.dumps(
+        {"inputs": [{"name": "seconds", "datatype": "FP32", "shape": [1], "data": [0.01]}]}
+    )
+    with ThreadPoolExecutor(4) as pool:
+        first = pool.submit(ask, slow, 0.6)
+        wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
+        late = pool.submit(ask, slow, 0.01, **{"x-request-timeout-ms": "50"})
+        gone = http.client.HTTPConnection("127.0.0.1", slow.http_port, timeout=5)
+        gone.request("POST", slow.infer_path, body, JSON)
+        wait_until(lambda: in_flight(slow) == 3, 5, "both in the queue")
+        gone.close()
+        statuses = [first.result().status, late.result().status]
+    wait_until(lambda: in_flight(slow) == 0, 5, "nothing in flight")
+
+    assert statuses == [200, 504]
+    for outcome, count in (("ok", 1), ("deadline", 1), ("cancelled", 1)):
+        assert metric(slow.metrics(), "predictor_requests_total", outcome=outcome) == count
+
+
+def test_sigterm_finishes_what_is_in_flight_unready_first(slow: Predictor) -> None:
+    """Readiness goes first, the running request is answered, then the process exits 0."""
+    answers: list[Answer] = []
+    thread = threading.Thread(target=lambda: answers.append(ask(slow, 1.5)))
+    thread.start()
+    wait_until(lambda: in_flight(slow) == 1, 5, "the request in flight")
+    slow.process.terminate()
+    ready = "/v2/models/slow/ready"
+    wait_until(lambda: slow.request("GET", ready).status == 503, 1, "unready while draining")
+    assert slow.request("GET", "/v2/health/live").status == 200
+    thread.join(20)
+
+    assert slow.process.wait(20) == 0
+    assert [answer.status for answer in answers] == [200]
+
+
+def test_every_request_leaves_a_line(slow: Predictor) -> None:
+    """One JSON line a request: id, model, version, status, rows, seconds, the proxy's ids."""
+    ask(slow, 0.01, **{"x-request-id": "envoy-1"})
+    ask(slow, float("nan"))
+    slow.stop()
+    lines = [line for line in slow.log_lines() if line["event"] == "infer"]
+
+    assert [line["status"] for line in lines] == [200, 400]
+    assert lines[0]["x_request_id"] == "envoy-1"
+    assert (lines[0]["model"], lines[0]["rows"], lines[0]["outcome"]) == ("slow", 1, "ok")
+    assert lines[0]["model_version"] == slow.manifest.version
+    assert 0.01 <= lines[0]["duration_seconds"] < 5
+    assert "NaN" in lines[1]["error"]
+
+
+def in_flight(predictor: Predictor) -> float:
+    """The gauge that the model is scaled on."""
+    return metric(predictor.metrics(), "predictor_requests_in_flight")

@@ -1,0 +1,61 @@
+"""A real model whose every call takes as long as its rows ask for: what queues and batches see.
+
+Run as a predictor: `python -m tests.support.slow_model`. A negative `seconds` fails, NaN is an
+InvalidRequest of that row alone.
+"""
+
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from predictors.runtime import (
+    MANIFEST,
+    InvalidRequest,
+    TensorSpec,
+    V2Model,
+    build_manifest,
+    golden_sample,
+    serve,
+)
+
+
+class SlowModel(V2Model):
+    """Sleeps for the longest of its rows; tells how many rows shared the call."""
+
+    inputs = (TensorSpec("seconds", "FP32", (-1,), allow_nan=True),)
+    outputs = (TensorSpec("seconds", "FP32", (-1,)), TensorSpec("shared", "INT64", (-1,)))
+
+    def infer(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        seconds = arrays["seconds"]
+        if np.isnan(seconds).any():
+            raise InvalidRequest("tensor 'seconds': a row is NaN")
+        if (seconds < 0).any():
+            raise ValueError("negative time")
+        time.sleep(float(seconds.max()))
+        return {"seconds": seconds, "shared": np.full(len(seconds), len(seconds), np.int64)}
+
+
+def write_artifact(folder: Path) -> Path:
+    """An artifact of this model; its golden sample is slow, so that the server queues."""
+    folder.mkdir(parents=True, exist_ok=True)
+    given = {"seconds": np.array([0.005], np.float32)}
+    answered = given | {"shared": np.array([1])}
+    manifest = build_manifest(
+        folder,
+        model="slow",
+        engine="sleep",
+        inputs=SlowModel.inputs,
+        outputs=SlowModel.outputs,
+        metrics={},
+        data={},
+        code={},
+        golden_sample=golden_sample(SlowModel.inputs, SlowModel.outputs, given, answered),
+    )
+    (folder / MANIFEST).write_bytes(manifest)
+    return folder
+
+
+if __name__ == "__main__":
+    serve(SlowModel)
