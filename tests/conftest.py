@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = {"unit": 10, "contract": 60, "local": 120, "cluster": 600}
-# A developer's own settings and proxies must not decide what a test sees.
+# A developer's own settings and proxies must not decide what a test sees; where Envoy is may.
 SCRUBBED = ("AWS_", "PREDICTOR_", "SERIN_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 
@@ -32,6 +32,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def _plain_environment() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         for name in list(os.environ):
-            if name.startswith(SCRUBBED) or name.lower() in PROXIES:
+            ours = name.startswith(SCRUBBED) and name != "SERIN_ENVOY"
+            if ours or name.lower() in PROXIES:
                 patch.delenv(name)
         yield
