@@ -4,6 +4,8 @@ import pytest
 
 from tests.support import required
 
+OUTCOMES = (pytest.fail.Exception, pytest.skip.Exception)
+
 
 @pytest.fixture(autouse=True)
 def _laptop(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -37,6 +39,6 @@ def test_what_is_missing_skips_or_fails(
         monkeypatch.setenv(name, value)
 
     for ask, fails in [(required.binary, binary_fails), (required.shared_data, data_fails)]:
-        outcome = pytest.fail.Exception if fails else pytest.skip.Exception
-        with pytest.raises(outcome, match="no-such-thing"):
+        with pytest.raises(OUTCOMES, match="no-such-thing") as caught:
             ask("no-such-thing")
+        assert (caught.type is pytest.fail.Exception) is fails
