@@ -67,7 +67,7 @@ def command(
     artifacts: Path | None,
     output: Path,
 ) -> None:
-    r"""Compare Serin with stock KServe, MLServer and a bare echo, side by side on loopback.
+    """Compare Serin with stock KServe, MLServer and a bare echo, side by side on loopback.
 
     All serve the same models, each server on one core and the load on another. Needs wrk and
     h2load. Peers are installed into .serin/bench on first use. Ratios come first: they carry over
