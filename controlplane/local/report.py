@@ -41,7 +41,7 @@ class ModelReport:
     """Ready, Starting, Updating, Degraded, Failed or Unpublished."""
     reason: str
     version: str
-    """What answers now; empty where nothing does."""
+    """What answers now, a canary not counted; empty where nothing does."""
     target_version: str
     """What should answer."""
     replicas_ready: int
@@ -61,16 +61,17 @@ def _model(plan: Plan, route: Route, pods: Sequence[PodReport]) -> ModelReport:
     stable = next((found for found in deployments if found.name == stable_name), None)
     names = {found.name for found in deployments} | {stable_name}
     own = [pod for pod in pods if pod.deployment in names]
-    state, reason = _state(stable, [pod for pod in own if pod.deployment == stable_name])
+    stable_pods = [pod for pod in own if pod.deployment == stable_name]
+    state, reason = _state(stable, stable_pods)
     if stable is None and route.service in plan.unpublished and not own:
         state, reason = "Unpublished", f"train it: ./serin train {route.service}"
     return ModelReport(
         name=route.service,
         state=state,
         reason=reason,
-        version=", ".join(sorted({pod.version for pod in own if pod.ready})),
+        version=", ".join(sorted({pod.version for pod in stable_pods if pod.ready})),
         target_version=stable.version if stable else "",
-        replicas_ready=sum(pod.ready for pod in own if pod.deployment == stable_name),
+        replicas_ready=sum(pod.ready for pod in stable_pods),
         replicas_wanted=stable.replicas if stable else 0,
         hosts=route.hosts,
         pods=tuple(own),

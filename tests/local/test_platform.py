@@ -109,9 +109,11 @@ def test_nothing_listens_beyond_loopback(trained: Platform) -> None:
     """Gateway, S3 server and predictors are this machine's own."""
     ours = {process.pid for process in trained.processes()}
     addresses = {
-        connection.laddr[0]
+        connection.laddr.ip
         for connection in psutil.net_connections(kind="inet")
-        if connection.pid in ours and connection.status == psutil.CONN_LISTEN
+        if connection.laddr
+        and connection.pid in ours
+        and connection.status == psutil.CONN_LISTEN
     }
 
     assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1"}

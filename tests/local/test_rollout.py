@@ -67,15 +67,23 @@ def test_up_rolls_out_a_newer_version_without_losing_a_request(fresh: Fresh) -> 
 
 
 def test_a_corrupt_version_is_refused_and_the_old_one_goes_on(fresh: Fresh) -> None:
-    """A byte flipped in a published ONNX file: `up` and `status` name the file."""
+    """A byte flipped in a published ONNX file: `up` and `status` name the file.
+
+    Once the store is right again the next try takes a fresh copy and succeeds.
+    """
     platform = fresh("iris")
     old = iris(platform)["version"]
     new = publish(platform)
-    flip_a_byte(platform.home / "s3" / "models" / "iris" / new / "model.onnx")
+    published = platform.home / "s3" / "models" / "iris" / new / "model.onnx"
+    flip_a_byte(published)
     with Load(platform, clients=2) as load:
         failed = platform.serin("up", "iris", expect=1)
         status = platform.serin("status", expect=1)
 
+    flip_a_byte(published)
+    wait_for(lambda: iris(platform)["state"] == "Ready", 60, "the repaired version")
+
+    assert iris(platform)["version"] == new
     assert "model.onnx" in failed.stderr.splitlines()[-1]
     assert f"{old} goes on serving" in failed.stderr
     assert "model.onnx" in status.stdout
