@@ -111,9 +111,7 @@ def test_nothing_listens_beyond_loopback(trained: Platform) -> None:
     addresses = {
         connection.laddr.ip
         for connection in psutil.net_connections(kind="inet")
-        if connection.laddr
-        and connection.pid in ours
-        and connection.status == psutil.CONN_LISTEN
+        if connection.laddr and connection.pid in ours and connection.status == psutil.CONN_LISTEN
     }
 
     assert addresses <= {"127.0.0.1", "::ffff:127.0.0.1"}
