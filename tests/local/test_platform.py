@@ -156,8 +156,10 @@ def test_ctrl_c_during_up_leaves_nothing(tmp_path: Path, trained: Platform, said
     os.killpg(process.pid, signal.SIGINT)
     _, rest = process.communicate(timeout=60)
 
+    left = platform.leftovers()
+    platform.serin("down")
     assert process.returncode == 130, rest
-    assert platform.leftovers() == []
+    assert left == []
 
 
 def test_a_killed_supervisor_takes_its_children_along(fresh: Fresh) -> None:
