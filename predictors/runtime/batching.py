@@ -242,7 +242,7 @@ class Batcher:
             kind = inner
             self._queue.popleft()
             if job.rows_left == job.rows:
-                self._metrics.queue_seconds.observe(now - job.queued_at)
+                self._metrics.queued(now - job.queued_at)
             rows = min(job.rows_left, budget)
             batch.append((job, job.take(rows), rows))
             budget -= rows
@@ -283,8 +283,7 @@ class Batcher:
             raise InferenceFailed(
                 f"model '{self.model.name}' failed on a valid request; the server's log says why"
             ) from error
-        self._metrics.infer_seconds.observe(time.perf_counter() - started)
-        self._metrics.batch_rows.observe(rows)
+        self._metrics.inferred(rows, time.perf_counter() - started)
         return outputs
 
 

@@ -11,7 +11,7 @@ from predictors.runtime.errors import (
     UnsupportedEncoding,
 )
 
-_TYPES = (b"application/json", b"application/octet-stream")
+CONTENT_TYPES = (b"application/json", b"application/octet-stream")
 _ENCODINGS = (b"identity", b"gzip", b"deflate")
 _GZIP_OR_ZLIB = 47  # zlib's window bits for "look at the header"
 
@@ -26,7 +26,11 @@ async def read_body(
         ClientGone: the connection closed before the body ended.
     """
     kind = headers.get(b"content-type")
-    if kind is not None and kind not in _TYPES and not kind.lower().startswith(_TYPES):
+    if (
+        kind is not None
+        and kind not in CONTENT_TYPES
+        and not kind.lower().startswith(CONTENT_TYPES)
+    ):
         raise UnsupportedEncoding(
             "expected content-type application/json, or application/octet-stream with "
             f"Inference-Header-Content-Length; got {kind[:80].decode('latin-1')}"

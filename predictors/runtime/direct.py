@@ -21,13 +21,13 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
+from predictors.runtime.bodies import CONTENT_TYPES
 from predictors.runtime.call import Call
 from predictors.runtime.endpoint import Answer, Headers, InferEndpoint
 from predictors.runtime.errors import ClientGone, V2Error
 from predictors.runtime.rest import PREPARED
 from predictors.runtime.signature import Request
 
-_JSON = b"application/json"
 _INDIRECT = frozenset({b"content-encoding", b"transfer-encoding", b"x-request-timeout-ms"})
 
 
@@ -108,7 +108,7 @@ class DirectProtocol(HttpToolsProtocol):
             and not self.expect_100_continue
             and not self.parser.should_upgrade()
             and not self.flow.write_paused
-            and fields.get(b"content-type", _JSON) == _JSON
+            and fields.get(b"content-type", b"application/json") in CONTENT_TYPES
             and _INDIRECT.isdisjoint(fields)
         ):
             self._reading = True

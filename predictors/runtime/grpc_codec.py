@@ -1,5 +1,6 @@
 """V2 over gRPC: the protobuf request to a checked Request, and an answer to raw contents."""
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -9,8 +10,8 @@ from predictors.runtime.datatypes import BINARY_ONLY, Array, from_wire, to_wire
 from predictors.runtime.decode import request_id
 from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.lean_kserve import pb
-from predictors.runtime.signature import Request, Signature
-from predictors.runtime.spec import TensorSpec
+from predictors.runtime.signature import Outputs, Request, Signature, Wanted
+from predictors.runtime.spec import Shape, TensorSpec
 
 _CONTENTS = {
     "BOOL": "bool_contents",
@@ -62,14 +63,25 @@ def decode_grpc(message: Any, signature: Signature) -> Request:
     return Request(request_id(message.id), arrays, signature.rows_of(arrays), wanted)
 
 
-def encode_grpc(request: Request, outputs: dict[str, Array], name: str, version: str) -> Any:
-    """Build the ModelInferResponse, every output as raw contents."""
-    response = pb.ModelInferResponse(model_name=name, model_version=version, id=request.id)
-    for spec, _ in request.wanted:
-        array = outputs[spec.name]
-        response.outputs.add(name=spec.name, datatype=spec.datatype, shape=array.shape)
-        response.raw_output_contents.append(to_wire(array, spec.datatype))
-    return response
+def encode_grpc(request: Request, outputs: Outputs, name: str, version: str) -> bytes:
+    """Write the ModelInferResponse, every output as raw contents.
+
+    What describes the tensors is the same for all requests of a shape, and protobuf messages are
+    merged by writing them one after the other: only id and contents are made anew.
+    """
+    raw = [to_wire(outputs[spec.name], spec.datatype) for spec, _ in request.wanted]
+    shapes = tuple([outputs[spec.name].shape for spec, _ in request.wanted])
+    own = pb.ModelInferResponse(id=request.id, raw_output_contents=raw)
+    return _described(name, version, request.wanted, shapes) + own.SerializeToString()
+
+
+@lru_cache(maxsize=256)
+def _described(name: str, version: str, wanted: Wanted, shapes: tuple[Shape, ...]) -> bytes:
+    response = pb.ModelInferResponse(model_name=name, model_version=version)
+    for (spec, _), shape in zip(wanted, shapes, strict=True):
+        response.outputs.add(name=spec.name, datatype=spec.datatype, shape=shape)
+    serialized: bytes = response.SerializeToString()
+    return serialized
 
 
 def _typed(contents: Any, spec: TensorSpec, count: int) -> Array:

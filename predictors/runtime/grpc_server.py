@@ -55,7 +55,7 @@ class GrpcServer:
             name: grpc.unary_unary_rpc_method_handler(
                 handler if name == "ModelInfer" else _answered(handler),
                 request_deserializer=message.FromString,
-                response_serializer=lambda answer: answer.SerializeToString(),
+                response_serializer=_serialized,
             )
             for name, (handler, message) in methods.items()
         }
@@ -102,7 +102,7 @@ class GrpcServer:
             service.end(call, failure, "OK" if failure is None else failure.grpc_code)
         context.set_code(grpc.StatusCode[failure.grpc_code])
         context.set_details(str(failure))
-        return pb.ModelInferResponse()
+        return b""
 
     def _queued(self, arrays: Any, rows: int, context: grpc.ServicerContext) -> Any:
         finished = threading.Event()
@@ -161,6 +161,11 @@ def _described(specs: tuple[TensorSpec, ...]) -> list[Any]:
         )
         for spec in specs
     ]
+
+
+def _serialized(answer: Any) -> bytes:
+    """Messages as protobuf writes them; ModelInfer gives bytes already."""
+    return answer if isinstance(answer, bytes) else answer.SerializeToString()
 
 
 def _answered(handler: Handler) -> Handler:

@@ -81,7 +81,6 @@ class RequestLog:
         self._head = json.dumps(fixed)[:-1]
         self._noted: deque[Note] = deque()
         self._chunks: deque[bytes] = deque(maxlen=_MAX_PENDING)
-        self._wake = threading.Event()
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._run, name="request-log", daemon=True)
         if enabled:
@@ -91,20 +90,16 @@ class RequestLog:
         """Note one answered request."""
         self._noted.append(note)
         if len(self._noted) >= _BATCH:
-            self._chunks.append(self._formatted())
-            self._wake.set()
+            self._chunks.append(self._formatted())  # waking the writer would cost a thread switch
 
     def close(self) -> None:
         """Write what is left."""
         self._stopped.set()
-        self._wake.set()
         if self.enabled:
             self._thread.join(timeout=2)
 
     def _run(self) -> None:
-        while not self._stopped.is_set():
-            self._wake.wait(_FLUSH_SECONDS)
-            self._wake.clear()
+        while not self._stopped.wait(_FLUSH_SECONDS):
             self._flush()
         self._flush()
 

@@ -1,20 +1,25 @@
 """Every metric that a predictor exports, declared together; served on a port of its own.
 
-Labels are `model`, `model_version` and, for counts, `outcome`; their children are made once, at
-load, so that each series exists at zero from the start: a KEDA trigger treats a missing one as
-failed.
+Labels are `model`, `model_version` and, for counts, `outcome`. Each series exists at zero from the
+load on: a KEDA trigger treats a missing one as failed.
+
+prometheus_client renders and serves; the counting itself is here. Its own counters take a lock
+for each number and search buckets in Python, eight times a request: measured at a tenth of a
+small request, against one lock for all of them here.
 """
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    Gauge,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-    start_http_server,
+import threading
+from bisect import bisect_left
+from collections.abc import Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
 )
+from prometheus_client.registry import Collector
 
 OUTCOMES = ("ok", "invalid", "rejected", "deadline", "cancelled", "unready", "error")
 # Seconds, 50 µs to 30 s: an iris answer takes under 100 µs, a generated text seconds.
@@ -22,61 +27,123 @@ _SECONDS = (
     *(5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
-_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
-_LABELS = ("model", "model_version")
+_ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
-class ModelMetrics:
-    """The metrics of one loaded model version, each already bound to its labels."""
+class Histogram:
+    """Counts by upper bound, and their sum; the caller holds the lock."""
+
+    __slots__ = ("bounds", "counts", "help", "name", "sum")
+
+    def __init__(self, name: str, text: str, bounds: tuple[float, ...] = _SECONDS) -> None:
+        self.name = name
+        self.help = text
+        self.bounds = bounds
+        self.counts = [0] * (len(bounds) + 1)
+        self.sum = 0.0
+
+    def observe(self, value: float) -> None:
+        """Count one value."""
+        self.counts[bisect_left(self.bounds, value)] += 1
+        self.sum += value
+
+    def family(self, labels: dict[str, str]) -> HistogramMetricFamily:
+        """The histogram as Prometheus reads it: cumulative."""
+        buckets: list[tuple[str, float]] = []
+        total = 0
+        for bound, count in zip((*self.bounds, float("inf")), self.counts, strict=True):
+            total += count
+            buckets.append(("+Inf" if bound == float("inf") else str(bound), total))
+        family = HistogramMetricFamily(self.name, self.help, labels=list(labels))
+        family.add_metric(list(labels.values()), buckets, self.sum)
+        return family
+
+
+class ModelMetrics(Collector):
+    """The metrics of one loaded model version."""
 
     def __init__(self, model: str, version: str, engine: str) -> None:
-        self.registry = CollectorRegistry()
-        disable_created_metrics()  # type: ignore[no-untyped-call]
-        ProcessCollector(registry=self.registry)
-        PlatformCollector(registry=self.registry)
-        bound = {"model": model, "model_version": version}
-
-        def histogram(name: str, text: str, buckets: tuple[float, ...] = _SECONDS) -> Histogram:
-            whole = Histogram(name, text, _LABELS, registry=self.registry, buckets=buckets)
-            return whole.labels(**bound)
-
-        requests = Counter(
-            "predictor_requests_total",
-            "Infer requests answered, by outcome.",
-            (*_LABELS, "outcome"),
-            registry=self.registry,
+        self._labels = {"model": model, "model_version": version}
+        self._engine = engine
+        self._guard = threading.Lock()
+        self._in_flight = 0
+        self._outcomes = dict.fromkeys(OUTCOMES, 0)
+        self._load_seconds = 0.0
+        self._request = Histogram(
+            "predictor_request_duration_seconds", "From a request's arrival to its answer."
         )
-        self.outcomes = {name: requests.labels(outcome=name, **bound) for name in OUTCOMES}
-        self.in_flight: Gauge = Gauge(
-            "predictor_requests_in_flight",
-            "Infer requests received and not answered yet: what the model is scaled on.",
-            _LABELS,
-            registry=self.registry,
-        ).labels(**bound)
-        self.request_seconds = histogram(
-            "predictor_request_duration_seconds", "From a request's first byte to its answer."
-        )
-        self.queue_seconds = histogram(
+        self._queue = Histogram(
             "predictor_queue_duration_seconds",
             "How long queued requests waited; short calls never queue.",
         )
-        self.infer_seconds = histogram(
+        self._infer = Histogram(
             "predictor_infer_duration_seconds", "One call of the model, whatever its rows."
         )
-        self.batch_rows = histogram("predictor_batch_rows", "Rows in one call of the model.", _ROWS)
-        Gauge(
+        self._rows = Histogram("predictor_batch_rows", "Rows in one call of the model.", _ROWS)
+
+    def begin(self) -> None:
+        """A request came in."""
+        with self._guard:
+            self._in_flight += 1
+
+    def end(self, outcome: str, seconds: float) -> None:
+        """A request was answered."""
+        with self._guard:
+            self._in_flight -= 1
+            self._outcomes[outcome] += 1
+            self._request.observe(seconds)
+
+    def queued(self, seconds: float) -> None:
+        """A queued request reached the model."""
+        with self._guard:
+            self._queue.observe(seconds)
+
+    def inferred(self, rows: int, seconds: float) -> None:
+        """The model was called."""
+        with self._guard:
+            self._infer.observe(seconds)
+            self._rows.observe(rows)
+
+    def loaded(self, seconds: float) -> None:
+        """The model answered its golden sample."""
+        self._load_seconds = seconds
+
+    def collect(self) -> Iterator[Metric]:
+        """Render every series, for prometheus_client."""
+        labels, values = list(self._labels), list(self._labels.values())
+        with self._guard:
+            requests = CounterMetricFamily(
+                "predictor_requests_total",
+                "Infer requests answered, by outcome.",
+                labels=[*labels, "outcome"],
+            )
+            for outcome, count in self._outcomes.items():
+                requests.add_metric([*values, outcome], count)
+            in_flight = GaugeMetricFamily(
+                "predictor_requests_in_flight",
+                "Infer requests received and not answered yet: what the model is scaled on.",
+                labels=labels,
+            )
+            in_flight.add_metric(values, self._in_flight)
+            histograms = (self._request, self._queue, self._infer, self._rows)
+            families = [histogram.family(self._labels) for histogram in histograms]
+        info = GaugeMetricFamily(
             "predictor_model_info",
             "Always 1; its labels say what is loaded.",
-            (*_LABELS, "engine"),
-            registry=self.registry,
-        ).labels(engine=engine, **bound).set(1)
-        self.load_seconds: Gauge = Gauge(
+            labels=[*labels, "engine"],
+        )
+        info.add_metric([*values, self._engine], 1)
+        load = GaugeMetricFamily(
             "predictor_load_seconds",
             "From the start of the load to the golden sample answered.",
-            _LABELS,
-            registry=self.registry,
-        ).labels(**bound)
+            labels=labels,
+        )
+        load.add_metric(values, self._load_seconds)
+        yield from (requests, in_flight, *families, info, load)
 
     def serve(self, host: str, port: int) -> None:
         """Answer GET /metrics in a thread of its own."""
-        start_http_server(port, addr=host, registry=self.registry)
+        registry = CollectorRegistry()
+        registry.register(self)
+        ProcessCollector(registry=registry)
+        start_http_server(port, addr=host, registry=registry)

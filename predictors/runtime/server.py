@@ -74,7 +74,7 @@ class V2Server(ModelServer):
         )
         self._settings = settings
         metrics = ModelMetrics(model.name, model.version, model.manifest.engine)
-        metrics.load_seconds.set(model.load_seconds)
+        metrics.loaded(model.load_seconds)
         batcher = Batcher(
             model, metrics, max_rows=settings.max_batch_rows, queue_size=settings.queue_size
         )

@@ -38,7 +38,7 @@ class Service:
 
     def begin(self, protocol: str) -> Call:
         """Count a request in."""
-        self._metrics.in_flight.inc()
+        self._metrics.begin()
         started = self.last_request = time.perf_counter()
         return Call(protocol, started)
 
@@ -53,10 +53,7 @@ class Service:
         """Count a request out and log it."""
         outcome = "ok" if error is None else error.outcome
         seconds = time.perf_counter() - call.started
-        metrics = self._metrics
-        metrics.in_flight.dec()
-        metrics.outcomes[outcome].inc()
-        metrics.request_seconds.observe(seconds)
+        self._metrics.end(outcome, seconds)
         if self.log.enabled:
             text = "" if error is None else str(error)
             self.log.write((time.time(), call, seconds, outcome, status, text))

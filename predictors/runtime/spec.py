@@ -12,7 +12,7 @@ Shape = tuple[int, ...]
 _MAX_ELEMENTS = 2**40  # beyond any body limit: refused before anything is allocated
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)  # hashed by identity: a key on the hot path
 class TensorSpec:
     """One tensor of a model's V2 signature.
 
