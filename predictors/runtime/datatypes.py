@@ -6,13 +6,14 @@ an FP32; models see it as float32, which holds every BF16 value exactly.
 """
 
 import struct
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from predictors.runtime.errors import InvalidRequest
 
-Array = npt.NDArray[np.generic]
+Array = npt.NDArray[Any]
 
 NUMPY_OF = {
     "BOOL": np.dtype(np.bool_),

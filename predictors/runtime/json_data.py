@@ -13,7 +13,7 @@ import numpy as np
 
 from predictors.runtime.datatypes import BINARY_ONLY, Array
 from predictors.runtime.errors import InvalidRequest
-from predictors.runtime.spec import Shape, TensorSpec
+from predictors.runtime.spec import Shape, TensorSpec, first_not_finite
 
 _CODE = {
     "INT8": "b",
@@ -64,16 +64,21 @@ def from_json(spec: TensorSpec, shape: Shape, tensor: dict[str, Any], *, boolean
         )
     if booleans:
         _check_kinds(spec, data, {int, float})
+    return _numbers(spec, data).reshape(shape)
+
+
+def _numbers(spec: TensorSpec, data: list[Any]) -> Array:
     try:
-        values = array(_CODE[datatype], data)
+        values = array(_CODE[spec.datatype], data)
     except (TypeError, OverflowError) as error:
         values = _whole_numbers(spec, data, error)
-    read = np.frombuffer(values, spec.dtype).reshape(shape)
-    if datatype == "FP32" and not np.logical_and.reduce(np.isfinite(read), None):
-        large = int(np.flatnonzero(np.isinf(read))[0])  # JSON has no infinity: it was too big
-        raise InvalidRequest(
-            f"tensor '{spec.name}': {data[large]!r:.40} at element {large} is beyond FP32"
-        )
+    read = np.frombuffer(values, spec.dtype)
+    if spec.datatype == "FP32":
+        large = first_not_finite(read)  # JSON has no infinity: it was too big a number
+        if large is not None:
+            raise InvalidRequest(
+                f"tensor '{spec.name}': {data[large]!r:.40} at element {large} is beyond FP32"
+            )
     return read
 
 

@@ -28,8 +28,9 @@ MODULE = "tests.support.slow_model"
 def ask(predictor: Predictor, *seconds: float, **headers: str) -> Answer:
     """Rows that take `seconds` each, as raw FP32 so that NaN can be sent."""
     raw = to_wire(np.array(seconds, np.float32), "FP32")
-    tensor = {"name": "seconds", "datatype": "FP32", "shape": [len(seconds)]}
-    tensor["parameters"] = {"binary_data_size": len(raw)}
+    parameters = {"binary_data_size": len(raw)}
+    shape = [len(seconds)]
+    tensor = {"name": "seconds", "datatype": "FP32", "shape": shape, "parameters": parameters}
     header = json.dumps({"inputs": [tensor]}).encode()
     length = {"Inference-Header-Content-Length": str(len(header))}
     return predictor.request("POST", predictor.infer_path, header + raw, length | headers)
@@ -185,7 +186,7 @@ def test_grpc_past_the_queue_is_resource_exhausted(slow: Predictor) -> None:
         try:
             slow.call("ModelInfer", message)
         except grpc.RpcError as error:
-            return error.code()  # type: ignore[attr-defined]
+            return error.code()
         return grpc.StatusCode.OK
 
     with ThreadPoolExecutor(12) as pool:

@@ -43,7 +43,7 @@ def refused(datatype: str, data: Any, **options: Any) -> str:
 @pytest.mark.parametrize("datatype", INTEGERS)
 def test_integers_are_exact_to_their_limits(datatype: str) -> None:
     """The smallest and largest value pass unchanged; one beyond either is refused."""
-    limits = np.iinfo(NUMPY_OF[datatype])
+    limits: Any = np.iinfo(NUMPY_OF[datatype])
     extremes = [int(limits.min), int(limits.max)]
 
     array = from_json(datatype, extremes)
@@ -130,8 +130,8 @@ def test_binary_tensors_need_their_exact_length(datatype: str) -> None:
     raw = to_wire(np.array(elements, NUMPY_OF[datatype]), datatype)
 
     def read(sent: bytes, size: int) -> Any:
-        tensor = {"name": "x", "datatype": datatype, "shape": [2]}
-        tensor["parameters"] = {"binary_data_size": size}
+        parameters = {"binary_data_size": size}
+        tensor = {"name": "x", "datatype": datatype, "shape": [2], "parameters": parameters}
         header = orjson.dumps({"inputs": [tensor]})
         return decode(header + sent, len(header), signature_of(datatype)).arrays["x"]
 
