@@ -17,8 +17,8 @@ from typing import Any
 from predictors.runtime.call import Call
 
 _FLUSH_SECONDS = 0.1
-_BATCH = 64  # request lines formatted in one go
-_MAX_PENDING = 1_000  # batches; past it the oldest are lost: a blocked stdout must not eat memory
+_BATCH = 16  # request lines formatted in one go
+_MAX_PENDING = 4_000  # batches; past it the oldest are lost: a blocked stdout must not eat memory
 _MAX_TEXT = 256  # characters of a client's text in a line
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 
