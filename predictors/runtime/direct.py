@@ -28,6 +28,7 @@ from predictors.runtime.errors import ClientGone, V2Error
 from predictors.runtime.rest import PREPARED
 from predictors.runtime.signature import Request
 
+_TOGETHER = 64
 _INDIRECT = frozenset({b"content-encoding", b"transfer-encoding", b"x-request-timeout-ms"})
 
 
@@ -38,19 +39,26 @@ class Turn:
         self._endpoint = endpoint
         self._waiting = waiting  # requests on uvicorn's own way
         self._collected: list[tuple[DirectProtocol, Call, Headers, bytes]] = []
+        self._met = 0  # requests of this turn, answered or not
 
     def add(self, protocol: "DirectProtocol", headers: Headers, body: bytes) -> None:
         """Collect a complete request; past the queue's size it is refused on the spot."""
         call = self._endpoint.begin(headers)
-        collected = self._collected
+        if not self._met:
+            asyncio.get_running_loop().call_soon(self._end)
+        self._met += 1
         try:
-            self._endpoint.admit(len(collected) + 1 + len(self._waiting))
+            self._endpoint.admit(self._met + len(self._waiting))
         except V2Error as error:
             protocol.write(self._endpoint.refuse(call, error))
             return
-        if not collected:
-            asyncio.get_running_loop().call_soon(self.run)
-        collected.append((protocol, call, headers, body))
+        self._collected.append((protocol, call, headers, body))
+        if len(self._collected) >= _TOGETHER:
+            self.run()  # enough to be warm; the first should not wait for hundreds more
+
+    def _end(self) -> None:
+        self._met = 0
+        self.run()
 
     def run(self) -> None:
         """Answer all that was collected, step by step rather than one by one."""

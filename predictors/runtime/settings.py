@@ -18,9 +18,11 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=8 << 20, ge=1)
     """Largest REST body, and largest after decompression; 413 past it. As kserve's gRPC limit."""
 
-    queue_size: int = Field(default=128, ge=1)
+    queue_size: int = Field(default=256, ge=1)
     """Requests of one model that may wait or run at once; 429 past it. Below Envoy's 1,024, so
-    the predictor and not the proxy decides, and at most two rounds of 64 connections wait."""
+    the predictor and not the proxy decides. For a model of microseconds a refusal costs what an
+    answer costs: at 256 connections a limit of 128 halved the answers and made none faster. For
+    a slow model, set it to what may wait within a client's patience."""
 
     max_batch_rows: int = Field(default=64, ge=1)
     """Rows computed in one call of `infer`; larger requests are cut, small ones gathered."""

@@ -49,6 +49,21 @@ def test_a_killed_replica_costs_no_request_and_comes_back(fresh: Fresh) -> None:
     assert restarted["pid"] != victim["pid"]
 
 
+def test_a_replica_that_is_asked_to_leave_costs_no_request(fresh: Fresh) -> None:
+    """SIGTERM from outside, as a drain sends it: it serves on until Envoy looks elsewhere."""
+    platform = fresh("iris", "--replicas", "2")
+    victim = platform.pods()[0]
+    with Load(platform) as load:
+        wait_for(lambda: load.answered > REQUESTS // 4, 60, "a quarter of the requests")
+        leaving = psutil.Process(victim["pid"])
+        leaving.terminate()
+        wait_for(lambda: not leaving.is_running(), 30, "the replica to leave")
+        enough = max(REQUESTS, load.answered + REQUESTS // 4)
+        wait_for(lambda: load.answered > enough, 60, "the rest of the requests")
+
+    assert load.failures == []
+
+
 def test_up_rolls_out_a_newer_version_without_losing_a_request(fresh: Fresh) -> None:
     """The old replica leaves only when the new one answers through the gateway."""
     platform = fresh("iris")
