@@ -39,6 +39,12 @@ COMMAS = "one,two"
     help="Also load Serin with four times what it can answer, and see what the accepted wait.",
 )
 @click.option(
+    "--soak",
+    type=click.IntRange(min=1),
+    metavar="MINUTES",
+    help="Instead: load Serin alone at 80 % of its capacity, minute by minute.",
+)
+@click.option(
     "--data",
     type=click.Path(exists=True, file_okay=False, path_type=Path),
     help="Real MNIST, for the mnist models; scikit-learn's digits, if not given.",
@@ -63,6 +69,7 @@ def command(
     warm_up: int,
     rounds: int,
     overload: bool,
+    soak: int | None,
     data: Path | None,
     artifacts: Path | None,
     output: Path,
@@ -77,7 +84,7 @@ def command(
     serin bench                                         everything, about 12 minutes
     serin bench --models iris --seconds 1 --rounds 1    a quick look
     """
-    from scripts.benchmark.session import Wanted, run
+    from scripts.benchmark.session import Wanted, run, soak_only
 
     wanted = Wanted(
         models=_words(models),
@@ -91,7 +98,10 @@ def command(
         artifacts=artifacts,
         output=output,
     )
-    run(wanted)
+    if soak:
+        soak_only(wanted, soak)
+    else:
+        run(wanted)
 
 
 def _words(text: str) -> tuple[str, ...]:

@@ -15,7 +15,7 @@ from scripts.benchmark.errors import LoadError
 from scripts.benchmark.h2load import call, entries, percentile
 from scripts.benchmark.measure import Subject
 from scripts.benchmark.server import Server
-from scripts.benchmark.transports import TRANSPORTS, Request
+from scripts.benchmark.transports import TRANSPORTS
 
 FACTOR = 4
 BUSY_CONNECTIONS = 64
@@ -58,20 +58,25 @@ def overload(server: Server, subject: Subject, seconds: int, folder: Path) -> Ov
     """Load a started server over REST JSON at its capacity, then at FACTOR times that."""
     transport = "rest-json"
     server.wait(transport, subject.question)
-    request = TRANSPORTS[transport].request(subject.question)
-    port = server.port(transport)
-    _load(port, request, BUSY_CONNECTIONS, 1, folder, None)  # warms up
-    capacity = _load(port, request, BUSY_CONNECTIONS, seconds, folder, None)
+    load(server, subject, BUSY_CONNECTIONS, 1, folder, None)  # warms up
+    capacity = load(server, subject, BUSY_CONNECTIONS, seconds, folder, None)
     rate = FACTOR * capacity.accepted_per_second
-    past = _load(port, request, OVERLOAD_CONNECTIONS, seconds, folder, rate)
+    past = load(server, subject, OVERLOAD_CONNECTIONS, seconds, folder, rate)
     server.ask(transport, subject.question)
     return Overload(subject.model, capacity, past)
 
 
-def _load(
-    port: int, request: Request, connections: int, seconds: int, folder: Path, rate: float | None
+def load(
+    server: Server,
+    subject: Subject,
+    connections: int,
+    seconds: int,
+    folder: Path,
+    rate: float | None,
 ) -> Accepted:
-    """h2load over HTTP/1.1: of the generators only it writes down each request's status."""
+    """REST JSON by h2load: of the generators only it writes down each request's status."""
+    request = TRANSPORTS["rest-json"].request(subject.question)
+    port = server.port("rest-json")
     options = ("--rps", f"{rate / connections:.3f}") if rate else ()
     _, log = call(port, request, connections, seconds, folder, "--h1", *options)
     return accepted(entries(log), seconds, rate)

@@ -23,6 +23,7 @@ from scripts.benchmark.question import Question
 from scripts.benchmark.report import Report
 from scripts.benchmark.repository import ROOT, home
 from scripts.benchmark.server import serving
+from scripts.benchmark.soak import soak
 from scripts.benchmark.summary import footprints, rows
 
 SERIN = "serin"
@@ -94,6 +95,33 @@ def run(wanted: Wanted) -> None:
     if others_share is not None and others_share > machine.QUIET_SHARE:
         _warn(f"other programs took {others_share:.0%} of the two cores while this ran")
     _write(report, wanted.output)
+
+
+def soak_only(wanted: Wanted, minutes: int) -> None:
+    """Soak Serin and write <date>-soak.json.
+
+    Raises:
+        BenchmarkError: a request was not answered.
+    """
+    load.require(["h2load"])
+    folder = home()
+    folder.mkdir(parents=True, exist_ok=True)
+    ready = _installed(peer.peers((SERIN,)), folder)
+    cores = machine.Cores.choose()
+    _say_where(cores, machine.load_average())
+    soaks = []
+    for model in wanted.models:
+        one = _subject(model, wanted, folder)
+        with (
+            cores.of_load(),
+            serving(SERIN, *ready[SERIN], model, one.artifact, folder, cores) as server,
+        ):
+            soaks.append(soak(server, one, minutes, folder, _progress).document())
+    document = {**_provenance(ready), "soaks": soaks}
+    result = wanted.output / f"{document['date']}-soak.json"
+    result.parent.mkdir(parents=True, exist_ok=True)
+    result.write_text(json.dumps(document, indent=1, ensure_ascii=False) + "\n")
+    click.echo(f"Written: {result}")
 
 
 def refuse(measured: Measured) -> None:
