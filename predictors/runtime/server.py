@@ -46,6 +46,9 @@ def serve(model_class: type[V2Model]) -> None:
         sys.exit(2)
     logs.configure(settings.log_level)
     flags = _flags(model_class)
+    if flags.workers > 1:
+        logger.error("--workers=%d: a predictor is one process; run more replicas", flags.workers)
+        sys.exit(2)
     try:
         manifest = read_artifact(flags.model_dir)
         if manifest.model != flags.model_name:
