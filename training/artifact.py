@@ -4,6 +4,7 @@ import hashlib
 import os
 import platform
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -48,7 +49,9 @@ class Destination:
         if self._output is not None:  # on one file system, so that the last step is a rename
             beside = self._output.absolute().parent
             beside.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".serin-{self._model}-", dir=beside) as parent:
+        with _uninterrupted():  # between its making and its finalizer nobody would remove it
+            temporary = tempfile.TemporaryDirectory(prefix=f".serin-{self._model}-", dir=beside)
+        with temporary as parent:
             folder = Path(parent) / "artifact"
             folder.mkdir()
             yield folder
@@ -66,6 +69,23 @@ class Destination:
             shutil.rmtree(self._output)
         os.replace(folder, self._output)  # noqa: PTH105 - Path.replace does not take folders apart
         return str(self._output)
+
+
+@contextmanager
+def _uninterrupted() -> Iterator[None]:
+    """Hold back Ctrl-C and SIGTERM until the end of the block."""
+    held: list[int] = []
+    handlers = {
+        number: signal.signal(number, lambda number, _frame: held.append(number))
+        for number in (signal.SIGINT, signal.SIGTERM)
+    }
+    try:
+        yield
+    finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        if held:
+            signal.raise_signal(held[0])
 
 
 def _replaceable(output: Path) -> bool:

@@ -101,10 +101,14 @@ class DirectProtocol(HttpToolsProtocol):
         self._dated: list[tuple[bytes, bytes]] | None = None
         self._common = b""
 
+    def on_message_begin(self) -> None:
+        """Send the request before this one on its way while scope and headers are still its own."""
+        if self._collected:
+            self.turn.run()
+        super().on_message_begin()
+
     def on_headers_complete(self) -> None:
         """Choose the way of this request."""
-        if self._collected:
-            self.turn.run()  # pipelined: the one before must be on its way first
         fields = dict(self.headers)
         if (
             self.url in self.urls

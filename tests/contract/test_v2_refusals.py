@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import socket
 import time
 from collections.abc import Callable
 from typing import Any
@@ -205,6 +206,16 @@ def test_headers_are_held_to_their_meaning(
 
     assert answer.status == status, answer.body
     assert status == 200 or answer.json["error"]
+
+
+def test_endless_body_is_refused_before_it_ends(predictor: Predictor) -> None:
+    """A chunked body that has no end is a 413 once it is over the limit: memory is bounded."""
+    head = f"POST {predictor.infer_path} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    chunk = b"100000\r\n" + bytes(1 << 20) + b"\r\n"
+    with socket.create_connection(("127.0.0.1", predictor.http_port), timeout=10) as connection:
+        connection.sendall(head.encode() + chunk * 9)
+
+        assert connection.recv(12) == b"HTTP/1.1 413"
 
 
 @pytest.mark.parametrize("way", ["length", "chunked", "gzip"])

@@ -178,11 +178,17 @@ def test_more_rows_than_a_batch_are_answered_row_by_row(predictor: Predictor) ->
 
 
 def test_pipelined_requests_are_answered_in_order(predictor: Predictor) -> None:
-    """Requests sent without waiting, pages and compressed ones between, come back in order."""
-    body = json.dumps({"inputs": predictor.golden_inputs()}).encode()
+    """Requests sent without waiting, short, long, compressed and a page, come back in order."""
+    inputs = predictor.golden_inputs()
+    short = json.dumps({"inputs": inputs}).encode()
+    for tensor in inputs:  # more rows than are computed where they arrive
+        repeat = -(-150 // tensor["shape"][0])
+        tensor["data"] = tensor["data"] * repeat
+        tensor["shape"][0] *= repeat
+    long = json.dumps({"inputs": inputs}).encode()
     wire = b""
-    for number in range(6):
-        own = b'{"id":"p%d",' % number + body[1:]
+    for number in range(7):
+        own = b'{"id":"p%d",' % number + (short if number % 3 else long)[1:]
         extra = b""
         if number % 3 == 2:  # takes the other way through the server
             own, extra = gzip.compress(own), b"Content-Encoding: gzip\r\n"
@@ -203,8 +209,8 @@ def test_pipelined_requests_are_answered_in_order(predictor: Predictor) -> None:
         while chunk := connection.recv(65536):
             received += chunk
 
-    ids = [received.find(b'"id":"p%d"' % number) for number in range(6)]
-    assert received.count(b"HTTP/1.1 200 OK") == 7
+    ids = [received.find(b'"id":"p%d"' % number) for number in range(7)]
+    assert received.count(b"HTTP/1.1 200 OK") == 8
     assert -1 not in ids
     assert ids == sorted(ids)
     assert received.endswith(b'{"live":true}')

@@ -157,6 +157,14 @@ def test_large_request_is_cut_and_does_not_hold_up_small_ones(slow: Predictor) -
     assert answer.json["outputs"][0]["shape"] == [400]
 
 
+def test_batch_of_no_rows_never_reaches_the_model(slow: Predictor) -> None:
+    """The model would fail on it (the maximum of nothing); the answer is empty outputs."""
+    tensor = {"name": "seconds", "datatype": "FP32", "shape": [0], "data": []}
+    answer = slow.infer({"inputs": [tensor]})
+
+    assert [output["shape"] for output in answer.json["outputs"]] == [[0], [0]]
+
+
 def test_past_the_queue_requests_are_refused_at_once(slow: Predictor) -> None:
     """429 with Retry-After over REST and RESOURCE_EXHAUSTED over gRPC, while others wait."""
     with ThreadPoolExecutor(16) as pool:
@@ -216,6 +224,7 @@ def test_expired_deadlines_and_departed_clients_are_not_computed(slow: Predictor
     assert statuses == [200, 504]
     for outcome, count in (("ok", 1), ("deadline", 1), ("cancelled", 1)):
         assert metric(slow.metrics(), "predictor_requests_total", outcome=outcome) == count
+    assert metric(slow.metrics(), "predictor_infer_duration_seconds_count") == 1
 
 
 def test_sigterm_finishes_what_is_in_flight_unready_first(slow: Predictor) -> None:
