@@ -65,7 +65,7 @@ def main() -> int:
     parser.add_argument("--port", type=int, required=True, help="gateway port; 0 = any free")
     parser.add_argument("--notify", type=int, required=True, help="pipe to the starter")
     options = parser.parse_args()
-    os.set_inheritable(options.notify, False)  # noqa: FBT003
+    os.set_inheritable(options.notify, False)  # noqa: FBT003  the os module's own
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )

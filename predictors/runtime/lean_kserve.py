@@ -35,6 +35,7 @@ def _import_submodules() -> None:
     withheld = [name for name in _WITHHELD if name not in sys.modules]
     flags = sys.argv[1:]
     try:
+        # type: ignore: a ModuleType has whatever is put into it
         sys.modules.update({name: _Withheld(name) for name in withheld})
         del sys.argv[1:]
         package.Model = importlib.import_module("kserve.model").Model  # type: ignore[attr-defined]
@@ -49,7 +50,8 @@ def _import_submodules() -> None:
 if "kserve" not in sys.modules:
     _import_submodules()
 
-from kserve.model import BaseKServeModel, Model  # noqa: E402 - only now
+# Only now: hence E402.
+from kserve.model import BaseKServeModel, Model  # noqa: E402
 from kserve.model_server import ModelServer  # noqa: E402
 from kserve.model_server import parser as server_flags  # noqa: E402
 from kserve.protocol.grpc import grpc_predict_v2_pb2 as pb  # noqa: E402

@@ -42,7 +42,7 @@ def serve(model_class: type[V2Model]) -> None:
         settings = Settings()
     except ValidationError as error:
         logs.configure("INFO")
-        logger.error("bad settings: %s", "; ".join(map(_setting_error, error.errors())))  # noqa: TRY400
+        logger.error("bad settings: %s", "; ".join(map(_setting_error, error.errors())))  # noqa: TRY400 - as below
         sys.exit(2)
     logs.configure(settings.log_level)
     flags = _flags(model_class)
@@ -220,5 +220,5 @@ def _listen(host: str, port: int) -> socket.socket:
 
 
 def _setting_error(error: object) -> str:
-    facts: dict[str, object] = dict(error)  # type: ignore[call-overload]
+    facts: dict[str, object] = dict(error)  # type: ignore[call-overload]  # a TypedDict
     return f"PREDICTOR_{str(facts['loc'][0]).upper()}: {facts['msg']}"  # type: ignore[index]
