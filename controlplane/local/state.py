@@ -5,6 +5,7 @@ lock            held (flock) by the running supervisor; holds its process id. Th
 layout          the layout's version; another number is not touched
 desired.json    what the person wants; written by verbs, read by the supervisor
 state.json      what is; written by the supervisor, read by verbs
+objects.json    the Kubernetes objects; written by the supervisor alone
 s3/             the S3 server's folder, one sub-folder a bucket
 s3.json         its keys, made once
 models/         downloaded artifacts, <model>/<version>
@@ -72,6 +73,11 @@ class Home:
         """What runs."""
         return self.path / "state.json"
 
+    @property
+    def objects(self) -> Path:
+        """The Kubernetes objects."""
+        return self.path / "objects.json"
+
     def prepare(self) -> None:
         """Make the folders; refuse a folder whose layout this version does not know.
 
@@ -106,11 +112,16 @@ def home() -> Home:
 
 
 def write_text(path: Path, text: str, mode: int = 0o644) -> None:
-    """Replace a file in one step, durably: a reader sees the old text or the new one."""
+    """Replace a text file in one step."""
+    write_bytes(path, text.encode(), mode)
+
+
+def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
+    """Replace a file in one step, durably: a reader sees the old content or the new one."""
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
             file.flush()
             os.fsync(file.fileno())
         Path(name).chmod(mode)

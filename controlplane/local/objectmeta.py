@@ -1,0 +1,76 @@
+"""What every Kubernetes object has: its key, its system fields, and what an update may change.
+
+Pure, apart from the clock.
+"""
+
+from collections.abc import Iterable
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+Object = dict[str, Any]
+Key = tuple[str, str, str]
+"""Kind, namespace (empty for kinds without one), name."""
+
+
+def key_of(one: Object) -> Key:
+    """An object's kind, namespace and name."""
+    metadata = one["metadata"]
+    return one["kind"], metadata.get("namespace", ""), metadata["name"]
+
+
+def now() -> str:
+    """The time as metav1.Time: UTC, whole seconds."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def owner_reference(owner: Object) -> Object:
+    """What makes an object the owner's: it is removed with it."""
+    return {
+        "apiVersion": owner["apiVersion"],
+        "kind": owner["kind"],
+        "name": owner["metadata"]["name"],
+        "uid": owner["metadata"]["uid"],
+        "controller": True,
+        "blockOwnerDeletion": True,
+    }
+
+
+def owned(objects: Iterable[Object], uid: str) -> list[Object]:
+    """Those of the objects whose owner has this uid."""
+    return [
+        one
+        for one in objects
+        if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences", ()))
+    ]
+
+
+def with_status_of(wanted: Object, old: Object) -> Object:
+    """The old object with the wanted one's status."""
+    new = {**old, "metadata": {**old["metadata"]}, "status": wanted.get("status", {})}
+    if "managedFields" in wanted["metadata"]:
+        new["metadata"]["managedFields"] = wanted["metadata"]["managedFields"]
+    return new
+
+
+def with_spec_of(wanted: Object, old: Object) -> Object:
+    """The wanted object with the old one's status and system fields.
+
+    What changes outside of metadata and status makes a new generation.
+    """
+    new: Object = orjson.loads(orjson.dumps(wanted))
+    new.pop("status", None)
+    if "status" in old:
+        new["status"] = old["status"]
+    for name in ("uid", "creationTimestamp", "generation", "resourceVersion"):
+        new["metadata"].pop(name, None)
+        if name in old["metadata"]:
+            new["metadata"][name] = old["metadata"][name]
+    if "generation" in old["metadata"] and _content(new) != _content(old):
+        new["metadata"]["generation"] += 1
+    return new
+
+
+def _content(one: Object) -> Object:
+    return {name: value for name, value in one.items() if name not in {"metadata", "status"}}
