@@ -24,7 +24,7 @@ from predictors.runtime.errors import (
 )
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
-from predictors.runtime.signature import Arrays, Outputs, Request
+from predictors.runtime.signature import Arrays, Outputs, Request, inner_shapes
 
 INLINE_SECONDS = 1e-3
 _MEASURED_CALLS = 5
@@ -100,6 +100,7 @@ class Batcher:
     ) -> None:
         self.model = model
         self.inline_rows = 0
+        self._measured: set[str] = set()
         self._metrics = metrics
         self._max_rows = max_rows if model.signature.batched else 1
         self._queue_size = queue_size
@@ -111,6 +112,7 @@ class Batcher:
 
     def measure(self, sample: Arrays) -> None:
         """Find, by timing the golden sample's first row, how many rows are a short call."""
+        self._measured = set(sample)
         rows = 1
         while rows <= self._max_rows:
             arrays = sample
@@ -128,8 +130,13 @@ class Batcher:
             self.inline_rows = rows
             rows *= 2
 
+    def is_short(self, request: Request) -> bool:
+        """Whether to compute a request where it arrived: few rows, of the inputs measured."""
+        rows = request.rows
+        return rows <= self.inline_rows and (not rows or request.arrays.keys() == self._measured)
+
     def run(self, arrays: Arrays, rows: int) -> Arrays:
-        """Compute here and now; for calls of at most `inline_rows` rows."""
+        """Compute here and now; for what `is_short`."""
         if rows == 0 and self.model.signature.batched:
             return {spec.name: spec.empty() for spec in self.model.outputs}
         return self._infer(arrays, rows)
@@ -148,7 +155,7 @@ class Batcher:
         return answers
 
     def _together(self, requests: list[Request], start: int) -> int:
-        """Where the group that begins at `start` ends: same inner shapes, few enough rows."""
+        """Where the group that begins at `start` ends: same inputs and shapes, few enough rows."""
         if not self.model.signature.batched:
             return start + 1
         inner = requests[start].inner_shapes
@@ -236,9 +243,9 @@ class Batcher:
             if job.deadline is not None and now > job.deadline:
                 self._queue.popleft().fail(DeadlineExceeded("the deadline passed in the queue"))
                 continue
-            inner = tuple(array.shape[1:] for array in job.arrays.values())
+            inner = inner_shapes(job.arrays)
             if kind is not None and inner != kind:
-                break  # sequences of another length: the next batch
+                break  # sequences of another length, or other optional inputs: the next batch
             kind = inner
             self._queue.popleft()
             if job.rows_left == job.rows:

@@ -38,7 +38,7 @@ def decode(body: bytes, json_length: int | None, signature: Signature) -> Reques
         body, raw = _parted(body, json_length)
     document = _document(body)
     tensors = document.get("inputs")
-    if type(tensors) is not list or not tensors:
+    if type(tensors) is not list:
         raise InvalidRequest(f"'inputs' must be a list of tensors, got {kind_of(tensors)}")
     # Only a body with these bytes can hold a boolean; most need not be searched for one.
     booleans = b"true" in body or b"false" in body

@@ -68,7 +68,7 @@ class InferEndpoint:
 
     def is_short(self, request: Request) -> bool:
         """Whether to compute a request where it arrived."""
-        return request.rows <= self._service.batcher.inline_rows
+        return self._service.batcher.is_short(request)
 
     def compute(self, requests: list[Request]) -> list[Outputs | V2Error]:
         """Compute short requests, together where they fit."""

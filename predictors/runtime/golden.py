@@ -27,9 +27,17 @@ def golden_sample(
     given: dict[str, Array],
     answered: dict[str, Array],
 ) -> dict[str, Any]:
-    """Write a golden sample as V2 tensors, for `build_manifest`."""
+    """Write a golden sample as V2 tensors, for `build_manifest`.
+
+    Args:
+        inputs: as the predictor declares them.
+        outputs: likewise.
+        given: what goes in; optional inputs may be left out.
+        answered: what came out.
+    """
+    came = tuple(spec for spec in inputs if spec.name in given or not spec.optional)
     return {
-        "inputs": _tensors(Signature.of((), inputs), given),
+        "inputs": _tensors(Signature.of((), came), given),
         "outputs": _tensors(Signature.of((), outputs), answered),
     }
 

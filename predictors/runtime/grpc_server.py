@@ -87,7 +87,7 @@ class GrpcServer:
             service.admit(0, 0)  # concurrency is bounded by the C core
             request = decode_grpc(message, service.model.signature)
             call.request_id, call.rows = request.id, request.rows
-            if request.rows <= service.batcher.inline_rows:
+            if service.batcher.is_short(request):
                 outputs = service.batcher.run(request.arrays, request.rows)
             else:
                 outputs = self._queued(request.arrays, request.rows, context)

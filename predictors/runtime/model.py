@@ -44,7 +44,10 @@ class V2Model(Model):
         self.model_dir = model_dir
         self.manifest = manifest
         self.threads = threads
-        self.signature = Signature.of(self.inputs, self.outputs)
+        own_check = type(self).validate is not V2Model.validate
+        self.signature = Signature.of(
+            self.inputs, self.outputs, self.validate if own_check else None
+        )
         self.load_seconds = 0.0
         self._load_started = time.perf_counter()
 
@@ -77,12 +80,24 @@ class V2Model(Model):
     def start(self) -> None:
         """Leave `ready` to `load`: kserve would set it here, loaded or not."""
 
+    def validate(self, arrays: dict[str, Array]) -> None:
+        """Refuse a request by what its declaration cannot say; before it waits, so be quick.
+
+        Args:
+            arrays: the inputs of one request, each held to its declaration, all of one batch size.
+
+        Raises:
+            InvalidRequest: the inputs do not belong together, or a value is out of range; the
+                message names the tensors.
+        """
+
     def infer(self, arrays: dict[str, Array]) -> dict[str, Array]:
         """Compute the outputs of a batch; called from several threads.
 
         Args:
-            arrays: each input by name, in its declared shape and numpy dtype. Rows may come from
-                several requests; arrays may be read-only.
+            arrays: each input by name, in its declared shape and numpy dtype; an optional one only
+                where it came. Rows may come from several requests, all with the same inputs;
+                arrays may be read-only.
 
         Returns:
             Each output by name, one row for each input row, in order.

@@ -1,5 +1,6 @@
 """A model's signature, and one request held to it: what both transports build and answer from."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from predictors.runtime.datatypes import Array
@@ -23,9 +24,14 @@ class Request:
     wanted: Wanted
 
     @property
-    def inner_shapes(self) -> list[tuple[int, ...]]:
-        """The shapes behind the batch axis: requests that share them can be one batch."""
-        return [array.shape[1:] for array in self.arrays.values()]
+    def inner_shapes(self) -> dict[str, tuple[int, ...]]:
+        """The inputs' shapes behind the batch axis; see the function of this name."""
+        return inner_shapes(self.arrays)
+
+
+def inner_shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
+    """Which inputs came, with their shapes behind the batch axis: equal ones can be one batch."""
+    return {name: array.shape[1:] for name, array in arrays.items()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,21 +40,31 @@ class Signature:
 
     inputs: dict[str, TensorSpec]
     outputs: dict[str, TensorSpec]
+    validate: Callable[[Arrays], None] | None = None
+    required: tuple[str, ...] = field(init=False)
     as_json: Wanted = field(init=False)
     as_binary: Wanted = field(init=False)
     batched: bool = field(init=False)
 
     def __post_init__(self) -> None:
         specs = tuple(self.outputs.values())
+        required = tuple(spec.name for spec in self.inputs.values() if not spec.optional)
+        object.__setattr__(self, "required", required)
         object.__setattr__(self, "as_json", tuple((spec, False) for spec in specs))
         object.__setattr__(self, "as_binary", tuple((spec, True) for spec in specs))
         every = (*self.inputs.values(), *specs)
         object.__setattr__(self, "batched", all(spec.batched for spec in every))
 
     @classmethod
-    def of(cls, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> "Signature":
-        """Index the declared tensors by name."""
-        return cls({spec.name: spec for spec in inputs}, {spec.name: spec for spec in outputs})
+    def of(
+        cls,
+        inputs: tuple[TensorSpec, ...],
+        outputs: tuple[TensorSpec, ...],
+        validate: Callable[[Arrays], None] | None = None,
+    ) -> "Signature":
+        """Index the declared tensors by name; `validate` is the model's own check of a request."""
+        by_name = [{spec.name: spec for spec in side} for side in (inputs, outputs)]
+        return cls(by_name[0], by_name[1], validate)
 
     def input(self, name: object, datatype: object, taken: Arrays) -> TensorSpec:
         """The spec of an input that a request names for the first time, in its datatype."""
@@ -73,16 +89,24 @@ class Signature:
         return spec
 
     def rows_of(self, arrays: Arrays) -> int:
-        """Check that all inputs are there and of one batch size; return that size.
+        """Check the inputs of a request as a whole; return their batch size.
 
         Raises:
-            InvalidRequest: an input is missing, or batch sizes differ.
+            InvalidRequest: a required input is missing, batch sizes differ, or the model's
+                `validate` refuses.
         """
         if len(arrays) != len(self.inputs):
-            missing = next(name for name in self.inputs if name not in arrays)
-            raise InvalidRequest(f"input '{missing}' is missing")
-        if not self.batched:
-            return 1
+            for name in self.required:
+                if name not in arrays:
+                    raise InvalidRequest(f"input '{name}' is missing")
+            if not arrays:
+                raise InvalidRequest(f"no input is given: expected any of {', '.join(self.inputs)}")
+        rows = self._batch_size(arrays) if self.batched else 1
+        if self.validate is not None:
+            self.validate(arrays)
+        return rows
+
+    def _batch_size(self, arrays: Arrays) -> int:
         if len(arrays) == 1:
             (array,) = arrays.values()
             return int(array.shape[0])

@@ -25,6 +25,7 @@ class TensorSpec:
             before the model sees them.
         labels: names along the last axis, shown to people by REST metadata.
         allow_nan: whether NaN and infinities may come in.
+        optional: of an input: a request may leave it out, and `infer` then does not get it.
     """
 
     name: str
@@ -33,6 +34,7 @@ class TensorSpec:
     also_accepts: tuple[Shape, ...] = ()
     labels: tuple[str, ...] | None = None
     allow_nan: bool = False
+    optional: bool = False
     dtype: "np.dtype[np.generic]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -53,13 +55,21 @@ class TensorSpec:
             "datatype": self.datatype,
             "shape": list(self.shape),
         }
+        parameters: dict[str, object] = {}
         if self.labels:
-            described["parameters"] = {"labels": list(self.labels)}
-        return described
+            parameters["labels"] = list(self.labels)
+        if self.optional:
+            parameters["optional"] = True
+        return described | {"parameters": parameters} if parameters else described
 
     def signature(self) -> dict[str, object]:
         """The tensor as the manifest records it: what a client relies on."""
-        return {"name": self.name, "datatype": self.datatype, "shape": list(self.shape)}
+        signature: dict[str, object] = {
+            "name": self.name,
+            "datatype": self.datatype,
+            "shape": list(self.shape),
+        }
+        return signature | {"optional": True} if self.optional else signature
 
     def accept(self, shape: object) -> Shape:
         """Check the shape of a request's tensor.

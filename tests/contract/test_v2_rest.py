@@ -227,8 +227,10 @@ def test_pages_tell_what_is_served(predictor: Predictor) -> None:
     assert (model["name"], model["versions"]) == (predictor.model, [predictor.manifest.version])
     signature = predictor.manifest.document["signature"]
     for side in ("inputs", "outputs"):
-        described = [{k: t[k] for k in ("name", "datatype", "shape")} for t in model[side]]
-        assert described == signature[side]
+        for described, declared in zip(model[side], signature[side], strict=True):
+            optional = described.get("parameters", {}).get("optional", False)
+            assert optional == declared.pop("optional", False)
+            assert {key: described[key] for key in declared} == declared
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,7 @@
 """A real model whose every call takes as long as its rows ask for: what queues and batches see.
 
 Run as a predictor: `python -m tests.support.slow_model`. A negative `seconds` fails, NaN is an
-InvalidRequest of that row alone.
+InvalidRequest of that row alone. The optional `note` changes nothing, but may not be empty.
 """
 
 import time
@@ -24,8 +24,15 @@ from predictors.runtime import (
 class SlowModel(V2Model):
     """Sleeps for the longest of its rows; tells how many rows shared the call."""
 
-    inputs = (TensorSpec("seconds", "FP32", (-1,), allow_nan=True),)
+    inputs = (
+        TensorSpec("seconds", "FP32", (-1,), allow_nan=True),
+        TensorSpec("note", "BYTES", (-1,), optional=True),
+    )
     outputs = (TensorSpec("seconds", "FP32", (-1,)), TensorSpec("shared", "INT64", (-1,)))
+
+    def validate(self, arrays: dict[str, Any]) -> None:
+        if "note" in arrays and not all(arrays["note"]):
+            raise InvalidRequest("tensor 'note': expected text, got an empty element")
 
     def infer(self, arrays: dict[str, Any]) -> dict[str, Any]:
         seconds = arrays["seconds"]

@@ -224,3 +224,36 @@ def test_missing_input_and_differing_batches_are_named() -> None:
         read(a=2)
     with pytest.raises(InvalidRequest, match="'a' has 2, 'b' has 3"):
         read(a=2, b=3)
+
+
+def test_an_optional_input_may_be_left_out_and_is_held_to_its_declaration() -> None:
+    """What did not come is not there; what came has as many rows; a required one must come."""
+    specs = (TensorSpec("a", "INT64", (-1,)), TensorSpec("b", "INT64", (-1,), optional=True))
+    signature = Signature.of(specs, (TensorSpec("y", "INT64", (-1,)),))
+
+    def read(**values: list[int]) -> Any:
+        tensors = [
+            {"name": name, "datatype": "INT64", "shape": [len(data)], "data": data}
+            for name, data in values.items()
+        ]
+        return decode(orjson.dumps({"inputs": tensors}), None, signature).arrays
+
+    assert list(read(a=[1])) == ["a"]
+    assert read(b=[2], a=[1])["b"].tolist() == [2]
+    with pytest.raises(InvalidRequest, match="'a' is missing"):
+        read(b=[2])
+    with pytest.raises(InvalidRequest, match="'a' has 1, 'b' has 2"):
+        read(a=[1], b=[2, 3])
+
+
+def test_a_model_of_optional_inputs_alone_still_wants_one() -> None:
+    """A request of no inputs at all says nothing, not even how many rows."""
+    specs = (TensorSpec("a", "INT64", (-1,), optional=True),)
+    signature = Signature.of(specs, (TensorSpec("y", "INT64", (-1,)),))
+
+    for refuse in (
+        lambda: decode(b'{"inputs": []}', None, signature),
+        lambda: decode_grpc(pb.ModelInferRequest(), signature),
+    ):
+        with pytest.raises(InvalidRequest, match="expected any of a"):
+            refuse()

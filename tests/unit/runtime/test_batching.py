@@ -1,0 +1,60 @@
+"""Which requests are computed together, and where."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from predictors.runtime import Manifest, TensorSpec, V2Model
+from predictors.runtime.batching import Batcher
+from predictors.runtime.metrics import ModelMetrics
+from predictors.runtime.signature import Request
+
+
+class Adder(V2Model):
+    """Adds what it is given, and remembers how it was called."""
+
+    inputs = (
+        TensorSpec("a", "INT64", (-1,)),
+        TensorSpec("b", "INT64", (-1,), optional=True),
+    )
+    outputs = (TensorSpec("sum", "INT64", (-1,)),)
+    calls: ClassVar[list[list[str]]] = []
+
+    def infer(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        self.calls.append(sorted(arrays))
+        return {"sum": sum(arrays.values())}
+
+
+@pytest.fixture
+def batcher() -> Iterator[Batcher]:
+    """One whose model was measured with `a` alone."""
+    model = Adder("adder", Path(), Manifest("0", "adder", "python", {}))
+    made = Batcher(model, ModelMetrics("adder", "0", "python"), max_rows=8, queue_size=4)
+    made.measure({"a": np.array([1])})
+    Adder.calls.clear()
+    yield made
+    made.close()
+
+
+def asked(**values: int) -> Request:
+    """A request of one row."""
+    return Request("id", {name: np.array([value]) for name, value in values.items()}, 1, ())
+
+
+def test_short_requests_of_the_same_inputs_share_a_call(batcher: Batcher) -> None:
+    """In whatever order a client wrote them; other inputs end the group."""
+    requests = [asked(a=1), asked(a=2), asked(a=3, b=4), asked(b=6, a=5), asked(a=7)]
+    answers: Any = batcher.run_many(requests)
+
+    assert [one["sum"].tolist() for one in answers] == [[1], [2], [7], [11], [7]]
+    assert Adder.calls == [["a"], ["a", "b"], ["a"]]
+
+
+def test_what_was_not_measured_is_not_taken_for_short(batcher: Batcher) -> None:
+    """The golden sample's inputs were timed at load; others may take any time."""
+    assert batcher.is_short(asked(a=1))
+    assert not batcher.is_short(asked(a=1, b=2))
+    assert batcher.is_short(Request("id", {"a": np.array([]), "b": np.array([])}, 0, ()))
