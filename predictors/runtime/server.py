@@ -11,6 +11,8 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 import uvloop
@@ -38,6 +40,9 @@ logger = logging.getLogger("serin.server")
 
 def serve(model_class: type[V2Model]) -> None:
     """Run a predictor process; exits 0 after SIGTERM, 1 where it cannot serve, saying why."""
+    # Process 1 of a container gets no signal that it did not ask for: a pod deleted while its
+    # model loads would be waited for until it is killed.
+    signal.signal(signal.SIGTERM, _terminate)
     try:
         settings = Settings()
     except ValidationError as error:
@@ -186,6 +191,11 @@ class _Uvicorn(uvicorn.Server):
     def capture_signals(self) -> Iterator[None]:
         """Leave signals alone."""
         yield
+
+
+def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
+    """Leave while there is nothing to drain yet; `V2Server` takes over once it serves."""
+    sys.exit(128 + number)
 
 
 def _flags(model_class: type[V2Model]) -> argparse.Namespace:
