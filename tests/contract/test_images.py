@@ -38,7 +38,9 @@ def modules(package: str) -> set[str]:
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_a_dockerfile_needs_no_builder_in_particular(dockerfile: Path) -> None:
     """Docker, buildah and kaniko build it: no frontend line, no mount, no heredoc, no chmod."""
-    assert not re.search(r"^# *syntax|--mount|<<|--chmod|--link", dockerfile.read_text(), re.MULTILINE)
+    text = dockerfile.read_text()
+
+    assert not re.search(r"^# *syntax|--mount|<<|--chmod|--link", text, re.MULTILINE)
 
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
