@@ -7,8 +7,10 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
+from predictors.runtime.datatypes import NUMPY_OF, to_wire
 from tests.support.predictor import JSON, Predictor
 
 Tensor = dict[str, Any]
@@ -37,6 +39,15 @@ def first_element(value: Any) -> Callable[[Tensor], None]:
     return replace
 
 
+def first_size(value: Any) -> Callable[[Tensor], None]:
+    """A change that replaces the number of rows and leaves the rank as it is."""
+
+    def replace(tensor: Tensor) -> None:
+        tensor["shape"][0] = value
+
+    return replace
+
+
 TENSOR_CASES: dict[str, Callable[[Tensor], None]] = {
     "unknown name": changed(name="no such"),
     "name is a number": changed(name=7),
@@ -47,12 +58,12 @@ TENSOR_CASES: dict[str, Callable[[Tensor], None]] = {
     "no datatype": dropped("datatype"),
     "no shape": dropped("shape"),
     "shape is a number": changed(shape=4),
-    "shape holds a string": changed(shape=["1", 4]),
-    "shape holds a boolean": changed(shape=[True, 4]),
-    "shape holds a fraction": changed(shape=[1.0, 4]),
-    "shape is negative": changed(shape=[-1, 4]),
-    "shape overflows": changed(shape=[2**62, 2**62]),
-    "shape is huge": changed(shape=[10**30, 4]),
+    "shape holds a string": first_size("1"),
+    "shape holds a boolean": first_size(True),
+    "shape holds a fraction": first_size(1.0),
+    "shape is negative": first_size(-1),
+    "shape overflows": first_size(2**62),
+    "shape is huge": first_size(10**30),
     "rank too high": changed(shape=[1, 1, 1, 1, 1, 1, 1]),
     "rank zero": changed(shape=[]),
     "no data": dropped("data"),
@@ -73,27 +84,55 @@ TENSOR_CASES: dict[str, Callable[[Tensor], None]] = {
 
 @pytest.mark.parametrize("case", TENSOR_CASES)
 def test_broken_tensor_is_a_400(predictor: Predictor, case: str) -> None:
-    """One broken field of one tensor."""
-    inputs = predictor.golden_inputs()
-    TENSOR_CASES[case](inputs[0])
-    answer = predictor.infer({"inputs": inputs})
+    """One broken field of one tensor, whichever of the inputs it is."""
+    for index in range(len(predictor.golden_inputs())):
+        inputs = predictor.golden_inputs()
+        TENSOR_CASES[case](inputs[index])
+        answer = predictor.infer({"inputs": inputs})
 
-    assert answer.status == 400, answer.body
-    assert answer.json["error"]
+        assert answer.status == 400, answer.body
+        assert answer.json["error"]
 
 
 @pytest.mark.parametrize("value", ["1.5", 1e39, -1e300, 10**400, [], "NaN"])
 def test_number_that_the_datatype_cannot_hold_is_a_400(predictor: Predictor, value: Any) -> None:
     """Strings for numbers and numbers beyond FP32 are refused, and the tensor is named."""
-    inputs = predictor.golden_inputs()
-    if inputs[0]["datatype"] != "FP32":
+    names = [one["name"] for one in predictor.golden_inputs() if one["datatype"] == "FP32"]
+    if not names:
         pytest.skip("for FP32 inputs")
-    inputs[0]["data"][0] = value
-    answer = predictor.infer({"inputs": inputs})
+    for name in names:
+        inputs = predictor.golden_inputs()
+        (tensor,) = (one for one in inputs if one["name"] == name)
+        tensor["data"][0] = value
+        answer = predictor.infer({"inputs": inputs})
 
-    assert answer.status == 400, answer.body
-    if value != 10**400:  # past any double, which is for the JSON reader to say
-        assert inputs[0]["name"] in answer.json["error"]
+        assert answer.status == 400, answer.body
+        if value != 10**400:  # past any double, which is for the JSON reader to say
+            assert name in answer.json["error"]
+
+
+@pytest.mark.parametrize("element", [b"\xff", b"\xed\xa0\x80", b"\x00" * 70_000])
+def test_odd_bytes_are_answered_or_named(predictor: Predictor, element: bytes) -> None:
+    """Bytes that are no text, and many, in a BYTES tensor: an answer, or a 400 that names it."""
+    inputs = predictor.golden_inputs()
+    names = [tensor["name"] for tensor in inputs if tensor["datatype"] == "BYTES"]
+    if not names:
+        pytest.skip("for BYTES inputs")
+    for name in names:
+        raw = []
+        inputs = predictor.golden_inputs()
+        for tensor in inputs:
+            array = np.array(tensor.pop("data"), NUMPY_OF[tensor["datatype"]]).ravel()
+            if tensor["name"] == name:
+                array[0] = element
+            raw.append(to_wire(array, tensor["datatype"]))
+            tensor["parameters"] = {"binary_data_size": len(raw[-1])}
+        header = json.dumps({"inputs": inputs}).encode()
+        fields = {"Inference-Header-Content-Length": str(len(header))}
+        answer = predictor.infer(header + b"".join(raw), **fields)
+
+        assert answer.status in {200, 400}, answer.body
+        assert answer.status == 200 or name in answer.json["error"]
 
 
 DOCUMENT_CASES: dict[str, Callable[[dict[str, Any]], Any]] = {
