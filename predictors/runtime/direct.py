@@ -9,6 +9,10 @@ call. There is no timer.
 
 Everything else (pages, HTTP/1.0, pipelined, compressed, chunked, over-long, with a deadline) takes
 uvicorn's own way, to the same endpoint. uvicorn's version is pinned; tests hold both ways equal.
+
+What comes while the queue is full is refused here whichever way it would have gone: no header is
+looked at, no body kept, no line logged, and the answer is the same bytes for all. A refusal must
+cost much less than an answer, or refusing keeps the server from answering.
 """
 
 import asyncio
@@ -23,8 +27,8 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from predictors.runtime.bodies import CONTENT_TYPES
 from predictors.runtime.call import Call
-from predictors.runtime.endpoint import Answer, Headers, InferEndpoint
-from predictors.runtime.errors import ClientGone, V2Error
+from predictors.runtime.endpoint import Answer, Headers, InferEndpoint, error_answer
+from predictors.runtime.errors import ClientGone
 from predictors.runtime.rest import PREPARED
 from predictors.runtime.signature import Request
 
@@ -39,20 +43,30 @@ class Turn:
         self._endpoint = endpoint
         self._waiting = waiting  # requests on uvicorn's own way
         self._collected: list[tuple[DirectProtocol, Call, Headers, bytes]] = []
-        self._met = 0  # requests of this turn, answered or not
+        self._met = 0  # requests taken in this turn, answered or not: what the last of them waits
+        self._dated: object = None
+        self._refusal = b""
+
+    def full(self) -> bool:
+        """Whether as many requests as the queue takes are ahead of the next one."""
+        return self._met + len(self._waiting) >= self._endpoint.queue_size
+
+    def refusal(self, dated: list[tuple[bytes, bytes]]) -> bytes:
+        """Count a refusal; the whole answer, written anew when uvicorn's date changes."""
+        self._endpoint.turn_away()
+        if self._dated is not dated:
+            self._dated = dated
+            status, headers, body = error_answer(self._endpoint.overloaded)
+            lines = [b"%b: %b\r\n" % pair for pair in (*dated, *headers)]
+            self._refusal = b"".join((STATUS_LINE[status], *lines, b"\r\n", body))
+        return self._refusal
 
     def add(self, protocol: "DirectProtocol", headers: Headers, body: bytes) -> None:
-        """Collect a complete request; past the queue's size it is refused on the spot."""
-        call = self._endpoint.begin(headers)
+        """Collect a complete request."""
         if not self._met:
             asyncio.get_running_loop().call_soon(self._end)
         self._met += 1
-        try:
-            self._endpoint.admit(self._met + len(self._waiting))
-        except V2Error as error:
-            protocol.write(self._endpoint.refuse(call, error))
-            return
-        self._collected.append((protocol, call, headers, body))
+        self._collected.append((protocol, self._endpoint.begin(headers), headers, body))
         if len(self._collected) >= _TOGETHER:
             self.run()  # enough to be warm; the first should not wait for hundreds more
 
@@ -94,6 +108,7 @@ class DirectProtocol(HttpToolsProtocol):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self._refusing = False  # a request that came to a full queue, until its body is over
         self._reading = False  # a request on the short way, until its body is complete
         self._collected = False  # one that waits for the turn to end
         self._fields: Headers = {}
@@ -102,17 +117,17 @@ class DirectProtocol(HttpToolsProtocol):
         self._common = b""
 
     def on_message_begin(self) -> None:
-        """Send the request before this one on its way while scope and headers are still its own."""
+        """Start a request; uvicorn's scope is made only where the application is asked."""
         if self._collected:
-            self.turn.run()
-        super().on_message_begin()
+            self.turn.run()  # the request before this one, while url and headers are still its own
+        self.url = b""
+        self.headers = []
+        self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """Choose the way of this request."""
-        fields = dict(self.headers)
-        if (
+        plain = (
             self.url in self.urls
-            and self.short
             and self._alone()
             and self.parser.get_method() == b"POST"
             and self.parser.get_http_version() == "1.1"
@@ -120,6 +135,13 @@ class DirectProtocol(HttpToolsProtocol):
             and not self.expect_100_continue
             and not self.parser.should_upgrade()
             and not self.flow.write_paused
+        )
+        if plain and self.turn.full():
+            self._refusing = True
+            return
+        fields = dict(self.headers) if plain and self.short else None
+        if (
+            fields is not None
             and fields.get(b"content-type", b"application/json") in CONTENT_TYPES
             and _INDIRECT.isdisjoint(fields)
         ):
@@ -127,10 +149,12 @@ class DirectProtocol(HttpToolsProtocol):
             self._fields = fields
             self._body = b""
         else:
-            super().on_headers_complete()
+            self._ask_application()
 
     def on_body(self, body: bytes) -> None:
         """Collect the body, up to the limit."""
+        if self._refusing:
+            return
         if not self._reading:
             super().on_body(body)
             return
@@ -140,18 +164,23 @@ class DirectProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
-        if not self._reading:
+        if self._reading and self.turn.full():  # others were quicker with their bodies
+            self._reading, self._refusing = False, True
+        if self._refusing:
+            self._refusing = False
+            self.transport.write(self.turn.refusal(self.server_state.default_headers))
+            self.on_response_complete()
+        elif self._reading:
+            self._reading = False
+            self._collected = True
+            self.turn.add(self, self._fields, self._body)
+        else:
             super().on_message_complete()
-            return
-        self._reading = False
-        self._collected = True
-        self.turn.add(self, self._fields, self._body)
 
     def hand_over(self, prepared: tuple[Call, Request]) -> None:
         """Let the application finish a checked request that is too long for the event loop."""
         self._collected = False
-        self.scope[PREPARED] = prepared  # type: ignore[literal-required]
-        super().on_headers_complete()
+        self._ask_application(prepared)
         super().on_message_complete()
 
     def write(self, answer: Answer) -> None:
@@ -175,6 +204,8 @@ class DirectProtocol(HttpToolsProtocol):
             self.turn.run()
         if self._reading:
             self._leave()
+        if self._refusing:
+            self.transport.write(self.turn.refusal(self.server_state.default_headers))
         super().shutdown()
 
     def _alone(self) -> bool:
@@ -185,8 +216,18 @@ class DirectProtocol(HttpToolsProtocol):
     def _leave(self) -> None:
         """Take uvicorn's way after all, with what was read so far."""
         self._reading = False
-        super().on_headers_complete()
+        self._ask_application()
         super().on_body(self._body)
+
+    def _ask_application(self, prepared: tuple[Call, Request] | None = None) -> None:
+        """Take uvicorn's own way: make its scope, which is for this request alone, and its task."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers  # the list that the scope holds
+        if prepared is not None:
+            self.scope[PREPARED] = prepared  # type: ignore[literal-required]  # uvicorn's type is closed
+        super().on_headers_complete()
 
 
 def direct_protocol(

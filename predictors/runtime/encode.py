@@ -6,7 +6,7 @@ import numpy as np
 import orjson
 
 from predictors.runtime.datatypes import BINARY_ONLY, Array, as_bytes, to_wire
-from predictors.runtime.errors import InferenceFailed, InvalidRequest
+from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.signature import Request
 from predictors.runtime.spec import TensorSpec
 
@@ -26,8 +26,8 @@ def encode(
         The body, and the length of its JSON part where raw tensors follow it.
 
     Raises:
-        InvalidRequest: JSON was asked for what only binary can carry.
-        InferenceFailed: an output holds NaN or infinity, which JSON cannot carry.
+        InvalidRequest: JSON was asked for what only binary can carry: text that is not UTF-8, NaN,
+            infinity (finite inputs of 1e38 overflow most models).
     """
     tensors: list[dict[str, Any]] = []
     raw: list[bytes] = []
@@ -79,6 +79,7 @@ def _check_finite(request: Request, outputs: dict[str, Array]) -> None:
     for spec, binary in request.wanted:
         array = outputs[spec.name]
         if not binary and spec.dtype.kind == "f" and not np.isfinite(array).all():
-            raise InferenceFailed(
-                f"output '{spec.name}' holds NaN or infinity, which JSON cannot carry"
+            raise InvalidRequest(
+                f"output '{spec.name}' is NaN or infinite for these inputs, which JSON cannot "
+                "carry: send smaller numbers, or ask for it with binary_data"
             )

@@ -35,7 +35,10 @@ class InferEndpoint:
 
     def __init__(self, service: Service, queue_size: int) -> None:
         self._service = service
-        self._queue_size = queue_size
+        self.queue_size = queue_size
+        self.overloaded = Overloaded(
+            f"model '{service.model.name}': its queue of {queue_size} requests is full"
+        )
         base = f"/v2/models/{service.model.name}"
         self.paths = frozenset({f"{base}/infer", f"{base}/versions/{service.model.version}/infer"})
 
@@ -53,7 +56,13 @@ class InferEndpoint:
 
     def admit(self, waiting: int) -> None:
         """Raise NotReady or Overloaded where waiting would be in vain."""
-        self._service.admit(waiting, self._queue_size)
+        self._service.check_ready()
+        if waiting > self.queue_size:
+            raise self.overloaded
+
+    def turn_away(self) -> None:
+        """Count a request that is refused unread, because the queue is full."""
+        self._service.turn_away()
 
     def check(self, call: Call, headers: Headers, body: bytes) -> Request | Answer:
         """Decode a request; an Answer is its refusal."""

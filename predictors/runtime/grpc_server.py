@@ -84,7 +84,7 @@ class GrpcServer:
         failure: V2Error | None = None
         try:
             self._check_model(message.model_name, message.model_version)
-            service.admit(0, 0)  # concurrency is bounded by the C core
+            service.check_ready()  # how many at once is bounded by the C core
             request = decode_grpc(message, service.model.signature)
             call.request_id, call.rows = request.id, request.rows
             if service.batcher.is_short(request):

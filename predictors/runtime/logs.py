@@ -10,6 +10,7 @@ import logging
 import logging.config
 import sys
 import threading
+import time
 from collections import deque
 from datetime import UTC, datetime
 from typing import Any
@@ -18,6 +19,7 @@ from predictors.runtime.call import Call
 
 _FLUSH_SECONDS = 0.1
 _BATCH = 16  # request lines formatted in one go
+_REFUSED_SECONDS = 1.0  # one line for all that were refused in that time
 _MAX_PENDING = 4_000  # batches; past it the oldest are lost: a blocked stdout must not eat memory
 _MAX_TEXT = 256  # characters of a client's text in a line
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -79,6 +81,9 @@ class RequestLog:
         fixed = {"level": "INFO", "logger": "serin.request", "event": "infer"}
         fixed |= {"model": model, "model_version": version}
         self._head = json.dumps(fixed)[:-1]
+        self._fixed = fixed
+        self._refused = 0
+        self._refused_told_at = 0.0
         self._noted: deque[Note] = deque()
         self._chunks: deque[bytes] = deque(maxlen=_MAX_PENDING)
         self._stopped = threading.Event()
@@ -92,6 +97,10 @@ class RequestLog:
         if len(self._noted) >= _BATCH:
             self._chunks.append(self._formatted())  # waking the writer would cost a thread switch
 
+    def turned_away(self) -> None:
+        """Note a request that was refused because the queue is full; they share a line a second."""
+        self._refused += 1
+
     def close(self) -> None:
         """Write what is left."""
         self._stopped.set()
@@ -101,14 +110,30 @@ class RequestLog:
     def _run(self) -> None:
         while not self._stopped.wait(_FLUSH_SECONDS):
             self._flush()
+        self._refused_told_at = 0.0
         self._flush()
 
     def _flush(self) -> None:
         while self._noted:
             self._chunks.append(self._formatted())
+        if self._refused and time.monotonic() - self._refused_told_at >= _REFUSED_SECONDS:
+            self._chunks.append(self._refused_line())
         while self._chunks:
             sys.stdout.buffer.write(self._chunks.popleft())
         sys.stdout.buffer.flush()
+
+    def _refused_line(self) -> bytes:
+        """One line for all that were refused since the last such line."""
+        count, self._refused = self._refused, 0
+        self._refused_told_at = time.monotonic()
+        line = self._fixed | {
+            "level": "WARNING",
+            "event": "queue full",
+            "time": datetime.now(UTC).isoformat(),
+            "outcome": "rejected",
+            "requests": count,
+        }
+        return f"{json.dumps(line)}\n".encode()
 
     def _formatted(self) -> bytes:
         """Take up to a batch of notes; any thread may be doing the same."""

@@ -93,6 +93,11 @@ class ModelMetrics(Collector):
             self._outcomes[outcome] += 1
             self._request.observe(seconds)
 
+    def turned_away(self) -> None:
+        """A request was refused unread; it has no duration, which would flatter the others."""
+        with self._guard:
+            self._outcomes["rejected"] += 1
+
     def queued(self, seconds: float) -> None:
         """A queued request reached the model."""
         with self._guard:

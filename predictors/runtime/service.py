@@ -4,7 +4,7 @@ import time
 
 from predictors.runtime.batching import Batcher
 from predictors.runtime.call import Call
-from predictors.runtime.errors import NotFound, NotReady, Overloaded, V2Error
+from predictors.runtime.errors import NotFound, NotReady, V2Error
 from predictors.runtime.logs import RequestLog
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
@@ -42,12 +42,15 @@ class Service:
         started = self.last_request = time.perf_counter()
         return Call(protocol, started)
 
-    def admit(self, waiting: int, limit: int) -> None:
-        """Refuse at once what would only wait: not loaded, or too many ahead."""
+    def check_ready(self) -> None:
+        """Raise NotReady unless the model is loaded."""
         if not self.model.ready:
             raise NotReady(f"model '{self.model.name}' is not ready")
-        if waiting > limit:
-            raise Overloaded(f"model '{self.model.name}': {waiting - 1} requests are ahead")
+
+    def turn_away(self) -> None:
+        """Count a request that was refused before it was looked at."""
+        self._metrics.turned_away()
+        self.log.turned_away()
 
     def end(self, call: Call, error: V2Error | None, status: int | str) -> None:
         """Count a request out and log it."""

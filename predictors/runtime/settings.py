@@ -20,9 +20,9 @@ class Settings(BaseSettings):
 
     queue_size: int = Field(default=256, ge=1)
     """Requests of one model that may wait or run at once; 429 past it. Below Envoy's 1,024, so
-    the predictor and not the proxy decides. For a model of microseconds a refusal costs what an
-    answer costs: at 256 connections a limit of 128 halved the answers and made none faster. For
-    a slow model, set it to what may wait within a client's patience."""
+    the predictor and not the proxy decides; at most 0.3 s of waiting for a model that is answered
+    inline (under 1 ms each). For a slow model, set it to what may wait within a client's
+    patience."""
 
     max_batch_rows: int = Field(default=64, ge=1)
     """Rows computed in one call of `infer`; larger requests are cut, small ones gathered."""

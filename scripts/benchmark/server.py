@@ -6,10 +6,11 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
 from scripts.benchmark.errors import AnswerError, BenchmarkError, NoAnswerError
 from scripts.benchmark.machine import Cores
@@ -111,7 +112,14 @@ class Server:
 
 @contextmanager
 def serving(
-    name: str, peer: Peer, python: Path, model: str, artifact: Path, home: Path, cores: Cores
+    name: str,
+    peer: Peer,
+    python: Path,
+    model: str,
+    artifact: Path,
+    home: Path,
+    cores: Cores,
+    settings: Mapping[str, str] = MappingProxyType({}),
 ) -> Iterator[Server]:
     """A server of `peer` for `model` while the block runs; its log stays if that ends badly."""
     folder = home / "run" / name
@@ -124,7 +132,7 @@ def serving(
     start = peer.start(place)
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)
-    } | {**ENVIRONMENT, **start.environment}
+    } | {**ENVIRONMENT, **start.environment, **settings}
     with log.open("wb") as output, cores.of_server():
         started = time.monotonic()
         try:

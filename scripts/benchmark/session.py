@@ -18,7 +18,7 @@ from scripts.benchmark.artifacts import artifact_of
 from scripts.benchmark.chart import chart
 from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.measure import Measured, Settings, Subject, measure
-from scripts.benchmark.overload import Overload, overload
+from scripts.benchmark.overload import SETTINGS, Overload, overload
 from scripts.benchmark.question import Question
 from scripts.benchmark.report import Report
 from scripts.benchmark.repository import ROOT, home
@@ -168,7 +168,9 @@ def _overloads(
     for one in subjects:
         _progress(f"{one.model}, overload")
         try:
-            with serving(SERIN, *serin, one.model, one.artifact, settings.home, cores) as server:
+            with serving(
+                SERIN, *serin, one.model, one.artifact, settings.home, cores, SETTINGS
+            ) as server:
                 found.append(overload(server, one, settings.seconds, settings.home))
         except BenchmarkError as error:
             measured.failures.append(f"{one.model}, overload: {error.message}")

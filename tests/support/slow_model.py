@@ -44,10 +44,10 @@ class SlowModel(V2Model):
         return {"seconds": seconds, "shared": np.full(len(seconds), len(seconds), np.int64)}
 
 
-def write_artifact(folder: Path) -> Path:
-    """An artifact of this model; its golden sample is slow, so that the server queues."""
+def write_artifact(folder: Path, golden_seconds: float = 0.005) -> Path:
+    """An artifact of this model; with a slow golden sample the server queues."""
     folder.mkdir(parents=True, exist_ok=True)
-    given = {"seconds": np.array([0.005], np.float32)}
+    given = {"seconds": np.array([golden_seconds], np.float32)}
     answered = given | {"shared": np.array([1])}
     manifest = build_manifest(
         folder,

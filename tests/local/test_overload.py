@@ -1,0 +1,77 @@
+"""A full queue: who is refused, how, and what is left of it in log and metrics."""
+
+import http.client
+import json
+import os
+import signal
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from tests.support.predictor import JSON, metric, running
+from tests.support.slow_model import write_artifact
+
+MODULE = "tests.support.slow_model"
+QUEUE = 4
+CLIENTS = 12
+PADDING = " " * 100_000  # a refused body is thrown away as it comes, not kept
+
+
+def body(padding: str = "") -> str:
+    """One row that takes a hundredth of a second."""
+    tensor = {"name": "seconds", "datatype": "FP32", "shape": [1], "data": [0.01]}
+    return json.dumps({"inputs": [tensor]}) + padding
+
+
+@pytest.mark.parametrize("golden_seconds", [0.0, 0.005], ids=["inline", "queued"])
+def test_of_what_comes_at_once_a_queue_full_is_answered(
+    tmp_path: Path, golden_seconds: float
+) -> None:
+    """Twelve at once to a queue of four: four answers, eight counted 429s, one line for all."""
+    artifact = write_artifact(tmp_path / "artifact", golden_seconds)
+    with running(
+        "slow", artifact, tmp_path / "log", module=MODULE, PREDICTOR_QUEUE_SIZE=str(QUEUE)
+    ) as predictor:
+        clients = [
+            http.client.HTTPConnection("127.0.0.1", predictor.http_port, timeout=20)
+            for _ in range(CLIENTS)
+        ]
+        for client in clients:  # connected before: only requests wait while it is stopped
+            client.request("GET", "/v2/health/live")
+            client.getresponse().read()
+        os.kill(predictor.process.pid, signal.SIGSTOP)
+        try:
+            for number, client in enumerate(clients):
+                padding = PADDING if number == CLIENTS - 1 else ""
+                client.request("POST", predictor.infer_path, body(padding), JSON)
+        finally:
+            os.kill(predictor.process.pid, signal.SIGCONT)
+        answers = [client.getresponse() for client in clients]
+        texts = [answer.read() for answer in answers]
+        counted = {
+            outcome: metric(predictor.metrics(), "predictor_requests_total", outcome=outcome)
+            for outcome in ("ok", "rejected")
+        }
+        again = []
+        for client in clients:  # a refusal leaves the connection as good as an answer does
+            client.request("POST", predictor.infer_path, body(), JSON)
+            answer = client.getresponse()
+            answer.read()
+            again.append(answer.status)
+            client.close()
+        predictor.stop()
+
+    assert Counter(answer.status for answer in answers) == {200: QUEUE, 429: CLIENTS - QUEUE}
+    refused = [one for one in zip(answers, texts, strict=True) if one[0].status == 429]
+    assert {answer.getheader("retry-after") for answer, _ in refused} == {"1"}
+    assert {json.loads(text)["error"] for _, text in refused} == {
+        "model 'slow': its queue of 4 requests is full"
+    }
+    assert counted == {"ok": QUEUE, "rejected": CLIENTS - QUEUE}
+    assert again == [200] * CLIENTS
+    lines = predictor.log_lines()
+    (told,) = [line for line in lines if line["event"] == "queue full"]
+    assert (told["level"], told["outcome"]) == ("WARNING", "rejected")
+    assert told["requests"] == CLIENTS - QUEUE
+    assert {line["status"] for line in lines if line["event"] == "infer"} == {200}
