@@ -17,12 +17,14 @@ from predictors.runtime.golden import golden_sample
 from predictors.runtime.model import V2Model
 from predictors.runtime.server import serve
 from predictors.runtime.spec import TensorSpec
+from predictors.runtime.streaming import StreamingModel
 
 __all__ = [
     "MANIFEST",
     "ArtifactError",
     "InvalidRequest",
     "Manifest",
+    "StreamingModel",
     "TensorSpec",
     "V2Model",
     "build_manifest",

@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from predictors.runtime.errors import (
     Overloaded,
     V2Error,
 )
+from predictors.runtime.job import Job, joined
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
 from predictors.runtime.signature import Arrays, Outputs, Request, inner_shapes
@@ -30,66 +31,6 @@ INLINE_SECONDS = 1e-3
 _MEASURED_CALLS = 5
 
 logger = logging.getLogger("serin.batching")
-
-
-class Job:
-    """One request on its way through the worker, which sets `outputs` or `error`."""
-
-    __slots__ = (
-        *("arrays", "rows", "deadline", "done", "queued_at", "gone"),
-        *("outputs", "error", "_taken", "_pieces"),
-    )
-
-    def __init__(
-        self, arrays: Arrays, rows: int, done: Callable[[], None], deadline: float | None = None
-    ) -> None:
-        self.arrays = arrays
-        self.rows = rows
-        self.done = done
-        self.deadline = deadline  # time.perf_counter() value
-        self.queued_at = time.perf_counter()
-        self.gone = False  # set by the transport once the client has left
-        self.outputs: Arrays | None = None
-        self.error: V2Error | None = None
-        self._taken = 0
-        self._pieces: list[Arrays] = []
-
-    def result(self) -> Arrays:
-        """The outputs, or the error raised."""
-        if self.error is not None:
-            raise self.error
-        if self.outputs is None:
-            raise RuntimeError("the job is not done")
-        return self.outputs
-
-    @property
-    def rows_left(self) -> int:
-        """Rows not handed to a batch yet."""
-        return self.rows - self._taken
-
-    def take(self, rows: int) -> Arrays:
-        """Hand the next rows to a batch."""
-        start = self._taken
-        self._taken += rows
-        if rows == self.rows:
-            return self.arrays
-        return {name: array[start : start + rows] for name, array in self.arrays.items()}
-
-    def give(self, piece: Arrays) -> None:
-        """Accept computed rows; the last ones finish the job."""
-        self._pieces.append(piece)
-        if self._taken < self.rows or self.error is not None:
-            return
-        pieces = self._pieces
-        self.outputs = pieces[0] if len(pieces) == 1 else _joined(pieces)
-        self.done()
-
-    def fail(self, error: V2Error) -> None:
-        """Finish with an error, once."""
-        if self.error is None:
-            self.error = error
-            self._taken = self.rows
-            self.done()
 
 
 class Batcher:
@@ -176,7 +117,7 @@ class Batcher:
     def _run_group(self, group: list[Request]) -> Sequence[Outputs | V2Error]:
         try:
             outputs = self.run(
-                _joined([request.arrays for request in group]),
+                joined([request.arrays for request in group]),
                 sum(request.rows for request in group),
             )
         except V2Error:  # one bad row must not fail its neighbours
@@ -262,7 +203,7 @@ class Batcher:
         rows = sum(taken for _, _, taken in batch)
         try:
             outputs = self._infer(
-                batch[0][1] if len(batch) == 1 else _joined([piece for _, piece, _ in batch]), rows
+                batch[0][1] if len(batch) == 1 else joined([piece for _, piece, _ in batch]), rows
             )
         except V2Error as error:
             if len(batch) == 1:
@@ -292,7 +233,3 @@ class Batcher:
             ) from error
         self._metrics.inferred(rows, time.perf_counter() - started)
         return outputs
-
-
-def _joined(pieces: list[Arrays]) -> Arrays:
-    return {name: np.concatenate([piece[name] for piece in pieces]) for name in pieces[0]}

@@ -12,9 +12,9 @@ from typing import Any
 
 import grpc
 
-from predictors.runtime.batching import Job
 from predictors.runtime.errors import InferenceFailed, NotFound, V2Error
 from predictors.runtime.grpc_codec import decode_grpc, encode_grpc
+from predictors.runtime.job import Job
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.pages import EXTENSIONS, SERVER_NAME, server_version
 from predictors.runtime.service import Service

@@ -8,7 +8,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Sized
 from typing import Any
 
-from predictors.runtime.batching import Batcher, Job
+from predictors.runtime.batching import Batcher
 from predictors.runtime.bodies import read_body
 from predictors.runtime.endpoint import (
     Answer,
@@ -19,6 +19,7 @@ from predictors.runtime.endpoint import (
     page_answer,
 )
 from predictors.runtime.errors import ClientGone, V2Error
+from predictors.runtime.job import Job
 from predictors.runtime.pages import Pages
 from predictors.runtime.signature import Outputs, Request
 

@@ -32,6 +32,7 @@ from predictors.runtime.pages import Pages
 from predictors.runtime.rest import RestApp
 from predictors.runtime.service import Service
 from predictors.runtime.settings import Settings
+from predictors.runtime.streaming import StreamBatcher, StreamingModel
 
 _QUIET_SECONDS = 1.0  # a drain ends once this long passed without a request
 _BACKLOG = 2048
@@ -83,9 +84,12 @@ class V2Server(ModelServer):
         self._settings = settings
         metrics = ModelMetrics(model.name, model.version, model.manifest.engine)
         metrics.loaded(model.load_seconds)
-        batcher = Batcher(
-            model, metrics, max_rows=settings.max_batch_rows, queue_size=settings.queue_size
-        )
+        limits = {"max_rows": settings.max_batch_rows, "queue_size": settings.queue_size}
+        batcher: Batcher
+        if isinstance(model, StreamingModel):
+            batcher = StreamBatcher(model, metrics, **limits)
+        else:
+            batcher = Batcher(model, metrics, **limits)
         batcher.measure(read_inputs(model.manifest.golden_sample, model.signature).arrays)
         self._metrics = metrics
         log = logs.RequestLog(
