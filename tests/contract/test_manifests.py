@@ -1,6 +1,7 @@
 """Our manifests against the schemas that a cluster would refuse them with."""
 
 import subprocess
+from pathlib import Path
 from typing import Any
 
 import jsonschema
@@ -11,6 +12,7 @@ from tests.support.required import ROOT, binary
 
 CRDS = ROOT.parent / "shared" / "testbed" / "manifests"
 FOLDERS = ("kserve", "keda")
+JOBS = sorted(path.parent.name for path in ROOT.glob("training/jobs/*/job.yaml"))
 
 
 @pytest.fixture(scope="module")
@@ -44,20 +46,24 @@ def strict(schema: Any) -> Any:
     return out
 
 
+def rendered(folder: Path) -> list[Any]:
+    """The objects that `kubectl apply -k` would send."""
+    done = subprocess.run(
+        [binary("kubectl"), "kustomize", folder],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=30,
+    )
+    return list(yaml.safe_load_all(done.stdout))
+
+
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_what_kustomize_renders_fits_the_crds(
     folder: str, schemas: dict[tuple[str, str], dict[str, Any]]
 ) -> None:
     """`kubectl apply -k` of kserve/ and keda/ has no field that a CRD does not know."""
-    rendered = subprocess.run(
-        [binary("kubectl"), "kustomize", ROOT / folder],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=30,
-    ).stdout
-    documents = list(yaml.safe_load_all(rendered))
-    custom = [one for one in documents if "." in one["apiVersion"].split("/")[0]]
+    custom = [one for one in rendered(ROOT / folder) if "." in one["apiVersion"].split("/")[0]]
 
     assert custom
     for document in custom:
@@ -83,7 +89,30 @@ def test_every_served_model_has_all_its_manifests() -> None:
     """One model, one name: runtime, service and scaling rule."""
     names = {
         folder: {path.name for path in (ROOT / folder).glob("*.yaml")}
-        for folder in ("kserve/runtimes", "kserve/services", "keda")
+        for folder in ("kserve/runtimes", "kserve/services", "keda", "keda/canary")
     }
 
     assert len(set(map(frozenset, names.values()))) == 1, names
+
+
+def test_every_model_has_its_job() -> None:
+    """What can be served can be trained in the cluster."""
+    services = {path.stem for path in (ROOT / "kserve/services").glob("*.yaml")}
+
+    assert set(JOBS) == services - {"kustomization"}
+
+
+@pytest.mark.parametrize("model", JOBS)
+def test_a_job_trains_its_model_as_nobody(model: str) -> None:
+    """Image, module and names agree; root, a writable disk and Kubernetes' API stay closed."""
+    (job,) = rendered(ROOT / "training" / "jobs" / model)
+    pod = job["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+
+    assert job["metadata"]["name"] == f"train-{model}"
+    assert container["image"] == f"docker.io/serin/train-{model}:dev"
+    assert container["command"] == ["python", "-m", f"training.{model.replace('-', '_')}"]
+    assert pod["automountServiceAccountToken"] is False
+    assert pod["securityContext"]["runAsNonRoot"] is True
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert {"backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"} <= set(job["spec"])
