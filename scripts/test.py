@@ -25,6 +25,10 @@ def command(arguments: tuple[str, ...]) -> None:
     folders = (
         [] if paths else [f"tests/{name}" for name in FOLDERS if (ROOT / "tests" / name).is_dir()]
     )
+    if any(not path.startswith("tests/unit") for path in paths or folders):
+        from controlplane import parts
+
+        parts.install(parts.of_models())  # all are trained and served
     done = subprocess.run(
         [sys.executable, "-m", "pytest", *arguments, *folders], cwd=ROOT, check=False
     )

@@ -24,12 +24,13 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     \b
     serin train iris
     serin train mnist-forest --data ~/mnist     arguments go to the training script
-    serin train iris --help                     lists them
+    serin train iris --smoke                    proves the pipeline, not the model
+    serin train iris --help                     lists all arguments
 
     The artifact goes to the running platform's store, or to the one in .serin. ./serin up then
     serves it.
     """
-    from controlplane.errors import SerinError
+    from controlplane import parts
     from controlplane.local import s3, state
 
     if model is None or model.startswith("-"):
@@ -39,10 +40,7 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     if not _is_script(module):
         known = ", ".join(sorted(scripts()))
         raise click.UsageError(f"There is no training script for {model!r}. There are: {known}.")
-    if (ROOT / "requirements" / f"train-{model}.txt").exists():
-        installing = [str(ROOT / "serin"), "install", "--quiet", f"train-{model}"]
-        if subprocess.run(installing, check=False).returncode:
-            raise SerinError(f"What training {model} needs could not be installed.")
+    parts.install([f"train-{model}"])
     with s3.available(state.home()) as store:
         done = subprocess.run(
             [sys.executable, "-P", "-m", f"training.{module}", *arguments],

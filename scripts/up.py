@@ -24,12 +24,14 @@ def command(models: tuple[str, ...], replicas: int | None, port: int | None) -> 
     What has no published version is trained first. Running it again changes nothing, unless a newer
     version was published: then that one is rolled out. Models that are not named stay as they are.
     """
+    from controlplane import parts
     from controlplane.local import client
     from scripts.show import curl
     from scripts.show.progress import Progress
 
     names = list(models) or client.models()
     client.check(names)
+    parts.install(f"serve-{name}" for name in names)
     platform = client.up(names, replicas, port)
     try:
         with Progress() as progress:

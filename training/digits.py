@@ -41,6 +41,16 @@ class Digits:
     test_labels: Labels
     name: str
 
+    def few(self) -> "Digits":
+        """The first 500 to learn and 200 to test: for --smoke."""
+        return Digits(
+            self.train_pixels[:500],
+            self.train_labels[:500],
+            self.test_pixels[:200],
+            self.test_labels[:200],
+            f"{self.name}-few",
+        )
+
     @property
     def identity(self) -> dict[str, str | int]:
         """Name, sha256 over both parts, and rows: for the manifest."""

@@ -64,7 +64,10 @@ def main() -> None:
         "log_loss": float(log_loss(species[test], classifier.predict_proba(measurements[test]))),
     }
     report.say(f"accuracy {metrics['accuracy']:.4f} on {len(test)} flowers not trained on")
-    require_accuracy(metrics["accuracy"], min_accuracy)
+    if args.smoke:  # the same second of work: there is no less data than this
+        metrics["smoke"] = True
+    else:
+        require_accuracy(metrics["accuracy"], min_accuracy)
 
     def native(rows: np.ndarray) -> Arrays:
         """What scikit-learn itself answers, under the names that the predictor uses."""

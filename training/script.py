@@ -43,6 +43,12 @@ def flags(module: str, document: str | None, min_accuracy: str) -> argparse.Argu
         help=f"refuse to publish below it, 0 … 1 (default -1 = {min_accuracy})",
     )
     parser.add_argument(
+        "--smoke",
+        action="store_true",
+        help="a few steps on little data, accuracy gate off: proves the pipeline, not the model; "
+        "the manifest's metrics say so",
+    )
+    parser.add_argument(
         "--output",
         type=Path,
         metavar="DIR",

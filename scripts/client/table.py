@@ -13,6 +13,7 @@ BAR_CELLS = 12
 EIGHTHS = " ▏▎▍▌▋▊▉█"
 SHOWN_OF_ONE_ROW = 5
 SHOWN_OF_SEVERAL = 3
+ROUNDING = 1e-3  # ten votes of 0.1 are 1.0000001 in FP32
 
 
 def table_of(answer: dict[str, Any], metadata: dict[str, Any], asked: Sequence[str]) -> Table:
@@ -57,9 +58,9 @@ def _cells(
 
 
 def _is_distribution(values: Sequence[Any]) -> bool:
-    if not all(isinstance(value, (int, float)) and 0 <= value <= 1 for value in values):
+    if not all(isinstance(value, (int, float)) and 0 <= value <= 1 + ROUNDING for value in values):
         return False
-    return math.isclose(sum(values), 1, abs_tol=1e-3)
+    return math.isclose(sum(values), 1, abs_tol=ROUNDING)
 
 
 def _bars(values: Sequence[float], labels: Sequence[str] | None, shown: int) -> RenderableType:

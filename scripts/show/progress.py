@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
+from controlplane import parts
 from controlplane.errors import SerinError
 from controlplane.local import client, processes, s3
 from controlplane.local.client import Platform
@@ -38,7 +39,10 @@ class Training:
             raise SerinError("Serin was stopped while models were being trained.")
         self.child = processes.Child(
             f"Training {name}",
-            [sys.executable, "-P", "-m", f"training.{name.replace('-', '_')}"],
+            parts.installing(
+                f"train-{name}",
+                [sys.executable, "-P", "-m", f"training.{name.replace('-', '_')}"],
+            ),
             self.log,
             {
                 **os.environ,

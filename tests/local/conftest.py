@@ -6,14 +6,17 @@ from pathlib import Path
 import pytest
 
 from tests.support.platform import Platform
+from tests.support.predictor import discovered_models
 
 
 @pytest.fixture(scope="session")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A platform that serves every model of this repository; do not break it."""
+    """A platform that serves every model of this repository, briefly trained; do not break it."""
     platform = Platform(tmp_path_factory.mktemp("serin") / "state")
     platform.home.mkdir()
     try:
+        for model in discovered_models():
+            platform.serin("train", model, "--smoke")
         platform.serin("up")
         yield platform
     finally:

@@ -95,6 +95,19 @@ def test_a_closed_gate_publishes_nothing(model: str, s3: S3Server) -> None:
 
 
 @BOTH
+def test_a_smoke_run_passes_without_accuracy_and_says_what_it_is(
+    model: str, tmp_path: Path
+) -> None:
+    """All gates but one; whoever reads the version's metrics sees that it is no real model."""
+    output = tmp_path / "smoke"
+    run = _train(model, "--smoke", "--min-accuracy=1", "--seed=3", "--output", output)
+
+    assert run.returncode == 0, run.stderr
+    assert "parity: " in run.stderr
+    assert read_artifact(output).document["metrics"]["smoke"] is True
+
+
+@BOTH
 def test_a_dead_store_is_said_before_the_work_starts(model: str, tmp_path: Path) -> None:
     """Exit 1 and the address; nothing was trained."""
     run = _train(model, environment=S3Server(tmp_path, port=1).environment)

@@ -64,6 +64,13 @@ def test_without_labels_places_are_counted() -> None:
     assert "1 " + "█" * 10 + "▊" in text
 
 
+def test_a_share_that_rounding_took_past_one_is_still_a_share() -> None:
+    """Ten votes of 0.1, added up in FP32."""
+    text = shown([1.0000001, 0.0, 0.0], ["setosa"])
+
+    assert "setosa     " + "█" * 12 + " 100.0%" in text
+
+
 @pytest.mark.parametrize("values", [[2.5, -1.0, 0.0], [0.5, 0.5, 0.5]])
 def test_what_is_no_distribution_stays_numbers(values: list[float]) -> None:
     """Logits and scores get no bars."""
