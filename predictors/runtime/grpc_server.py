@@ -148,7 +148,7 @@ class GrpcServer:
         return pb.ModelMetadataResponse(
             name=model.name,
             versions=[model.version],
-            platform=model.manifest.engine,
+            platform=model.platform,
             inputs=_described(model.inputs),
             outputs=_described(model.outputs),
         )

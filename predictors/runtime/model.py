@@ -44,6 +44,7 @@ class V2Model(Model):
         self.model_dir = model_dir
         self.manifest = manifest
         self.threads = threads
+        self.platform = manifest.engine  # as metadata calls it
         own_check = type(self).validate is not V2Model.validate
         self.signature = Signature.of(
             self.inputs, self.outputs, self.validate if own_check else None

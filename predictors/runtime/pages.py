@@ -73,7 +73,7 @@ def model_metadata(service: Service) -> dict[str, Any]:
     return {
         "name": model.name,
         "versions": [model.version],
-        "platform": model.manifest.engine,
+        "platform": model.platform,
         "inputs": model.get_input_types(),
         "outputs": model.get_output_types(),
     }

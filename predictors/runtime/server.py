@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from predictors.runtime import logs
 from predictors.runtime.artifact import ArtifactError, read_artifact
+from predictors.runtime.artificial_load import slow_down
 from predictors.runtime.batching import Batcher
 from predictors.runtime.direct import direct_protocol
 from predictors.runtime.endpoint import InferEndpoint
@@ -64,6 +65,13 @@ def serve(model_class: type[V2Model]) -> None:
             )
         model = model_class(flags.model_name, flags.model_dir, manifest, settings.threads)
         model.load()
+        if settings.artificial_cpu_seconds:
+            slow_down(model, settings.artificial_cpu_seconds)
+            logger.warning(
+                "PREDICTOR_ARTIFICIAL_CPU_SECONDS=%g: every row is slowed down by that much, for "
+                "demonstrations only",
+                settings.artificial_cpu_seconds,
+            )
         V2Server(model, settings, flags).start([model])
     except (ArtifactError, OSError) as error:
         logger.error("%s", error)  # noqa: TRY400 - the sentence is the whole story

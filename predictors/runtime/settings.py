@@ -34,5 +34,9 @@ class Settings(BaseSettings):
     threads: int = Field(default=1, ge=1)
     """Threads of the inference engine. One: replicas scale better than threads at these sizes."""
 
+    artificial_cpu_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
+    """Burnt for each row, to show scaling with a model that is fast. Never for real use: metadata
+    and a warning at start tell of it."""
+
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """DEBUG, INFO, WARNING or ERROR. Requests are logged at INFO."""

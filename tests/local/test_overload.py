@@ -4,12 +4,15 @@ import http.client
 import json
 import os
 import signal
+import socket
 from collections import Counter
 from pathlib import Path
 
+import psutil
 import pytest
 
-from tests.support.predictor import JSON, metric, running
+from predictors.runtime.lean_kserve import pb
+from tests.support.predictor import JSON, Predictor, metric, running
 from tests.support.slow_model import write_artifact
 
 MODULE = "tests.support.slow_model"
@@ -37,9 +40,12 @@ def test_of_what_comes_at_once_a_queue_full_is_answered(
             http.client.HTTPConnection("127.0.0.1", predictor.http_port, timeout=20)
             for _ in range(CLIENTS)
         ]
-        for client in clients:  # connected before: only requests wait while it is stopped
+        for client in clients:  # accepted now: only their requests come at once
             client.request("GET", "/v2/health/live")
             client.getresponse().read()
+        with socket.create_connection(("127.0.0.1", predictor.http_port), 20) as garbage:
+            garbage.sendall(b"no HTTP\r\n\r\n")  # refused without a task, after all others ended
+            assert b" 400 " in garbage.recv(100)
         os.kill(predictor.process.pid, signal.SIGSTOP)
         try:
             for number, client in enumerate(clients):
@@ -75,3 +81,29 @@ def test_of_what_comes_at_once_a_queue_full_is_answered(
     assert (told["level"], told["outcome"]) == ("WARNING", "rejected")
     assert told["requests"] == CLIENTS - QUEUE
     assert {line["status"] for line in lines if line["event"] == "infer"} == {200}
+
+
+def test_artificial_load_costs_processor_time_and_is_seen(tmp_path: Path) -> None:
+    """Each row of a batch costs what was set; metadata and a warning tell of it."""
+    artifact = write_artifact(tmp_path / "artifact", 0.0)
+    rows = {"name": "seconds", "datatype": "FP32", "shape": [4], "data": [0.0] * 4}
+    burnt = {"PREDICTOR_ARTIFICIAL_CPU_SECONDS": "0.1"}
+    with running("slow", artifact, tmp_path / "log", module=MODULE, **burnt) as predictor:
+        before = used_seconds(predictor)
+        answer = predictor.infer({"inputs": [rows]})
+        used = used_seconds(predictor) - before
+        metadata = predictor.request("GET", "/v2/models/slow").json
+        over_grpc = predictor.call("ModelMetadata", pb.ModelMetadataRequest(name="slow"))
+    (warning,) = [line for line in predictor.log_lines() if line["level"] == "WARNING"]
+
+    assert answer.status == 200
+    assert used >= 0.4
+    assert metadata["platform"] == "sleep, slowed down by 0.1 CPU seconds a row"
+    assert over_grpc.platform == metadata["platform"]
+    assert "PREDICTOR_ARTIFICIAL_CPU_SECONDS=0.1" in warning["event"]
+
+
+def used_seconds(predictor: Predictor) -> float:
+    """Processor time of the process so far."""
+    times = psutil.Process(predictor.process.pid).cpu_times()
+    return times.user + times.system
