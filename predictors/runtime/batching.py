@@ -14,6 +14,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from predictors.runtime.call import Timing
 from predictors.runtime.errors import (
     ClientGone,
     DeadlineExceeded,
@@ -76,11 +77,11 @@ class Batcher:
         rows = request.rows
         return rows <= self.inline_rows and (not rows or request.arrays.keys() == self._measured)
 
-    def run(self, arrays: Arrays, rows: int) -> Arrays:
+    def run(self, arrays: Arrays, rows: int, timings: Sequence[Timing | None] = ()) -> Arrays:
         """Compute here and now; for what `is_short`."""
         if rows == 0 and self.model.signature.batched:
             return {spec.name: spec.empty() for spec in self.model.outputs}
-        return self._infer(arrays, rows)
+        return self._infer(arrays, rows, timings)
 
     def run_many(self, requests: list[Request]) -> list[Outputs | V2Error]:
         """Compute short requests that arrived together: as few calls as `inline_rows` allows."""
@@ -110,7 +111,7 @@ class Batcher:
 
     def _run_one(self, request: Request) -> Outputs | V2Error:
         try:
-            return self.run(request.arrays, request.rows)
+            return self.run(request.arrays, request.rows, (request.timing,))
         except V2Error as error:
             return error
 
@@ -119,6 +120,7 @@ class Batcher:
             outputs = self.run(
                 joined([request.arrays for request in group]),
                 sum(request.rows for request in group),
+                [request.timing for request in group],
             )
         except V2Error:  # one bad row must not fail its neighbours
             return [self._run_one(request) for request in group]
@@ -191,6 +193,8 @@ class Batcher:
             self._queue.popleft()
             if job.rows_left == job.rows:
                 self._metrics.queued(now - job.queued_at)
+                if job.timing is not None:
+                    job.timing.queue_seconds = now - job.queued_at
             rows = min(job.rows_left, budget)
             batch.append((job, job.take(rows), rows))
             budget -= rows
@@ -203,7 +207,9 @@ class Batcher:
         rows = sum(taken for _, _, taken in batch)
         try:
             outputs = self._infer(
-                batch[0][1] if len(batch) == 1 else joined([piece for _, piece, _ in batch]), rows
+                batch[0][1] if len(batch) == 1 else joined([piece for _, piece, _ in batch]),
+                rows,
+                [job.timing for job, _, _ in batch],
             )
         except V2Error as error:
             if len(batch) == 1:
@@ -220,7 +226,7 @@ class Batcher:
             job.give({name: one[start : start + taken] for name, one in outputs.items()})
             start += taken
 
-    def _infer(self, arrays: Arrays, rows: int) -> Arrays:
+    def _infer(self, arrays: Arrays, rows: int, timings: Sequence[Timing | None]) -> Arrays:
         started = time.perf_counter()
         try:
             outputs = self.model.check_outputs(self.model.infer(arrays), rows)
@@ -231,5 +237,9 @@ class Batcher:
             raise InferenceFailed(
                 f"model '{self.model.name}' failed on a valid request; the server's log says why"
             ) from error
-        self._metrics.inferred(rows, time.perf_counter() - started)
+        seconds = time.perf_counter() - started
+        self._metrics.inferred(rows, seconds)
+        for timing in timings:
+            if timing is not None:
+                timing.computed(rows, seconds)
         return outputs

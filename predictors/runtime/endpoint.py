@@ -72,7 +72,7 @@ class InferEndpoint:
             return self.refuse(call, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
             return self.crash(call, error)
-        call.request_id, call.rows = request.id, request.rows
+        self._service.accept(call, request)
         return request
 
     def is_short(self, request: Request) -> bool:

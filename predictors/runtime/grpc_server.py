@@ -86,7 +86,7 @@ class GrpcServer:
             self._check_model(message.model_name, message.model_version)
             service.check_ready()  # how many at once is bounded by the C core
             request = decode_grpc(message, service.model.signature)
-            call.request_id, call.rows = request.id, request.rows
+            service.accept(call, request)
             if service.batcher.is_short(request):
                 outputs = service.batcher.run(request.arrays, request.rows)
             else:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from predictors.runtime.call import Timing
 from predictors.runtime.errors import V2Error
 from predictors.runtime.signature import Arrays, Outputs
 
@@ -15,7 +16,7 @@ class Job:
 
     __slots__ = (
         *("arrays", "rows", "deadline", "done", "queued_at", "gone"),
-        *("outputs", "error", "_taken", "_pieces"),
+        *("outputs", "error", "timing", "_taken", "_pieces"),
     )
     in_pieces = False  # whether the model may answer with less than everything at once
 
@@ -28,6 +29,7 @@ class Job:
         self.deadline = deadline  # time.perf_counter() value
         self.queued_at = time.perf_counter()
         self.gone = False  # set by the transport once the client has left
+        self.timing: Timing | None = None
         self.outputs: Arrays | None = None
         self.error: V2Error | None = None
         self._taken = 0

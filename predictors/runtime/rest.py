@@ -102,6 +102,7 @@ class RestApp:
             lambda: _finish(loop, finished),
             deadline,
         )
+        job.timing = request.timing
         self._batcher.submit(job)
         leaving = asyncio.ensure_future(_left(receive))
         try:

@@ -34,6 +34,7 @@ from predictors.runtime.rest import RestApp
 from predictors.runtime.service import Service
 from predictors.runtime.settings import Settings
 from predictors.runtime.streaming import StreamBatcher, StreamingModel
+from predictors.runtime.telemetry import TelemetryError, tracing_of
 
 _QUIET_SECONDS = 1.0  # a drain ends once this long passed without a request
 _BACKLOG = 2048
@@ -73,7 +74,7 @@ def serve(model_class: type[V2Model]) -> None:
                 settings.artificial_cpu_seconds,
             )
         V2Server(model, settings, flags).start([model])
-    except (ArtifactError, OSError) as error:
+    except (ArtifactError, OSError, TelemetryError) as error:
         logger.error("%s", error)  # noqa: TRY400 - the sentence is the whole story
         sys.exit(1)
 
@@ -103,7 +104,7 @@ class V2Server(ModelServer):
         log = logs.RequestLog(
             model.name, model.version, enabled=settings.log_level in ("DEBUG", "INFO")
         )
-        self._service = Service(model, batcher, metrics, log)
+        self._service = Service(model, batcher, metrics, log, tracing_of(model.name, model.version))
         self._grpc = GrpcServer(
             self._service,
             queue_size=settings.queue_size,
@@ -168,8 +169,7 @@ class V2Server(ModelServer):
         server.should_exit = True
         await serving
         await asyncio.to_thread(stopped.wait, self.grace_period)
-        service.batcher.close()
-        service.log.close()
+        await asyncio.to_thread(service.close)
         logger.info("stopped", extra={"model": service.model.name})
 
     async def _drain(self) -> None:

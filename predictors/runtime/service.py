@@ -3,18 +3,25 @@
 import time
 
 from predictors.runtime.batching import Batcher
-from predictors.runtime.call import Call
+from predictors.runtime.call import Call, Timing
 from predictors.runtime.errors import NotFound, NotReady, V2Error
 from predictors.runtime.logs import RequestLog
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
+from predictors.runtime.signature import Request
+from predictors.runtime.telemetry import Tracing
 
 
 class Service:
     """One loaded model and what is kept about its requests."""
 
     def __init__(
-        self, model: V2Model, batcher: Batcher, metrics: ModelMetrics, log: RequestLog
+        self,
+        model: V2Model,
+        batcher: Batcher,
+        metrics: ModelMetrics,
+        log: RequestLog,
+        tracing: Tracing | None = None,
     ) -> None:
         self.model = model
         self.batcher = batcher
@@ -22,6 +29,7 @@ class Service:
         self.draining = False
         self.last_request = time.perf_counter()
         self._metrics = metrics
+        self._tracing = tracing
 
     @property
     def ready(self) -> bool:
@@ -47,6 +55,12 @@ class Service:
         if not self.model.ready:
             raise NotReady(f"model '{self.model.name}' is not ready")
 
+    def accept(self, call: Call, request: Request) -> None:
+        """Take over what the decoded request tells of the call."""
+        call.request_id, call.rows = request.id, request.rows
+        if self._tracing is not None:
+            request.timing = call.timing = Timing()
+
     def turn_away(self) -> None:
         """Count a request that was refused before it was looked at."""
         self._metrics.turned_away()
@@ -60,3 +74,12 @@ class Service:
         if self.log.enabled:
             text = "" if error is None else str(error)
             self.log.write((time.time(), call, seconds, outcome, status, text))
+        if self._tracing is not None:
+            self._tracing.record(call, seconds, outcome, status)
+
+    def close(self) -> None:
+        """Compute what is queued, write what is noted."""
+        self.batcher.close()
+        self.log.close()
+        if self._tracing is not None:
+            self._tracing.close()

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from predictors.runtime.call import Timing
 from predictors.runtime.datatypes import Array
 from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.spec import TensorSpec
@@ -22,6 +23,7 @@ class Request:
     arrays: Arrays
     rows: int
     wanted: Wanted
+    timing: Timing | None = None
 
     @property
     def inner_shapes(self) -> dict[str, tuple[int, ...]]:

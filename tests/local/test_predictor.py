@@ -5,7 +5,6 @@ import json
 import shutil
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +18,16 @@ import pytest
 
 from predictors.runtime.datatypes import to_wire
 from predictors.runtime.lean_kserve import pb
-from tests.support.predictor import JSON, ROOT, Answer, Predictor, metric, running, wait_until
+from tests.support.predictor import (
+    JSON,
+    Answer,
+    Predictor,
+    metric,
+    reason,
+    running,
+    start_refused,
+    wait_until,
+)
 from tests.support.slow_model import write_artifact
 
 MODULE = "tests.support.slow_model"
@@ -37,19 +45,8 @@ def ask(predictor: Predictor, *seconds: float, **headers: str) -> Answer:
 
 
 def start(artifact: Path, *flags: str, **env: str) -> subprocess.CompletedProcess[str]:
-    """Start a predictor that is expected to refuse."""
-    command = [sys.executable, "-m", MODULE, "--model_name=slow", f"--model_dir={artifact}", *flags]
-    environment = {"PATH": "", "PREDICTOR_HOST": "127.0.0.1", "PREDICTOR_METRICS_PORT": "0", **env}
-    return subprocess.run(
-        command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
-    )
-
-
-def reason(done: subprocess.CompletedProcess[str]) -> str:
-    """The event of the last line, which is what a person is shown."""
-    last = json.loads(done.stdout.splitlines()[-1])
-    assert last["level"] == "ERROR"
-    return str(last["event"])
+    """Start a slow model that is expected to refuse."""
+    return start_refused("slow", MODULE, artifact, *flags, **env)
 
 
 @pytest.fixture(scope="module")

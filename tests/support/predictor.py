@@ -168,6 +168,30 @@ def running(
         process.wait(STOP_SECONDS)
 
 
+def start_refused(
+    model: str, module: str, artifact: Path, *flags: str, **env: str
+) -> subprocess.CompletedProcess[str]:
+    """Start a predictor that is expected to refuse, with nothing of this environment."""
+    command = [sys.executable, "-m", module, f"--model_name={model}", f"--model_dir={artifact}"]
+    environment = {"PATH": "", "PREDICTOR_HOST": "127.0.0.1", "PREDICTOR_METRICS_PORT": "0", **env}
+    return subprocess.run(
+        [*command, *flags],
+        cwd=ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+
+
+def reason(done: subprocess.CompletedProcess[str]) -> str:
+    """The event of the last line, which is what a person is shown."""
+    last = json.loads(done.stdout.splitlines()[-1])
+    assert last["level"] == "ERROR"
+    return str(last["event"])
+
+
 def wait_until(condition: Any, seconds: float, what: str) -> None:
     """Poll until `condition()` is true; fail with `what` past the deadline."""
     deadline = time.monotonic() + seconds

@@ -8,7 +8,8 @@ import sys
 sys.argv.append("--http_port=notanumber")
 import predictors.runtime
 from predictors.runtime.lean_kserve import Model
-heavy = {"pandas", "kubernetes", "sklearn", "torch", "transformers", "obstore"}
+heavy = {"pandas", "kubernetes", "sklearn", "torch", "transformers", "obstore",
+    "opentelemetry.sdk"}
 assert not heavy & set(sys.modules), heavy & set(sys.modules)
 assert sys.argv[1:] == ["--http_port=notanumber"], sys.argv
 import kserve, kserve.model
