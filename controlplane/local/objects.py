@@ -10,7 +10,7 @@ import asyncio
 import threading
 import uuid
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -119,7 +119,7 @@ class Objects:
                 raise AlreadyExists(f'{key[0]} "{key[2]}" already exists', kind=key[0], name=key[2])
             made = orjson.loads(orjson.dumps(wanted))
             metadata = made["metadata"]
-            metadata["uid"] = str(uuid.uuid4())
+            metadata.setdefault("uid", str(uuid.uuid4()))
             metadata["creationTimestamp"] = now()
             if "spec" in made:
                 metadata["generation"] = 1
@@ -194,19 +194,14 @@ class Objects:
             del self._content[key]
             return last
 
-    async def watch(self, since: int) -> AsyncIterator[Change]:
+    async def watch(self, since: int) -> AsyncGenerator[Change]:
         """Every change after a resource version, for as long as it is asked.
 
         Raises:
             Gone: Changes since then are no longer remembered.
         """
-        loop, news = asyncio.get_running_loop(), asyncio.Event()
-
-        def tell() -> None:
-            loop.call_soon_threadsafe(news.set)
-
-        with self._lock:
-            self._watchers.add(tell)
+        news = asyncio.Event()
+        stop = self.on_change(news.set)
         try:
             while True:
                 news.clear()
@@ -215,8 +210,22 @@ class Objects:
                     yield change
                 await news.wait()
         finally:
+            stop()
+
+    def on_change(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Have a listener called in this event loop after every change; returns what ends that."""
+        loop = asyncio.get_running_loop()
+
+        def tell() -> None:
+            loop.call_soon_threadsafe(listener)
+
+        def stop() -> None:
             with self._lock:
                 self._watchers.discard(tell)
+
+        with self._lock:
+            self._watchers.add(tell)
+        return stop
 
     def changes(self, since: int) -> list[Change]:
         """Every remembered change after a resource version, oldest first.

@@ -6,6 +6,7 @@ layout          the layout's version; another number is not touched
 desired.json    what the person wants; written by verbs, read by the supervisor
 state.json      what is; written by the supervisor, read by verbs
 objects.json    the Kubernetes objects; written by the supervisor alone
+kubeconfig      how kubectl reaches them; pki/ holds its certificate and token
 s3/             the S3 server's folder, one sub-folder a bucket
 s3.json         its keys, made once
 models/         downloaded artifacts, <model>/<version>
@@ -77,6 +78,11 @@ class Home:
     def objects(self) -> Path:
         """The Kubernetes objects."""
         return self.path / "objects.json"
+
+    @property
+    def kubeconfig(self) -> Path:
+        """How kubectl reaches the API."""
+        return self.path / "kubeconfig"
 
     def prepare(self) -> None:
         """Make the folders; refuse a folder whose layout this version does not know.

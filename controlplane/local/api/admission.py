@@ -1,0 +1,119 @@
+"""From a request's body to an object that may be stored: pruned, defaulted, checked.
+
+The order is the API server's: decoding, mutating webhooks, schema, validating webhooks.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from controlplane.autoscale import admission as keda
+from controlplane.local.api import validation
+from controlplane.local.kinds import Kind
+from controlplane.local.objectmeta import Object
+from controlplane.local.objects import Objects
+from controlplane.local.refusals import BadRequest, Forbidden, NotFound
+from controlplane.local.rules import builtin, kserve
+
+Resolve = Callable[[str], Awaitable[str | None]]
+"""A storage URI without a version → the one with the newest published version, or None."""
+
+SERVED_NAMESPACE = "models"
+"""Where workloads run: a model's name is its host, its processes' and its Envoy clusters' name."""
+_WORKLOADS = {"InferenceService", "ServingRuntime", "ScaledObject", "Job"}
+
+
+async def admit(
+    kind: Kind, one: Object, old: Object | None, objects: Objects, resolve: Resolve, strict: str
+) -> list[str]:
+    """Make an object fit to be stored, in place, and return warnings.
+
+    Args:
+        kind: Its kind.
+        one: As it was sent, or as a patch made it.
+        old: What is stored, or None at creation.
+        objects: The store, for rules that look at other objects.
+        resolve: Finds the newest version of a model.
+        strict: What unknown fields do: Strict refuses, Warn warns, Ignore drops them silently.
+
+    Raises:
+        Refusal: What is wrong, in the words of who would refuse it in a cluster.
+    """
+    unknown = [f'unknown field "{path}"' for path in validation.prune(kind, one)]
+    if unknown and strict == "Strict":
+        raise BadRequest(
+            f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: strict '
+            f"decoding error: {', '.join(unknown)}"
+        )
+    if one["metadata"].get("name"):
+        causes = list(builtin.metadata_causes(one))
+        if causes:
+            raise validation.invalid(kind, one["metadata"]["name"], causes)
+    validation.fill_defaults(kind, one)
+    validation.check(kind, one)
+    _namespace(kind, one, objects)
+    await _rules(kind, one, old, objects, resolve)
+    return unknown if strict == "Warn" else []
+
+
+async def _rules(
+    kind: Kind, one: Object, old: Object | None, objects: Objects, resolve: Resolve
+) -> None:
+    match kind.name:
+        case "InferenceService":
+            kserve.default(one)
+            kserve.refuse(one, old)
+            await name_versions(one, resolve)
+        case "ScaledObject":
+            _refuse_scaled_object(one, objects)
+        case "Job":
+            causes = list(builtin.job_causes(one, old))
+            if causes:
+                raise validation.invalid(kind, one["metadata"]["name"], causes)
+        case "Secret":
+            builtin.secret_data(one)
+        case "Namespace":
+            one.setdefault("status", {"phase": "Active"})
+
+
+def _refuse_scaled_object(one: Object, objects: Objects) -> None:
+    namespace, name = one["metadata"]["namespace"], one["metadata"]["name"]
+    others = objects.list_of("ScaledObject", namespace)
+    target = objects.find("Deployment", namespace, one["spec"]["scaleTargetRef"]["name"])
+    requests = None
+    if target:
+        requests = [
+            {"name": container["name"], **(container.get("resources") or {}).get("requests", {})}
+            for container in target["spec"]["template"]["spec"]["containers"]
+        ]
+    others = [other for other in others if other["metadata"]["name"] != name]
+    for complaint in keda.refusals(one, others, requests):
+        raise Forbidden(f'admission webhook "vscaledobject.kb.io" denied the request: {complaint}')
+
+
+async def name_versions(service: Object, resolve: Resolve) -> None:
+    """Write the newest published version into every storageUri that names none.
+
+    In a cluster an overlay writes it; `storageUri: s3://models/iris` there would download every
+    version. What has no published version stays as it is, and the InferenceService says so.
+    """
+    predictors = [service["spec"]["predictor"]]
+    predictors += [canary["predictor"] for canary in service["spec"].get("canary") or ()]
+    models = [predictor["model"] for predictor in predictors if "model" in predictor]
+    found = await asyncio.gather(*(resolve(model.get("storageUri", "")) for model in models))
+    for model, uri in zip(models, found, strict=True):
+        if uri:
+            model["storageUri"] = uri
+
+
+def _namespace(kind: Kind, one: Object, objects: Objects) -> None:
+    if not kind.namespaced:
+        return
+    namespace: Any = one["metadata"].get("namespace")
+    if objects.find("Namespace", "", namespace) is None:
+        raise NotFound(f'namespaces "{namespace}" not found', kind="namespaces", name=namespace)
+    if kind.name in _WORKLOADS and namespace != SERVED_NAMESPACE:
+        raise Forbidden(
+            f'{kind.resource} "{one["metadata"].get("name", "")}" is forbidden: this laptop runs '
+            f"workloads of the namespace {SERVED_NAMESPACE} only"
+        )

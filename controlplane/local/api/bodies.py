@@ -1,0 +1,92 @@
+"""What a request brings: its body, and the query parameters of a write."""
+
+import json
+from typing import Any
+
+import yaml
+from starlette.requests import Request
+
+from controlplane.local.api.resources import Write
+from controlplane.local.objectmeta import Object
+from controlplane.local.refusals import BadRequest, Refusal, UnsupportedMediaType
+
+LARGEST = 3 * 2**20  # the API server's limit
+_TEXT = {"application/json", "application/yaml", "application/x-www-form-urlencoded", ""}
+
+
+class TooLarge(Refusal):
+    """A body past the limit."""
+
+    code = 413
+    reason = "RequestEntityTooLarge"
+
+
+async def read(request: Request, *, patch: bool = False) -> Any:
+    """The request's body: JSON or YAML.
+
+    Raises:
+        UnsupportedMediaType: It is neither, such as protobuf.
+        BadRequest: It cannot be read.
+        TooLarge: It is past the limit.
+    """
+    media_type = media_type_of(request)
+    if not patch and media_type not in _TEXT:
+        raise UnsupportedMediaType(
+            "the body of the request was in an unknown format - accepted media types include: "
+            "application/json, application/yaml"
+        )
+    content = b""
+    async for chunk in request.stream():
+        content += chunk
+        if len(content) > LARGEST:
+            raise TooLarge(f"limit is {LARGEST}")
+    try:
+        return json.loads(content)
+    except ValueError as not_json:
+        if "yaml" not in media_type:
+            raise BadRequest(f"the body is not JSON: {not_json}") from not_json
+    try:
+        return yaml.safe_load(content)
+    except yaml.YAMLError as error:
+        raise BadRequest(f"the body is not YAML: {' '.join(str(error).split())}") from error
+
+
+def media_type_of(request: Request) -> str:
+    """The body's media type, without parameters."""
+    return request.headers.get("content-type", "").split(";")[0].strip()
+
+
+def write_of(request: Request) -> Write:
+    """The query parameters of a write."""
+    query = request.query_params
+    agent = request.headers.get("user-agent", "unknown").split("/", 1)[0]
+    return Write(
+        manager=query.get("fieldManager", "" if "apply" in media_type_of(request) else agent),
+        dry_run=is_dry(request, {}),
+        validation=query.get("fieldValidation", "Warn"),
+        force=is_true(request, "force"),
+    )
+
+
+def is_dry(request: Request, options: Object) -> bool:
+    """Whether nothing shall be stored."""
+    asked = request.query_params.getlist("dryRun") or options.get("dryRun") or []
+    if not set(asked) <= {"All"}:
+        raise BadRequest(f"dryRun: Unsupported value: {asked}: supported values: All")
+    return bool(asked)
+
+
+def is_true(request: Request, name: str) -> bool:
+    """Whether a query parameter is set."""
+    return request.query_params.get(name) in {"true", "1"}
+
+
+async def delete_options(request: Request) -> Object:
+    """A deletion's options: in its body, or as query parameters."""
+    length = request.headers.get("content-length", "0")
+    options: Object = {}
+    if length != "0" or "transfer-encoding" in request.headers:
+        options = await read(request) or {}
+    if policy := request.query_params.get("propagationPolicy"):
+        options["propagationPolicy"] = policy
+    return options

@@ -1,0 +1,107 @@
+"""The kinds of object that are served here, as Kubernetes' discovery describes them. Pure."""
+
+from dataclasses import dataclass
+
+READ = ("get", "list", "watch")
+ALL = ("create", "delete", "deletecollection", *READ, "patch", "update")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind and how it is reached."""
+
+    group: str
+    """Empty for the core group."""
+    version: str
+    name: str
+    plural: str
+    short: tuple[str, ...] = ()
+    namespaced: bool = True
+    verbs: tuple[str, ...] = ALL
+    subresources: tuple[str, ...] = ()
+    categories: tuple[str, ...] = ()
+    schema: str = "builtin"
+    """The file of schemas/ that holds it."""
+
+    @property
+    def api_version(self) -> str:
+        """As objects name it: v1, apps/v1."""
+        return f"{self.group}/{self.version}" if self.group else self.version
+
+    @property
+    def singular(self) -> str:
+        """As discovery names it."""
+        return self.name.lower()
+
+    @property
+    def resource(self) -> str:
+        """As messages name it: pods, deployments.apps."""
+        return f"{self.plural}.{self.group}" if self.group else self.plural
+
+    @property
+    def is_custom(self) -> bool:
+        """Whether a CustomResourceDefinition describes it."""
+        return self.schema != "builtin"
+
+
+KSERVE = "serving.kserve.io"
+GATEWAY = "gateway.networking.k8s.io"
+WORKLOAD = ("all",)
+
+KINDS = (
+    Kind("", "v1", "Namespace", "namespaces", ("ns",), namespaced=False),
+    Kind("", "v1", "ConfigMap", "configmaps", ("cm",)),
+    Kind("", "v1", "Secret", "secrets"),
+    Kind("", "v1", "ServiceAccount", "serviceaccounts", ("sa",)),
+    Kind(
+        *("", "v1", "Pod", "pods", ("po",)),
+        verbs=(*READ, "delete"),
+        subresources=("log",),
+        categories=WORKLOAD,
+    ),
+    Kind("", "v1", "Event", "events", ("ev",), verbs=READ),
+    Kind(
+        *("apps", "v1", "Deployment", "deployments", ("deploy",)),
+        verbs=READ,
+        subresources=("scale",),
+        categories=WORKLOAD,
+    ),
+    Kind("apps", "v1", "ReplicaSet", "replicasets", ("rs",), verbs=READ, categories=WORKLOAD),
+    Kind("batch", "v1", "Job", "jobs", subresources=("status",), categories=WORKLOAD),
+    Kind(
+        *(KSERVE, "v1beta1", "InferenceService", "inferenceservices", ("isvc",)),
+        subresources=("status",),
+        schema="inferenceservices",
+    ),
+    Kind(KSERVE, "v1alpha1", "ServingRuntime", "servingruntimes", schema="servingruntimes"),
+    Kind(
+        *("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects", ("so",)),
+        subresources=("status",),
+        schema="scaledobjects",
+    ),
+    Kind(
+        *(GATEWAY, "v1", "HTTPRoute", "httproutes"),
+        verbs=READ,
+        categories=("gateway-api",),
+        schema="httproutes",
+    ),
+)
+
+_BY_NAME = {kind.name: kind for kind in KINDS}
+_BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
+
+
+def by_name(name: str) -> Kind | None:
+    """The kind of this name."""
+    return _BY_NAME.get(name)
+
+
+def by_path(group: str, version: str, plural: str) -> Kind | None:
+    """The kind that a URL names."""
+    return _BY_PATH.get((group, version, plural))
+
+
+def resource_of(name: str) -> str:
+    """How messages name a kind's objects: deployments.apps."""
+    found = _BY_NAME.get(name)
+    return found.resource if found else name.lower()

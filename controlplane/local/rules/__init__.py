@@ -1,0 +1,1 @@
+"""What admission webhooks refuse, as pure functions with their messages."""
