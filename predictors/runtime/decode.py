@@ -14,6 +14,7 @@ import orjson
 from predictors.runtime.datatypes import Array, from_wire
 from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.json_data import from_json, kind_of
+from predictors.runtime.parameters import add_parameters
 from predictors.runtime.signature import Arrays, Request, Signature, Wanted
 from predictors.runtime.spec import Shape, TensorSpec
 
@@ -36,7 +37,7 @@ def decode(body: bytes, json_length: int | None, signature: Signature) -> Reques
     raw = memoryview(b"")
     if json_length is not None:
         body, raw = _parted(body, json_length)
-    document = _document(body)
+    document = document_of(body)
     tensors = document.get("inputs")
     if type(tensors) is not list:
         raise InvalidRequest(f"'inputs' must be a list of tensors, got {kind_of(tensors)}")
@@ -58,6 +59,8 @@ def decode(body: bytes, json_length: int | None, signature: Signature) -> Reques
             raw = raw[size:]
     if len(raw):
         raise InvalidRequest(f"{len(raw)} bytes left after the last binary tensor")
+    if "parameters" in document:
+        add_parameters(arrays, _parameters(document, "the request"), signature)
     return Request(
         request_id(document.get("id")),
         arrays,
@@ -76,7 +79,8 @@ def _parted(body: bytes, json_length: int) -> tuple[bytes, memoryview]:
     return body[:json_length], memoryview(body)[json_length:]
 
 
-def _document(body: bytes) -> dict[str, Any]:
+def document_of(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is."""
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

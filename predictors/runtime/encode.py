@@ -42,7 +42,7 @@ def encode(
             raw.append(to_wire(array, spec.datatype))
             tensor["parameters"] = {"binary_data_size": len(raw[-1])}
         else:
-            tensor["data"] = _json_data(spec, array)
+            tensor["data"] = json_data(spec, array)
         tensors.append(tensor)
     header = orjson.dumps(
         {"model_name": name, "model_version": version, "id": request.id, "outputs": tensors},
@@ -55,7 +55,8 @@ def encode(
     return b"".join((header, *raw)), len(header)
 
 
-def _json_data(spec: TensorSpec, array: Array) -> object:
+def json_data(spec: TensorSpec, array: Array) -> Any:
+    """A tensor's elements as orjson takes them, flat."""
     if spec.datatype == "BYTES":
         try:
             return [

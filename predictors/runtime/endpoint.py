@@ -99,22 +99,21 @@ class InferEndpoint:
         if json_part is not None:
             headers[0] = _BINARY
             headers.append((b"inference-header-content-length", b"%d" % json_part))
-        return 200, self._with_ids(headers, call), body
+        return 200, self.with_ids(headers, call), body
 
     def refuse(self, call: Call, error: V2Error) -> Answer:
         """Answer with an error; the call is over."""
         self._service.end(call, error, error.status)
         status, headers, body = error_answer(error)
-        return status, self._with_ids(headers, call), body
+        return status, self.with_ids(headers, call), body
 
     def crash(self, call: Call, error: Exception) -> Answer:
         """Answer an unforeseen exception, and log it whole."""
         logger.error("request failed", exc_info=error, extra={"request_id": call.request_id})
         return self.refuse(call, InferenceFailed(f"internal error: {type(error).__name__}"))
 
-    def _with_ids(
-        self, headers: list[tuple[bytes, bytes]], call: Call
-    ) -> list[tuple[bytes, bytes]]:
+    def with_ids(self, headers: list[tuple[bytes, bytes]], call: Call) -> list[tuple[bytes, bytes]]:
+        """Add the ids that came, so that proxies and logs can follow the request."""
         if call.client_id:
             headers.append((b"x-request-id", call.client_id.encode("latin-1")))
         if call.traceparent:

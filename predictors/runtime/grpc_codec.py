@@ -1,15 +1,18 @@
 """V2 over gRPC: the protobuf request to a checked Request, and an answer to raw contents."""
 
+import struct
 from functools import lru_cache
 from math import prod
 from typing import Any
 
 import numpy as np
+from google.protobuf.unknown_fields import UnknownFieldSet
 
 from predictors.runtime.datatypes import BINARY_ONLY, Array, from_wire, to_wire
 from predictors.runtime.decode import request_id
 from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.lean_kserve import pb
+from predictors.runtime.parameters import add_parameters
 from predictors.runtime.signature import Outputs, Request, Signature, Wanted
 from predictors.runtime.spec import Shape, TensorSpec
 
@@ -27,6 +30,9 @@ _CONTENTS = {
     "FP64": "fp64_contents",
     "BYTES": "bytes_contents",
 }
+
+
+_DOUBLE_PARAM = 4  # of Triton's InferParameter
 
 
 def decode_grpc(message: Any, signature: Signature) -> Request:
@@ -54,6 +60,9 @@ def decode_grpc(message: Any, signature: Signature) -> Request:
             flat = _typed(tensor.contents, spec, count)
         spec.check_finite(flat)
         arrays[spec.name] = flat.reshape(shape)
+    if message.parameters:
+        given = {name: _parameter(value) for name, value in message.parameters.items()}
+        add_parameters(arrays, given, signature)
     wanted = signature.as_binary
     if message.outputs:
         asked = {output.name: signature.output(output.name) for output in message.outputs}
@@ -82,6 +91,18 @@ def _described(name: str, version: str, wanted: Wanted, shapes: tuple[Shape, ...
         response.outputs.add(name=spec.name, datatype=spec.datatype, shape=shape)
     serialized: bytes = response.SerializeToString()
     return serialized
+
+
+def _parameter(value: Any) -> object:
+    """A parameter's value; Triton's clients send fractions in a field that kserve does not know."""
+    chosen = value.WhichOneof("parameter_choice")
+    if chosen is not None:
+        return getattr(value, chosen)
+    unknown: Any = UnknownFieldSet(value)  # iterable, though its stub does not say so
+    for one in unknown:
+        if one.field_number == _DOUBLE_PARAM and isinstance(one.data, int):
+            return struct.unpack("<d", struct.pack("<Q", one.data))[0]
+    return None
 
 
 def _typed(contents: Any, spec: TensorSpec, count: int) -> Array:

@@ -5,15 +5,18 @@ Python code per call. kserve's protobuf messages are used as they are.
 """
 
 import logging
+import queue
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import grpc
 
-from predictors.runtime.errors import InferenceFailed, NotFound, V2Error
+from predictors.runtime.errors import InferenceFailed, V2Error
 from predictors.runtime.grpc_codec import decode_grpc, encode_grpc
+from predictors.runtime.grpc_stream import StreamCall
 from predictors.runtime.job import Job
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.pages import EXTENSIONS, SERVER_NAME, server_version
@@ -59,6 +62,9 @@ class GrpcServer:
             )
             for name, (handler, message) in methods.items()
         }
+        handlers["ModelStreamInfer"] = grpc.stream_stream_rpc_method_handler(
+            self._stream_infer, request_deserializer=pb.ModelInferRequest.FromString
+        )
         self._server.add_generic_rpc_handlers(
             (grpc.method_handlers_generic_handler(_SERVICE, handlers),)
         )
@@ -83,7 +89,7 @@ class GrpcServer:
         call = service.begin("grpc")
         failure: V2Error | None = None
         try:
-            self._check_model(message.model_name, message.model_version)
+            self._service.check_model(message.model_name, message.model_version)
             service.check_ready()  # how many at once is bounded by the C core
             request = decode_grpc(message, service.model.signature)
             service.accept(call, request)
@@ -121,11 +127,38 @@ class GrpcServer:
         finished.wait()
         return job.result()
 
-    def _check_model(self, name: str, version: str) -> None:
-        model = self._service.model
-        if name != model.name:
-            raise NotFound(f"model '{name[:80]}' not found; this server has {model.name}")
-        self._service.check_version(version)
+    def _stream_infer(
+        self, messages: Iterator[Any], context: grpc.ServicerContext
+    ) -> Iterator[bytes]:
+        """Carry a StreamCall: requests are read in a thread of their own while answers go out."""
+        service = self._service
+        if not service.streams:
+            context.abort(
+                grpc.StatusCode.UNIMPLEMENTED,
+                f"model '{service.model.name}' does not stream; call ModelInfer",
+            )
+        answers: queue.SimpleQueue[bytes | None] = queue.SimpleQueue()
+        # Without a deadline gRPC reports centuries, which perf_counter arithmetic takes as well.
+        deadline = time.perf_counter() + context.time_remaining()
+        stream = StreamCall(service, answers.put, deadline)
+
+        def left() -> None:
+            stream.leave()
+            answers.put(None)
+
+        def read() -> None:
+            try:
+                for message in messages:
+                    stream.receive(message)
+            except Exception:  # noqa: BLE001 - grpcio raises a bare one once the client has gone
+                stream.leave()
+            else:
+                stream.half_close()
+
+        context.add_callback(left)
+        threading.Thread(target=read, name="grpc-stream", daemon=True).start()
+        while (answer := answers.get()) is not None:
+            yield answer
 
     def _server_live(self, _message: Any, _context: grpc.ServicerContext) -> Any:
         return pb.ServerLiveResponse(live=True)
@@ -139,11 +172,11 @@ class GrpcServer:
         )
 
     def _model_ready(self, message: Any, _context: grpc.ServicerContext) -> Any:
-        self._check_model(message.name, message.version)
+        self._service.check_model(message.name, message.version)
         return pb.ModelReadyResponse(ready=self._service.ready)
 
     def _model_metadata(self, message: Any, _context: grpc.ServicerContext) -> Any:
-        self._check_model(message.name, message.version)
+        self._service.check_model(message.name, message.version)
         model = self._service.model
         return pb.ModelMetadataResponse(
             name=model.name,

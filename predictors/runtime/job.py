@@ -18,7 +18,6 @@ class Job:
         *("arrays", "rows", "deadline", "done", "queued_at", "gone"),
         *("outputs", "error", "timing", "_taken", "_pieces"),
     )
-    in_pieces = False  # whether the model may answer with less than everything at once
 
     def __init__(
         self, arrays: Arrays, rows: int, done: Callable[[], None], deadline: float | None = None
@@ -85,12 +84,22 @@ class Piece:
     error: V2Error | None = None
     last: bool = False
 
+    def result(self) -> Outputs:
+        """The outputs, or the error raised."""
+        if self.error is not None:
+            raise self.error
+        if self.outputs is None:
+            raise RuntimeError("the piece is empty")
+        return self.outputs
+
 
 class StreamJob(Job):
-    """A request whose answer is wanted in pieces; `send` is called from the model's thread."""
+    """A request whose answer is passed on as it comes; `send` is called from the model's thread.
 
-    __slots__ = ("_send",)
-    in_pieces = True
+    Without `in_pieces` there is one piece, the last.
+    """
+
+    __slots__ = ("_send", "in_pieces")
 
     def __init__(
         self,
@@ -98,8 +107,11 @@ class StreamJob(Job):
         rows: int,
         send: Callable[[Piece], None],
         deadline: float | None = None,
+        *,
+        in_pieces: bool = True,
     ) -> None:
         super().__init__(arrays, rows, _nothing, deadline)
+        self.in_pieces = in_pieces
         self._send = send
 
     def piece(self, outputs: Outputs) -> None:

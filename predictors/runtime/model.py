@@ -108,8 +108,15 @@ class V2Model(Model):
         """
         raise NotImplementedError
 
-    def onnx_session(self, filename: str) -> "onnxruntime.InferenceSession":
-        """Open an ONNX file of the artifact: all optimisations, `threads` threads, no spinning."""
+    def onnx_session(
+        self, filename: str, *, on_cpu: bool = False
+    ) -> "onnxruntime.InferenceSession":
+        """Open an ONNX file of the artifact: all optimisations, `threads` threads, no spinning.
+
+        Args:
+            filename: in the artifact's folder.
+            on_cpu: not on a GPU even where there is one.
+        """
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -121,6 +128,7 @@ class V2Model(Model):
         path = self.model_dir / filename
         available = onnxruntime.get_available_providers()
         wanted = [p for p in ("CUDAExecutionProvider", "CPUExecutionProvider") if p in available]
+        wanted = wanted[-1:] if on_cpu else wanted
         try:
             return onnxruntime.InferenceSession(path, options, providers=wanted)
         except Exception as error:  # ONNX Runtime has no common base class

@@ -9,7 +9,9 @@ from predictors.runtime.service import Service
 
 EXTENSIONS = ("binary_tensor_data",)
 SERVER_NAME = "serin"
-_MODEL_PATH = re.compile(r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer))?")
+_MODEL_PATH = re.compile(
+    r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|generate|generate_stream))?"
+)
 Page = tuple[int, dict[str, Any]]
 
 
@@ -56,8 +58,12 @@ class Pages:
         if name != model.name:
             raise NotFound(f"model '{name[:80]}' not found; this server has {model.name}")
         self._service.check_version(version)
-        if verb == "infer":
+        if verb == "infer" or (verb and verb.startswith("generate") and self._service.streams):
             return "POST", (200, {})
+        if verb and verb.startswith("generate"):
+            raise NotFound(
+                f"model '{model.name}' does not generate text; POST /v2/models/{model.name}/infer"
+            )
         if verb == "ready":
             ready = {"name": model.name, "ready": self._service.ready}
             return "GET, HEAD", self._readiness(ready)
@@ -92,6 +98,4 @@ def _advice(path: str, name: str) -> str:
         return f"{shown}: metrics are on a port of their own (PREDICTOR_METRICS_PORT)"
     if path.startswith("/v2/repository"):
         return f"{shown}: models are loaded by deploying them; the repository API is not offered"
-    if path.startswith("/v2/models/") and path.endswith(("/generate", "/generate_stream")):
-        return f"{shown}: model '{name}' does not generate text; POST /v2/models/{name}/infer"
     return f"{shown} not found; this server speaks V2: /v2, /v2/health/ready, /v2/models/{name}"

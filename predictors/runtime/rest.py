@@ -5,9 +5,9 @@ exact path, one decode and one encode is all that V2 needs. What is not V2 is re
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sized
-from typing import Any
+from collections.abc import Sized
 
+from predictors.runtime.asgi import Receive, Scope, Send, client_left
 from predictors.runtime.batching import Batcher
 from predictors.runtime.bodies import read_body
 from predictors.runtime.endpoint import (
@@ -19,13 +19,10 @@ from predictors.runtime.endpoint import (
     page_answer,
 )
 from predictors.runtime.errors import ClientGone, V2Error
+from predictors.runtime.generate import GenerateEndpoint
 from predictors.runtime.job import Job
 from predictors.runtime.pages import Pages
 from predictors.runtime.signature import Outputs, Request
-
-Scope = dict[str, Any]
-Receive = Callable[[], Awaitable[dict[str, Any]]]
-Send = Callable[[dict[str, Any]], Awaitable[None]]
 
 PREPARED = "serin.prepared"
 """Scope key of a request that `DirectProtocol` has checked already."""
@@ -42,8 +39,10 @@ class RestApp:
         *,
         waiting: Sized,
         max_body_bytes: int,
+        generate: GenerateEndpoint | None = None,
     ) -> None:
         self._endpoint = endpoint
+        self._generate = generate  # where the model streams
         self._pages = pages
         self._batcher = batcher
         self._waiting = waiting  # uvicorn's set of requests begun and not answered
@@ -52,6 +51,9 @@ class RestApp:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
         method, path = scope["method"], scope["path"]
+        if method == "POST" and self._generate is not None and path in self._generate.paths:
+            await self._generate.answer(scope, receive, send)
+            return
         if method == "POST" and path in self._endpoint.paths:
             answer = await self._infer(scope, receive)
         else:
@@ -104,7 +106,7 @@ class RestApp:
         )
         job.timing = request.timing
         self._batcher.submit(job)
-        leaving = asyncio.ensure_future(_left(receive))
+        leaving = asyncio.ensure_future(client_left(receive))
         try:
             await asyncio.wait((finished, leaving), return_when=asyncio.FIRST_COMPLETED)
         finally:
@@ -113,12 +115,6 @@ class RestApp:
             job.gone = True
             raise ClientGone("the client left")
         return job.result()
-
-
-async def _left(receive: Receive) -> None:
-    """Return once the client has closed its connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 def _finish(loop: asyncio.AbstractEventLoop, finished: "asyncio.Future[None]") -> None:

@@ -24,6 +24,7 @@ from predictors.runtime.artificial_load import slow_down
 from predictors.runtime.batching import Batcher
 from predictors.runtime.direct import direct_protocol
 from predictors.runtime.endpoint import InferEndpoint
+from predictors.runtime.generate import GenerateEndpoint
 from predictors.runtime.golden import read_inputs
 from predictors.runtime.grpc_server import GrpcServer
 from predictors.runtime.lean_kserve import BaseKServeModel, ModelServer, server_flags
@@ -131,12 +132,17 @@ class V2Server(ModelServer):
         service, settings = self._service, self._settings
         waiting: set[asyncio.Task[None]] = set()
         endpoint = InferEndpoint(service, settings.queue_size)
+        most = settings.max_body_bytes
+        generate = None
+        if service.streams:
+            generate = GenerateEndpoint(service, endpoint, waiting=waiting, max_body_bytes=most)
         app = RestApp(
             endpoint,
             Pages(service),
             service.batcher,
             waiting=waiting,
-            max_body_bytes=settings.max_body_bytes,
+            max_body_bytes=most,
+            generate=generate,
         )
         config = uvicorn.Config(
             app,

@@ -9,6 +9,7 @@ from predictors.runtime.logs import RequestLog
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
 from predictors.runtime.signature import Request
+from predictors.runtime.streaming import StreamingModel
 from predictors.runtime.telemetry import Tracing
 
 
@@ -43,6 +44,17 @@ class Service:
                 f"model '{self.model.name}' has no version '{version}' here; "
                 f"it serves {self.model.version}"
             )
+
+    def check_model(self, name: str, version: str) -> None:
+        """Raise NotFound unless this model is meant, and its version or none."""
+        if name != self.model.name:
+            raise NotFound(f"model '{name[:80]}' not found; this server has {self.model.name}")
+        self.check_version(version)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the model can answer piece by piece."""
+        return isinstance(self.model, StreamingModel)
 
     def begin(self, protocol: str) -> Call:
         """Count a request in."""

@@ -1,5 +1,6 @@
 """TensorSpec: what a model declares of each input and output, and how a shape is held to it."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from math import isfinite, prod
 
@@ -26,6 +27,7 @@ class TensorSpec:
         labels: names along the last axis, shown to people by REST metadata.
         allow_nan: whether NaN and infinities may come in.
         optional: of an input: a request may leave it out, and `infer` then does not get it.
+        parameters: what else metadata should tell of it, such as limits and defaults.
     """
 
     name: str
@@ -35,6 +37,7 @@ class TensorSpec:
     labels: tuple[str, ...] | None = None
     allow_nan: bool = False
     optional: bool = False
+    parameters: Mapping[str, object] | None = None
     dtype: "np.dtype[np.generic]" = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
@@ -55,7 +58,7 @@ class TensorSpec:
             "datatype": self.datatype,
             "shape": list(self.shape),
         }
-        parameters: dict[str, object] = {}
+        parameters = dict(self.parameters or {})
         if self.labels:
             parameters["labels"] = list(self.labels)
         if self.optional:

@@ -24,10 +24,10 @@ class StreamingModel(V2Model):
     def submit(self, job: Job) -> None:
         """Take a request; returns at once and is called from any thread.
 
-        The model answers from a thread of its own: `job.piece` for what is new, if the job is
-        `in_pieces`, and once `job.finish`, with the last piece or else with all outputs; or
-        `job.fail`. It looks at `job.gone` as often as it can stop, and at `job.deadline` before
-        it starts.
+        The model answers from a thread of its own: to a StreamJob that is `in_pieces` with
+        `job.piece` for what is new and `job.finish` for the last piece; to any other with
+        `job.finish` for all outputs; or with `job.fail`. It looks at `job.gone` as often as it
+        can stop, and at `job.deadline` before it starts.
 
         Raises:
             InvalidRequest: a value that the signature cannot rule out.
