@@ -74,13 +74,18 @@ def test_what_kustomize_renders_fits_the_crds(
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_kustomize_renders_every_manifest(folder: str) -> None:
     """A file that no kustomization lists is applied on a laptop and not in a cluster."""
-    for kustomization in (ROOT / folder).rglob("kustomization.yaml"):
+    bases = [
+        path
+        for path in (ROOT / folder).rglob("kustomization.yaml")
+        if not {"components", "overlays"} & set(path.parts) and "minio" not in path.parent.name
+    ]
+    for kustomization in bases:
         listed = set(yaml.safe_load(kustomization.read_text("utf-8"))["resources"])
         here = {
             path.name
             for path in kustomization.parent.iterdir()
-            if path.suffix == ".yaml" or (path / "kustomization.yaml").exists()
-        } - {"kustomization.yaml"}
+            if path.suffix == ".yaml" or (path / "kustomization.yaml") in bases
+        } - {"kustomization.yaml", "gateway"}  # its namespaces are others', its CRDs come later
 
         assert listed == here, kustomization
 

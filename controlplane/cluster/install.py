@@ -1,0 +1,174 @@
+"""Runs the steps: skips what is done or another's, applies the rest, and remembers it."""
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+
+from controlplane.cluster import kserve
+from controlplane.cluster.kubectl import Document, Kubectl, pods_say, wait_until
+from controlplane.cluster.steps import STEPS, Setup, Step
+
+RECORD_NAMESPACE, RECORD = "serin-system", "setup"
+PENDING = "pending"
+Say = Callable[[str], None]
+
+
+def install(setup: Setup, say: Say, only: str | None = None, *, dry_run: bool = False) -> None:
+    """Bring every step, or one, to where it should be."""
+    for step in STEPS:
+        if only in {None, step.name}:
+            _run(setup, step, say, dry_run=dry_run)
+    if only in {None, "kserve"} and not dry_run:
+        for complaint in _kserve_complaints(setup.kubectl):
+            say(f"warning: {complaint}")
+
+
+def _run(setup: Setup, step: Step, say: Say, *, dry_run: bool) -> None:
+    kubectl = setup.kubectl
+    known = record(kubectl).get(step.name)
+    if known is None and (other := step.foreign(setup)):
+        say(f"{step.name}: {other} is there, left as it is")
+        return
+    documents = step.documents(setup)
+    digest = _digest(documents)
+    if known == digest and not _unavailable(kubectl, step, documents):
+        say(f"{step.name}: unchanged")
+        return
+    if dry_run:
+        kinds = Counter(one["kind"] for one in documents)
+        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+        say(f"{step.name}: would apply {listed}")
+        return
+    say(f"{step.name}: applying {len(documents)} objects")
+    remember(kubectl, step.name, PENDING)
+    kubectl.apply(documents)
+    for workload, namespace in _workloads(step, documents):
+        wait_until(
+            f"{workload} in {namespace} to be available",
+            step.seconds,
+            lambda workload=workload, namespace=namespace: _available(  # type: ignore[misc]
+                kubectl, workload, namespace
+            ),
+            lambda namespace=namespace: pods_say(kubectl, namespace),  # type: ignore[misc]
+        )
+    if more := step.after(setup):
+        kubectl.apply(more)
+    remember(kubectl, step.name, digest)
+    say(f"{step.name}: ready")
+
+
+def _workloads(step: Step, documents: list[Document]) -> list[tuple[str, str]]:
+    """Those of a step's workloads that its objects make; --s3 URL makes no MinIO."""
+    made = {
+        (f"{one['kind'].lower()}/{one['metadata']['name']}", one["metadata"].get("namespace"))
+        for one in documents
+    }
+    return [
+        wait for wait in step.waits if wait in made or wait[0].startswith("statefulset/prometheus")
+    ]
+
+
+def _unavailable(kubectl: Kubectl, step: Step, documents: list[Document]) -> bool:
+    return any(not _available(kubectl, *wait) for wait in _workloads(step, documents))
+
+
+def _available(kubectl: Kubectl, workload: str, namespace: str) -> bool:
+    """Whether all replicas of the newest template are available."""
+    found = kubectl.get(workload, "-n", namespace)
+    if found is None:
+        return False
+    wanted, status = found["spec"].get("replicas", 1), found.get("status") or {}
+    return bool(
+        status.get("observedGeneration", 0) >= found["metadata"]["generation"]
+        and status.get("updatedReplicas", 0) >= wanted
+        and status.get("availableReplicas", 0) >= wanted
+    )
+
+
+def _kserve_complaints(kubectl: Kubectl) -> list[str]:
+    for controller in kubectl.items("deployments", "-A"):
+        if controller["metadata"]["name"] == "kserve-controller-manager":
+            namespace = controller["metadata"]["namespace"]
+            config = kubectl.get("configmap", "inferenceservice-config", "-n", namespace)
+            return kserve.complaints(controller, config)
+    return []
+
+
+def _digest(documents: list[Document]) -> str:
+    """What these objects are; a Secret's values are not kept, only that there is one."""
+    plain = [
+        {**one, "data": sorted(one["data"])} if one["kind"] == "Secret" and "data" in one else one
+        for one in documents
+    ]
+    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def record(kubectl: Kubectl) -> dict[str, str]:
+    """Which steps were made by us: their objects' hash, or PENDING."""
+    found = kubectl.get("configmap", RECORD, "-n", RECORD_NAMESPACE)
+    return dict((found or {}).get("data") or {})
+
+
+def remember(kubectl: Kubectl, step: str, state: str) -> None:
+    """Write a step's state down in the cluster."""
+    metadata = {"name": RECORD, "namespace": RECORD_NAMESPACE}
+    kubectl.apply(
+        [
+            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RECORD_NAMESPACE}},
+            {
+                "apiVersion": "v1",
+                "kind": "ConfigMap",
+                "metadata": metadata,
+                "data": {**record(kubectl), step: state},
+            },
+        ]
+    )
+
+
+def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
+    """Take away what the record says is ours, the last first."""
+    kubectl = setup.kubectl
+    known = record(kubectl)
+    if not known:
+        say("nothing of Serin's is recorded in this cluster")
+        return
+    for service in kubectl.items("inferenceservices", "-n", "models"):
+        kubectl.delete([_reference(service)], 120)
+        say(f"InferenceService {service['metadata']['name']}: removed")
+    for step in reversed(STEPS):
+        if step.name not in known:
+            continue
+        if step.data and not setup.s3 and not confirm(f"Remove {step.data}?"):
+            say(f"{step.name}: kept")
+            continue
+        documents = step.documents(setup)
+        # What others watch over goes first, its definition last: finalizers need their controller.
+        rank = {"CustomResourceDefinition": 2, "Namespace": 1}
+        for level in range(3):
+            group = [_reference(one) for one in documents if rank.get(one["kind"], 0) == level]
+            if group:
+                kubectl.delete(group, 180)
+        say(f"{step.name}: removed")
+        if step.name != next(iter(STEPS)).name:
+            forget(kubectl, step.name)
+    kubectl.delete(
+        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RECORD_NAMESPACE}}], 60
+    )
+
+
+def forget(kubectl: Kubectl, step: str) -> None:
+    """A step is ours no more."""
+    patch = json.dumps({"data": {step: None}})
+    kubectl.run("patch", "configmap", RECORD, "-n", RECORD_NAMESPACE, "-p", patch)
+
+
+def _reference(document: Document) -> Document:
+    """As much of an object as names it."""
+    metadata = document["metadata"]
+    names = {key: metadata[key] for key in ("name", "namespace") if key in metadata}
+    return {
+        "apiVersion": document["apiVersion"],
+        "kind": document["kind"],
+        "metadata": names,
+    }

@@ -1,0 +1,164 @@
+"""What is installed, in order: a step's objects, who else may have it, when it is done."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from controlplane.cluster import kserve, releases, storage
+from controlplane.cluster.kubectl import Document, Kubectl, render
+
+ROOT = Path(__file__).parents[2]
+KSERVE_FOLDER = ROOT / "kserve"
+_READY_SECONDS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """One run: the cluster and what was asked of it."""
+
+    kubectl: Kubectl
+    overlay: Path
+    manifests: Path | None = None
+    s3: str | None = None
+    domain: str = "localhost"
+    environment: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One part of the platform.
+
+    Attributes:
+        name: as --only takes it.
+        foreign: what of another's installation is there already, in words; None where nothing is.
+        documents: the objects to apply.
+        waits: (kind/name, namespace) of workloads that must be available, and
+        seconds: how long they may take.
+        after: what remains once they are; returns more objects to apply.
+        data: what --down would lose with it, in words.
+    """
+
+    name: str
+    foreign: Callable[[Setup], str | None]
+    documents: Callable[[Setup], list[Document]]
+    waits: Sequence[tuple[str, str]] = ()
+    seconds: float = _READY_SECONDS
+    after: Callable[[Setup], list[Document]] = lambda _setup: []
+    data: str = ""
+
+
+def _crd(name: str, what: str) -> Callable[[Setup], str | None]:
+    """Another's installation, told by a definition of its own."""
+
+    def found(setup: Setup) -> str | None:
+        return what if setup.kubectl.get("crd", name) else None
+
+    return found
+
+
+def _never(_setup: Setup) -> None:
+    return None
+
+
+def _gateway(setup: Setup) -> list[Document]:
+    return releases.load(releases.GATEWAY, setup.manifests)
+
+
+def _keda(setup: Setup) -> list[Document]:
+    return releases.load(releases.KEDA, setup.manifests)
+
+
+def _prometheus(setup: Setup) -> list[Document]:
+    documents = releases.load(releases.PROMETHEUS_OPERATOR, setup.manifests)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}}
+    for one in documents:  # the release's bundle is written for `default`
+        if one["metadata"].get("namespace") == "default":
+            one["metadata"]["namespace"] = "monitoring"
+        for subject in one.get("subjects", ()):
+            if subject.get("namespace") == "default":
+                subject["namespace"] = "monitoring"
+    if not any(one["kind"] == "Namespace" for one in documents):
+        documents.insert(0, namespace)
+    return documents + render(ROOT / "monitoring" / "prometheus")
+
+
+def _kserve(setup: Setup) -> list[Document]:
+    documents = releases.load(releases.KSERVE, setup.manifests)
+    managed = setup.kubectl.get("crd", "certificates.cert-manager.io") is not None
+    ca = None if managed else kserve.certificate(setup.kubectl)
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": kserve.NAMESPACE}}
+    return [namespace, *kserve.adapt(documents, setup.domain, ca)]
+
+
+def _s3(setup: Setup) -> list[Document]:
+    models = render(KSERVE_FOLDER / "namespace")
+    if setup.s3:
+        return models + storage.foreign_store(setup.s3, setup.environment)
+    folder = "minio" if _default_storage_class(setup.kubectl) else "minio-ephemeral"
+    minio = render(KSERVE_FOLDER / "storage" / folder)
+    return [*models, *minio, storage.root_secret(setup.kubectl)]
+
+
+def _s3_after(setup: Setup) -> list[Document]:
+    return [] if setup.s3 else storage.own_store(setup.kubectl)
+
+
+def _default_storage_class(kubectl: Kubectl) -> bool:
+    mark = "storageclass.kubernetes.io/is-default-class"
+    return any(
+        (one["metadata"].get("annotations") or {}).get(mark) == "true"
+        for one in kubectl.items("storageclass")
+    )
+
+
+def _serin(setup: Setup) -> list[Document]:
+    return [one for one in render(setup.overlay) if one["kind"] != "InferenceService"]
+
+
+def services(setup: Setup) -> list[Document]:
+    """The overlay's InferenceServices."""
+    return [one for one in render(setup.overlay) if one["kind"] == "InferenceService"]
+
+
+STEPS = (
+    Step(
+        "gateway",
+        _crd("envoyproxies.gateway.envoyproxy.io", "an Envoy Gateway"),
+        _gateway,
+        waits=[("deployment/envoy-gateway", "envoy-gateway-system")],
+    ),
+    Step(
+        "keda",
+        _crd("scaledobjects.keda.sh", "a KEDA"),
+        _keda,
+        waits=[
+            ("deployment/keda-operator", "keda"),
+            ("deployment/keda-metrics-apiserver", "keda"),
+            ("deployment/keda-admission", "keda"),
+        ],
+    ),
+    Step(
+        "prometheus",
+        _crd("prometheuses.monitoring.coreos.com", "a Prometheus operator"),
+        _prometheus,
+        waits=[
+            ("deployment/prometheus-operator", "monitoring"),
+            ("statefulset/prometheus-serin", "monitoring"),
+        ],
+    ),
+    Step(
+        "kserve",
+        _crd("inferenceservices.serving.kserve.io", "a KServe"),
+        _kserve,
+        waits=[("deployment/kserve-controller-manager", kserve.NAMESPACE)],
+    ),
+    Step(
+        "s3",
+        _never,
+        _s3,
+        waits=[("deployment/minio", "minio")],
+        after=_s3_after,
+        data="every published model in the cluster's MinIO",
+    ),
+    Step("serin", _never, _serin),
+)

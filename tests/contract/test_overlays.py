@@ -1,0 +1,184 @@
+"""What a cluster would be sent: overlays and components, by the schemas and by their meaning."""
+
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+from controlplane.cluster.releases import versions
+from tests.contract.test_manifests import rendered, schemas
+from tests.support.required import ROOT
+
+__all__ = ["schemas"]
+OVERLAYS = sorted(path.parent.name for path in ROOT.glob("kserve/overlays/*/kustomization.yaml"))
+COMPONENTS = sorted(
+    path.parent
+    for path in ROOT.glob("kserve/components/*/kustomization.yaml")
+    if path.parent.name != "versions"  # every overlay has it
+)
+JOB_COMPONENTS = sorted(ROOT.glob("training/jobs/components/*"))
+Document = dict[str, Any]
+
+
+def of_kind(documents: list[Document], kind: str) -> list[Document]:
+    """The objects of one kind."""
+    return [one for one in documents if one["kind"] == kind]
+
+
+def with_component(tmp_path: Path, base: Path, component: Path) -> list[Document]:
+    """A base with a component, as somebody's own overlay has it."""
+    inside = base.parent / f".try-{tmp_path.name}"  # kustomize takes no absolute paths
+    inside.mkdir()
+    try:
+        document = {"resources": [f"../{base.name}"], "components": [str(component)]}
+        relative = Path(*[".."] * len(inside.relative_to(ROOT).parts)) / component.relative_to(ROOT)
+        document["components"] = [str(relative)]
+        (inside / "kustomization.yaml").write_text(yaml.safe_dump(document))
+        return rendered(inside)
+    finally:
+        (inside / "kustomization.yaml").unlink(missing_ok=True)
+        inside.rmdir()
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_an_overlay_fits_the_crds(
+    overlay: str, schemas: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    """Patches land where the CRDs have a field."""
+    documents = rendered(ROOT / "kserve" / "overlays" / overlay)
+    builtin = ("networking.k8s.io/", "rbac.authorization.k8s.io/", "policy/", "v1")
+    custom = [one for one in documents if not one["apiVersion"].startswith(builtin)]
+
+    assert len(of_kind(custom, "InferenceService")) == len(of_kind(custom, "ServingRuntime")) > 0
+    for document in custom:
+        schema = schemas[document["kind"], document["apiVersion"].split("/")[1]]
+        jsonschema.Draft202012Validator(schema).validate(document)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_a_version_is_named_in_one_line_an_overlay(overlay: str) -> None:
+    """Each storageUri ends with what versions.yaml says, and that file stays at home."""
+    documents = rendered(ROOT / "kserve" / "overlays" / overlay)
+    uris = {
+        one["metadata"]["name"]: one["spec"]["predictor"]["model"]["storageUri"]
+        for one in of_kind(documents, "InferenceService")
+    }
+
+    assert uris == {name: f"s3://models/{name}/untrained" for name in uris}
+    assert not [
+        one for one in of_kind(documents, "ConfigMap") if one["metadata"]["name"] == "versions"
+    ]
+
+
+@pytest.mark.parametrize("component", COMPONENTS, ids=lambda path: path.name)
+def test_a_serving_component_changes_what_it_is_for(component: Path, tmp_path: Path) -> None:
+    """Each applies to the overlay of one machine, which has none of them, and leaves a trace."""
+    base = ROOT / "kserve" / "overlays" / "local"
+
+    assert with_component(tmp_path, base, component) != rendered(base)
+
+
+@pytest.mark.parametrize("component", JOB_COMPONENTS, ids=lambda path: path.name)
+def test_a_training_component_changes_the_job(component: Path, tmp_path: Path) -> None:
+    """And keeps what the base says: its secret, its limits, its volume for /tmp."""
+    base = ROOT / "training" / "jobs" / "iris"
+    (plain,) = of_kind(rendered(base), "Job")
+    (changed,) = of_kind(with_component(tmp_path, base, component), "Job")
+    before, after = (one["spec"]["template"]["spec"] for one in (plain, changed))
+
+    assert changed != plain
+    assert after["containers"][0]["envFrom"] == before["containers"][0]["envFrom"]
+    limits = after["containers"][0]["resources"]["limits"]
+    assert before["containers"][0]["resources"]["limits"].items() <= limits.items()
+    assert before["volumes"][0] in after["volumes"]
+
+
+def test_production_keeps_a_replica_while_one_goes() -> None:
+    """Two of each stable Deployment, one away at a time; canaries start with one."""
+    documents = rendered(ROOT / "kserve" / "overlays" / "production")
+    least = {
+        one["metadata"]["name"]: one["spec"]["minReplicaCount"]
+        for one in of_kind(documents, "ScaledObject")
+    }
+    (budget,) = of_kind(documents, "PodDisruptionBudget")
+
+    assert {name: 1 if "-canary-" in name else 2 for name in least} == least
+    assert budget["spec"]["maxUnavailable"] == 1
+
+
+def reaches(policies: list[Document], labels: dict[str, str]) -> set[tuple[str, int]]:
+    """(namespace, port) that may reach a pod of `models` with these labels."""
+    allowed = set()
+    for policy in policies:
+        spec = policy["spec"]
+        wanted = spec["podSelector"].get("matchExpressions", [])
+        if all(
+            term["key"] in labels
+            and (term["operator"] == "Exists" or labels[term["key"]] in term["values"])
+            for term in wanted
+        ):
+            for rule in spec.get("ingress", ()):
+                for peer in rule["from"]:
+                    name = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+                    allowed |= {(name, port["port"]) for port in rule["ports"]}
+    return allowed
+
+
+def test_only_gateway_and_prometheus_reach_predictors() -> None:
+    """The gateway V2, Prometheus the metrics; nobody a Job; and nothing else in the namespace."""
+    documents = rendered(ROOT / "kserve" / "overlays" / "production")
+    policies = of_kind(documents, "NetworkPolicy")
+    predictor = {"serving.kserve.io/inferenceservice": "iris", "component": "predictor"}
+
+    assert reaches(policies, predictor) == {
+        ("envoy-gateway-system", 8080),
+        ("envoy-gateway-system", 8081),
+        ("monitoring", 8082),
+    }
+    assert reaches(policies, {"app.kubernetes.io/component": "training"}) == set()
+    assert any(
+        one["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} for one in policies
+    )
+
+
+def test_predictors_read_and_jobs_write() -> None:
+    """Each mounts its own secret, and neither an account of the Kubernetes API."""
+    documents = rendered(ROOT / "kserve" / "overlays" / "production")
+    (account,) = of_kind(documents, "ServiceAccount")
+    (job,) = of_kind(rendered(ROOT / "training" / "jobs" / "iris"), "Job")
+
+    assert account["secrets"] == [{"name": "s3"}]
+    assert account["automountServiceAccountToken"] is False
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["envFrom"] == [{"secretRef": {"name": "s3-writer"}}]
+
+
+def test_the_label_that_scaling_asks_for_is_made() -> None:
+    """The PodMonitor turns app=isvc.<Deployment> into `deployment`, which each query names."""
+    documents = rendered(ROOT / "kserve" / "overlays" / "production")
+    (monitor,) = of_kind(documents, "PodMonitor")
+    (endpoint,) = monitor["spec"]["podMetricsEndpoints"]
+    made = {rule["targetLabel"] for rule in endpoint["relabelings"]}
+
+    assert {"deployment", "inferenceservice", "__address__"} == made
+    for scaled in of_kind(documents, "ScaledObject"):
+        target = scaled["spec"]["scaleTargetRef"]["name"]
+        (trigger,) = scaled["spec"]["triggers"]
+        assert f'deployment="{target}"' in trigger["metadata"]["query"]
+        assert scaled["metadata"]["name"] == target
+
+
+def test_versions_of_others_are_those_of_versions_env() -> None:
+    """Manifests repeat a few, since kubectl knows no variables."""
+    pinned = versions()
+    (minio,) = of_kind(rendered(ROOT / "kserve" / "storage" / "minio"), "Deployment")
+    (prometheus,) = of_kind(rendered(ROOT / "monitoring" / "prometheus"), "Prometheus")
+    job = yaml.safe_load((ROOT / "kserve/components/model-cache/job.yaml").read_text())
+    image = minio["spec"]["template"]["spec"]["containers"][0]["image"]
+
+    assert image == f"quay.io/minio/minio:{pinned['MINIO_VERSION']}"
+    assert prometheus["spec"]["version"] == pinned["PROMETHEUS_VERSION"]
+    (copy,) = job["spec"]["template"]["spec"]["containers"]
+    assert copy["image"].rpartition(":")[2] == pinned["KSERVE_VERSION"]

@@ -1,0 +1,164 @@
+"""setup_cluster.sh's own decisions, without a cluster."""
+
+import base64
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+
+from controlplane.cluster import kserve, releases, storage
+from controlplane.cluster.install import _digest
+from controlplane.cluster.kubectl import ClusterError, wait_until
+
+CONFIG = {
+    "apiVersion": "v1",
+    "kind": "ConfigMap",
+    "metadata": {"name": "inferenceservice-config"},
+    "data": {"ingress": '{"enableGatewayApi": false, "urlScheme": "http"}', "deploy": "{}"},
+}
+WEBHOOK = {
+    "apiVersion": "admissionregistration.k8s.io/v1",
+    "kind": "ValidatingWebhookConfiguration",
+    "metadata": {"name": "w", "annotations": {"cert-manager.io/inject-ca-from": "kserve/x"}},
+    "webhooks": [{"clientConfig": {"service": {}}}, {"clientConfig": {}}],
+}
+ISSUER = {"apiVersion": "cert-manager.io/v1", "kind": "Issuer", "metadata": {"name": "self"}}
+
+
+def controller(tag: str) -> dict[str, Any]:
+    """KServe's controller at a version."""
+    containers = [{"image": f"kserve/kserve-controller:{tag}"}]
+    return {"kind": "Deployment", "spec": {"template": {"spec": {"containers": containers}}}}
+
+
+def test_kserve_without_cert_manager_trusts_our_ca() -> None:
+    """Every webhook gets the CA, and what only cert-manager understands is left out."""
+    adapted = kserve.adapt([CONFIG, WEBHOOK, ISSUER], "example.com", "Q0E=")
+    webhook = next(one for one in adapted if one["kind"] == WEBHOOK["kind"])
+
+    assert [one["kind"] for one in adapted] == ["ConfigMap", WEBHOOK["kind"]]
+    assert [one["clientConfig"]["caBundle"] for one in webhook["webhooks"]] == ["Q0E=", "Q0E="]
+    assert webhook["metadata"]["annotations"] == {}
+
+
+def test_kserve_with_cert_manager_keeps_its_certificates() -> None:
+    """Nothing of theirs changes but the settings."""
+    adapted = kserve.adapt([CONFIG, WEBHOOK, ISSUER], "example.com", None)
+
+    assert adapted[1:] == [WEBHOOK, ISSUER]
+
+
+def test_kserve_runs_in_standard_mode_behind_our_gateway() -> None:
+    """What it says of its own stays beside what we set."""
+    (config,) = kserve.adapt([CONFIG], "example.com", None)
+    ingress = json.loads(config["data"]["ingress"])
+
+    assert json.loads(config["data"]["deploy"]) == {"defaultDeploymentMode": "Standard"}
+    assert ingress["enableGatewayApi"] is True
+    assert ingress["ingressDomain"] == "example.com"
+    assert ingress["urlScheme"] == "http"
+
+
+def test_webhook_certificate_is_for_its_service() -> None:
+    """The leaf names the Service, and the CA signed it."""
+    secret = kserve._issue()
+    ca, leaf = (
+        x509.load_pem_x509_certificate(base64.b64decode(secret["data"][name]))
+        for name in ("ca.crt", "tls.crt")
+    )
+    names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+
+    leaf.verify_directly_issued_by(ca)
+    assert names.get_values_for_type(x509.DNSName) == ["kserve-webhook-server-service.kserve.svc"]
+
+
+@pytest.mark.parametrize(
+    ("tag", "warned"), [("v0.20.0", True), ("v0.21.0", False), ("v1.0.0", False), ("latest", False)]
+)
+def test_kserve_before_weights_is_warned_of(tag: str, warned: bool) -> None:
+    """Below 0.21 a canary gets no requests; the warning says so."""
+    on = {"data": {"ingress": '{"enableGatewayApi": true}'}}
+    found = kserve.complaints(controller(tag), on)
+
+    assert bool(found) == warned
+    assert all("canaries" in one for one in found)
+
+
+def test_foreign_kserve_without_gateway_api_is_warned_of() -> None:
+    """It would make no routes."""
+    (complaint,) = kserve.complaints(controller("v0.21.0"), CONFIG)
+
+    assert "enableGatewayApi" in complaint
+
+
+def test_unpinned_release_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a sha256 nothing is fetched, and the message says what to do."""
+    monkeypatch.setattr(releases, "versions", lambda: {"KEDA_VERSION": "2.20.2"})
+    monkeypatch.setattr(releases, "fetch", lambda url: pytest.fail(f"fetched {url}"))
+
+    with pytest.raises(ClusterError, match=r"KEDA_MANIFEST_SHA256.*--pin.*--manifests DIR"):
+        releases.load(releases.KEDA, None)
+
+
+def test_changed_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What was pinned is what is installed."""
+    pinned = {"KEDA_VERSION": "2.20.2", "KEDA_MANIFEST_SHA256": "0" * 64}
+    monkeypatch.setattr(releases, "versions", lambda: pinned)
+    monkeypatch.setattr(releases, "fetch", lambda _url: b"kind: Namespace")
+
+    with pytest.raises(ClusterError, match="not what was pinned"):
+        releases.load(releases.KEDA, None)
+
+
+def test_pinning_replaces_hashes_and_keeps_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Comments and versions stay; a second pin writes the same file."""
+    path = tmp_path / "versions.env"
+    path.write_text(releases.VERSIONS.read_text())
+    monkeypatch.setattr(releases, "fetch", lambda url: url.encode())
+
+    releases.pin(path)
+    once = path.read_text()
+    releases.pin(path)
+
+    assert path.read_text() == once
+    assert once.startswith(releases.VERSIONS.read_text().splitlines()[0])
+    assert len(releases.versions(path)["KEDA_MANIFEST_SHA256"]) == 64
+
+
+def test_a_folder_that_lacks_a_release_is_named(tmp_path: Path) -> None:
+    """An air-gapped installation says which file it misses."""
+    with pytest.raises(ClusterError, match=r"holds no keda\.yaml"):
+        releases.load(releases.KEDA, tmp_path)
+
+
+def test_a_foreign_store_needs_two_pairs_of_keys() -> None:
+    """Predictors never get the keys that write."""
+    writer = {"AWS_ACCESS_KEY_ID": "w", "AWS_SECRET_ACCESS_KEY": "ws"}
+    reader = {"SERIN_S3_READER_ACCESS_KEY_ID": "r", "SERIN_S3_READER_SECRET_ACCESS_KEY": "rs"}
+    with pytest.raises(storage.KeysError, match="SERIN_S3_READER"):
+        storage.foreign_store("https://s3.example.com", writer)
+    read, write = storage.foreign_store("https://s3.example.com", writer | reader)
+
+    assert base64.b64decode(read["data"]["AWS_ACCESS_KEY_ID"]) == b"r"
+    assert read["metadata"]["annotations"]["serving.kserve.io/s3-usehttps"] == "1"
+    assert base64.b64decode(write["data"]["AWS_ACCESS_KEY_ID"]) == b"w"
+    assert base64.b64decode(write["data"]["SERIN_S3_ENDPOINT"]) == b"https://s3.example.com"
+
+
+def test_a_new_password_is_no_change_and_a_new_image_is() -> None:
+    """The record must not make a second run apply everything again."""
+    secret = {"kind": "Secret", "metadata": {"name": "root"}, "data": {"password": "YQ=="}}
+    other = {**secret, "data": {"password": "Yg=="}}
+
+    assert _digest([secret]) == _digest([other])
+    assert _digest([controller("v1")]) != _digest([controller("v2")])
+
+
+def test_a_deadline_names_what_it_waited_for_and_why() -> None:
+    """The message is what a person reads first."""
+    with pytest.raises(ClusterError, match=r"waited 0 s for iris to be ready\. Its image is gone"):
+        wait_until("iris to be ready", 0, lambda: False, lambda: "Its image is gone.")
