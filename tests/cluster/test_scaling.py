@@ -1,0 +1,93 @@
+"""KEDA scales on requests in flight, and stands still where Prometheus is gone."""
+
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+
+from tests.support.cluster import FLOWER, Cluster, wait
+
+CLIENTS = 28  # in flight all the time: 28 ÷ 8 a replica → 4
+
+
+@pytest.fixture
+def slow(cluster: Cluster) -> Iterator[Cluster]:
+    """Iris at 20 ms of processor time a request, on a fifth of a core."""
+    slowed = {
+        "env": [{"name": "PREDICTOR_ARTIFICIAL_CPU_SECONDS", "value": "0.02"}],
+        "resources": {"limits": {"cpu": "200m"}},
+    }
+    cluster.patch({"predictor": {"model": slowed}})
+    cluster.rolled("iris-predictor", cluster.first)
+    yield cluster
+    cluster.patch({"predictor": {"model": dict.fromkeys(slowed)}})
+    cluster.rolled("iris-predictor", cluster.first)
+
+
+@contextmanager
+def busy(cluster: Cluster) -> Iterator[list[int]]:
+    """CLIENTS that each ask again as soon as they are answered; yields the statuses."""
+    stop, statuses = threading.Event(), list[int]()
+
+    def ask() -> None:
+        while not stop.is_set():
+            statuses.append(cluster.ask({"inputs": [FLOWER]}).status)
+
+    threads = [threading.Thread(target=ask, daemon=True) for _ in range(CLIENTS)]
+    for thread in threads:
+        thread.start()
+    try:
+        yield statuses
+    finally:
+        stop.set()
+        for thread in threads:
+            thread.join(40)
+
+
+def scaled_object(cluster: Cluster) -> dict[str, str]:
+    """Its conditions: type → status."""
+    conditions = cluster.get("scaledobject", "iris-predictor")["status"].get("conditions", ())
+    return {one["type"]: one["status"] for one in conditions}
+
+
+def say(cluster: Cluster) -> str:
+    """What KEDA and the HPA think."""
+    return cluster.kubectl("-n", "models", "describe", "hpa") + json.dumps(
+        cluster.get("scaledobject", "iris-predictor")["status"], indent=1
+    )
+
+
+def test_load_scales_out_and_its_end_scales_in(slow: Cluster) -> None:
+    """1 → ≥ 3 → 1, and no request is lost on the way."""
+    wait(lambda: slow.replicas() == 1, 120, "one replica", lambda: say(slow))
+    with busy(slow) as statuses:
+        wait(lambda: slow.replicas() >= 3, 180, "three replicas", lambda: say(slow))
+    wait(lambda: slow.replicas() == 1, 240, "one replica again", lambda: say(slow))
+
+    assert set(statuses) == {200}
+
+
+def test_a_lost_prometheus_scales_nothing_in(cluster: Cluster) -> None:
+    """The fallback holds what serves, and ends once Prometheus is back."""
+    wait(lambda: cluster.replicas() >= 1, 60, "a replica")
+    wait(lambda: scaled_object(cluster).get("Fallback") != "True", 120, "no fallback yet")
+    was = cluster.replicas()
+    cluster.kubectl("-n", "monitoring", "delete", "prometheus", "serin", "--wait=true")
+    try:
+        wait(
+            lambda: scaled_object(cluster).get("Fallback") == "True",
+            240,
+            "the fallback",
+            lambda: say(cluster),
+        )
+        assert cluster.replicas() >= was
+    finally:
+        cluster.setup("--only", "prometheus", seconds=300)
+    wait(
+        lambda: scaled_object(cluster).get("Fallback") == "False",
+        240,
+        "the end of the fallback",
+        lambda: say(cluster),
+    )

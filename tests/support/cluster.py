@@ -1,0 +1,158 @@
+"""The platform in a real cluster, and what tests ask of it."""
+
+import json
+import subprocess
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from predictors.runtime.lean_kserve import pb
+from tests.support.predictor import JSON, Answer
+from tests.support.required import ROOT
+from tests.support.steady import Steady
+
+MODEL = "iris"
+HOST = "iris-models.localhost"
+FLOWER = {"name": "input-0", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}
+BED = ROOT.parent / "shared" / "testbed"
+_POLL_SECONDS = 0.5
+
+
+@dataclass
+class Cluster:
+    """A cluster by its kubeconfig; `address` is host:port of its gateway."""
+
+    environment: Mapping[str, str]
+    options: tuple[str, ...]
+    address: str = ""
+    first: str = field(default="")
+    """The version that the first Job published."""
+
+    def setup(self, *arguments: str, seconds: float = 900) -> subprocess.CompletedProcess[str]:
+        """Run setup_cluster.sh."""
+        done = subprocess.run(
+            [ROOT / "setup_cluster.sh", *self.options, *arguments],
+            env=dict(self.environment),
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-4000:]
+        return done
+
+    def kubectl(self, *arguments: str, stdin: str | None = None, seconds: float = 60) -> str:
+        """What kubectl prints; its failure is the test's."""
+        done = subprocess.run(
+            ["kubectl", *arguments],
+            env=dict(self.environment),
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=seconds,
+            check=False,
+        )
+        assert done.returncode == 0, f"kubectl {' '.join(arguments)}: {done.stderr}"
+        assert "Warning" not in done.stderr, done.stderr
+        return done.stdout
+
+    def get(self, *arguments: str) -> Any:
+        """An object, or a list, of the namespace `models`."""
+        return json.loads(self.kubectl("get", "-n", "models", *arguments, "-o", "json"))
+
+    def patch(self, document: dict[str, Any]) -> None:
+        """A merge patch of InferenceService iris, as a person types it."""
+        body = json.dumps({"spec": document})
+        self.kubectl("-n", "models", "patch", "isvc", MODEL, "--type", "merge", "-p", body)
+
+    def serve(self, version: str) -> None:
+        """Name a version in the URI, and wait until its Deployment has rolled."""
+        self.patch({"predictor": {"model": {"storageUri": uri(version)}}})
+        self.rolled("iris-predictor", version)
+
+    def rolled(self, deployment: str, version: str) -> None:
+        """Wait until a Deployment runs a version, all of it."""
+
+        def done() -> bool:
+            found = self.get("deployments", f"--field-selector=metadata.name={deployment}")["items"]
+            if not found or uri(version) not in json.dumps(found[0]["spec"]["template"]):
+                return False
+            status, wanted = found[0]["status"], found[0]["spec"]["replicas"]
+            return bool(
+                status.get("observedGeneration") == found[0]["metadata"]["generation"]
+                and status.get("updatedReplicas") == wanted
+                and status.get("availableReplicas") == wanted
+                and status.get("replicas") == wanted
+            )
+
+        wait(done, 180, f"{deployment} to run {version}", self.pods)
+
+    def pods(self) -> str:
+        """The pods of `models`, for a message."""
+        return self.kubectl("-n", "models", "get", "pods", "-o", "wide")
+
+    def replicas(self, deployment: str = "iris-predictor") -> int:
+        """How many are available."""
+        found = self.get("deployment", deployment)
+        return int(found["status"].get("availableReplicas", 0))
+
+    def ask(self, document: object) -> Answer:
+        """One V2 request over REST, through the gateway."""
+        import http.client
+
+        connection = http.client.HTTPConnection(self.address, timeout=30)
+        try:
+            headers = JSON | {"Host": HOST}
+            body = json.dumps(document)
+            connection.request("POST", f"/v2/models/{MODEL}/infer", body, headers)
+            answer = connection.getresponse()
+            fields = {name.lower(): value for name, value in answer.getheaders()}
+            return Answer(answer.status, fields, answer.read())
+        finally:
+            connection.close()
+
+    def ask_grpc(self, message: Any) -> Any:
+        """One ModelInfer through the gateway."""
+        options = [("grpc.default_authority", HOST)]
+        with grpc.insecure_channel(self.address, options=options) as channel:
+            call = channel.unary_unary(
+                "/inference.GRPCInferenceService/ModelInfer",
+                request_serializer=lambda one: one.SerializeToString(),
+                response_deserializer=pb.ModelInferResponse.FromString,
+            )
+            return call(message, timeout=30)
+
+    def load(self, rate: float = 20) -> Steady:
+        """Open-loop requests for one flower."""
+        return Steady(self.address, HOST, MODEL, [FLOWER], rate)
+
+
+def uri(version: str) -> str:
+    """Where a version of iris lies."""
+    return f"s3://models/{MODEL}/{version}"
+
+
+def wait(
+    condition: Callable[[], bool], seconds: float, what: str, why: Callable[[], str] = str
+) -> None:
+    """Poll until true; fail with what was waited for, and the state of things."""
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"waited {seconds} s for {what}\n{why()}"
+        time.sleep(_POLL_SECONDS)
+
+
+def build(reference: str, context: Path, *options: str) -> None:
+    """Build an image and hand it to the testbed's node."""
+    done = subprocess.run(
+        ["nice", "-n", "5", BED / "build-image", reference, context, *options],
+        capture_output=True,
+        text=True,
+        timeout=900,
+        check=False,
+    )
+    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]

@@ -1,0 +1,91 @@
+"""Open-loop load: requests leave at their times, however long answers take; each one is counted."""
+
+import http.client
+import json
+import threading
+import time
+from collections import Counter
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Self
+
+SECONDS = 30  # a request's time limit
+_WORKERS = 24
+
+
+class Steady:
+    """`rate` requests a second to one model until told to stop; none is repeated.
+
+    Attributes:
+        versions: answers by the version that gave them.
+        failures: what was not a 200, in words.
+    """
+
+    def __init__(
+        self, address: str, host: str, model: str, inputs: Sequence[dict[str, Any]], rate: float
+    ) -> None:
+        self.versions: Counter[str] = Counter()
+        self.failures: list[str] = []
+        self._address, self._host = address, host
+        self._path = f"/v2/models/{model}/infer"
+        self._body = json.dumps({"inputs": list(inputs)})
+        self._rate = rate
+        self._sent = 0
+        self._started = time.monotonic()
+        self._stop = threading.Event()
+        self._guard = threading.Lock()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(_WORKERS)]
+
+    @property
+    def answered(self) -> int:
+        """Answers so far, failures not among them."""
+        with self._guard:
+            return sum(self.versions.values())
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join(SECONDS + 5)
+
+    def _work(self) -> None:
+        connection = http.client.HTTPConnection(self._address, timeout=SECONDS)
+        try:
+            while not self._stop.is_set():
+                with self._guard:
+                    due = self._started + self._sent / self._rate
+                    self._sent += 1
+                if self._stop.wait(max(0.0, due - time.monotonic())):
+                    return
+                self._ask(connection)
+        finally:
+            connection.close()
+
+    def _ask(self, connection: http.client.HTTPConnection) -> None:
+        headers = {"Content-Type": "application/json", "Host": self._host}
+        try:
+            connection.request("POST", self._path, self._body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            self._failed(repr(error))
+            return
+        if answer.status != 200:
+            self._failed(f"{answer.status} {text[:200]!r}")
+            return
+        with self._guard:
+            self.versions[json.loads(text)["model_version"]] += 1
+
+    def _failed(self, what: str) -> None:
+        with self._guard:
+            self.failures.append(what)
