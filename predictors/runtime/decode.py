@@ -23,6 +23,14 @@ _ID_PREFIX = os.urandom(8).hex()
 _ID_NUMBERS = itertools.count(1)
 
 
+def _new_id_prefix() -> None:
+    global _ID_PREFIX  # noqa: PLW0603 - a constant of the process, and a fork makes a new process
+    _ID_PREFIX = os.urandom(8).hex()
+
+
+os.register_at_fork(after_in_child=_new_id_prefix)
+
+
 def decode(body: bytes, json_length: int | None, signature: Signature) -> Request:
     """Decode one infer request.
 

@@ -32,7 +32,13 @@ class GrpcServer:
     """The gRPC side of one model server."""
 
     def __init__(
-        self, service: Service, *, queue_size: int, max_receive_bytes: int, max_send_bytes: int
+        self,
+        service: Service,
+        *,
+        queue_size: int,
+        max_receive_bytes: int,
+        max_send_bytes: int,
+        share_port: bool = False,
     ) -> None:
         self._service = service
         # A queued call holds a thread; an inline one is done before the next could use it.
@@ -43,7 +49,8 @@ class GrpcServer:
             options=[
                 ("grpc.max_receive_message_length", max_receive_bytes),
                 ("grpc.max_send_message_length", max_send_bytes),
-                ("grpc.so_reuseport", 0),  # a taken port must be an error, not a shared one
+                # A taken port must be an error, not a shared one, but for workers of one predictor.
+                ("grpc.so_reuseport", int(share_port)),
             ],
         )
         methods: dict[str, tuple[Handler, Any]] = {

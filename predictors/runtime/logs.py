@@ -8,10 +8,12 @@ import contextlib
 import json
 import logging
 import logging.config
+import select
 import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
@@ -76,8 +78,9 @@ class RequestLog:
     each between two requests, and small batches keep the pause below what p99 would show.
     """
 
-    def __init__(self, model: str, version: str, *, enabled: bool) -> None:
+    def __init__(self, model: str, version: str, *, enabled: bool, alone: bool = True) -> None:
         self.enabled = enabled
+        self._alone = alone  # whether no other process writes to the same stdout
         fixed = {"level": "INFO", "logger": "serin.request", "event": "infer"}
         fixed |= {"model": model, "model_version": version}
         self._head = json.dumps(fixed)[:-1]
@@ -119,7 +122,13 @@ class RequestLog:
         if self._refused and time.monotonic() - self._refused_told_at >= _REFUSED_SECONDS:
             self._chunks.append(self._refused_line())
         while self._chunks:
-            sys.stdout.buffer.write(self._chunks.popleft())
+            chunk = self._chunks.popleft()
+            if self._alone:
+                sys.stdout.buffer.write(chunk)
+                continue
+            for piece in _whole_lines(chunk, select.PIPE_BUF):
+                sys.stdout.buffer.write(piece)
+                sys.stdout.buffer.flush()
         sys.stdout.buffer.flush()
 
     def _refused_line(self) -> bytes:
@@ -159,6 +168,15 @@ class RequestLog:
         if error:
             head += f', "error": {json.dumps(error[:_MAX_TEXT])}'
         return head + "}\n"
+
+
+def _whole_lines(chunk: bytes, size: int) -> Iterator[bytes]:
+    """Parts of at most `size` bytes, which a pipe takes whole; a longer line is one by itself."""
+    while chunk:
+        end = len(chunk) if len(chunk) <= size else chunk.rfind(b"\n", 0, size) + 1
+        end = end or chunk.find(b"\n") + 1
+        yield chunk[:end]
+        chunk = chunk[end:]
 
 
 Note = tuple[float, Call, float, str, int | str, str]

@@ -19,7 +19,7 @@ import uvloop
 from pydantic import ValidationError
 
 from predictors.runtime import logs
-from predictors.runtime.artifact import ArtifactError, read_artifact
+from predictors.runtime.artifact import ArtifactError, Manifest, read_artifact
 from predictors.runtime.artificial_load import slow_down
 from predictors.runtime.batching import Batcher
 from predictors.runtime.direct import direct_protocol
@@ -31,11 +31,13 @@ from predictors.runtime.lean_kserve import BaseKServeModel, ModelServer, server_
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
 from predictors.runtime.pages import Pages
+from predictors.runtime.ports import listen, reserve
 from predictors.runtime.rest import RestApp
 from predictors.runtime.service import Service
 from predictors.runtime.settings import Settings
 from predictors.runtime.streaming import StreamBatcher, StreamingModel
 from predictors.runtime.telemetry import TelemetryError, tracing_of
+from predictors.runtime.workers import Workers
 
 _QUIET_SECONDS = 1.0  # a drain ends once this long passed without a request
 _BACKLOG = 2048
@@ -55,35 +57,79 @@ def serve(model_class: type[V2Model]) -> None:
         sys.exit(2)
     logs.configure(settings.log_level)
     flags = _flags(model_class)
-    if flags.workers > 1:
-        logger.error("--workers=%d: a predictor is one process; run more replicas", flags.workers)
+    if flags.workers < 1:
+        logger.error("--workers=%d: expected 1 or more", flags.workers)
         sys.exit(2)
-    try:
+    with _failure_told():
         manifest = read_artifact(flags.model_dir)
         if manifest.model != flags.model_name:
             raise ArtifactError(
                 f"{flags.model_dir} holds model '{manifest.model}', --model_name is "
                 f"'{flags.model_name}'"
             )
-        model = model_class(flags.model_name, flags.model_dir, manifest, settings.threads)
-        model.load()
-        if settings.artificial_cpu_seconds:
-            slow_down(model, settings.artificial_cpu_seconds)
-            logger.warning(
-                "PREDICTOR_ARTIFICIAL_CPU_SECONDS=%g: every row is slowed down by that much, for "
-                "demonstrations only",
-                settings.artificial_cpu_seconds,
-            )
-        V2Server(model, settings, flags).start([model])
+        if flags.workers == 1:
+            _serve(model_class, flags, settings, manifest)
+        else:
+            sys.exit(_serve_with_workers(model_class, flags, settings, manifest))
+
+
+@contextlib.contextmanager
+def _failure_told() -> Iterator[None]:
+    """End with one sentence where the predictor cannot serve."""
+    try:
+        yield
     except (ArtifactError, OSError, TelemetryError) as error:
         logger.error("%s", error)  # noqa: TRY400 - the sentence is the whole story
         sys.exit(1)
 
 
+def _serve(
+    model_class: type[V2Model],
+    flags: argparse.Namespace,
+    settings: Settings,
+    manifest: Manifest,
+    metrics: ModelMetrics | None = None,
+) -> None:
+    """Load and serve in this process; with `metrics` it is one of several workers."""
+    model = model_class(flags.model_name, flags.model_dir, manifest, settings.threads)
+    model.load()
+    if settings.artificial_cpu_seconds:
+        slow_down(model, settings.artificial_cpu_seconds)
+        logger.warning(
+            "PREDICTOR_ARTIFICIAL_CPU_SECONDS=%g: every row is slowed down by that much, for "
+            "demonstrations only",
+            settings.artificial_cpu_seconds,
+        )
+    V2Server(model, settings, flags, metrics).start([model])
+
+
+def _serve_with_workers(
+    model_class: type[V2Model], flags: argparse.Namespace, settings: Settings, manifest: Manifest
+) -> int:
+    """Fork workers that share the ports; their exit code."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(reserve(settings.host, flags.http_port, "REST", "--http_port"))
+        if flags.enable_grpc:
+            stack.enter_context(reserve(settings.host, flags.grpc_port, "gRPC", "--grpc_port"))
+
+        def worker(metrics: ModelMetrics) -> None:
+            with _failure_told():
+                _serve(model_class, flags, settings, manifest, metrics)
+
+        workers = Workers(flags.workers, worker, manifest.model, manifest.version, manifest.engine)
+        return workers.run(settings.host, settings.metrics_port)
+
+
 class V2Server(ModelServer):
     """kserve's ModelServer with Serin's REST and gRPC in place of its own."""
 
-    def __init__(self, model: V2Model, settings: Settings, flags: argparse.Namespace) -> None:
+    def __init__(
+        self,
+        model: V2Model,
+        settings: Settings,
+        flags: argparse.Namespace,
+        metrics: ModelMetrics | None = None,
+    ) -> None:
         super().__init__(
             http_port=flags.http_port,
             grpc_port=flags.grpc_port,
@@ -92,8 +138,8 @@ class V2Server(ModelServer):
             enable_latency_logging=False,
         )
         self._settings = settings
-        metrics = ModelMetrics(model.name, model.version, model.manifest.engine)
-        metrics.loaded(model.load_seconds)
+        self._is_worker = metrics is not None
+        metrics = metrics or ModelMetrics(model.name, model.version, model.manifest.engine)
         limits = {"max_rows": settings.max_batch_rows, "queue_size": settings.queue_size}
         batcher: Batcher
         if isinstance(model, StreamingModel):
@@ -103,7 +149,10 @@ class V2Server(ModelServer):
         batcher.measure(read_inputs(model.manifest.golden_sample, model.signature).arrays)
         self._metrics = metrics
         log = logs.RequestLog(
-            model.name, model.version, enabled=settings.log_level in ("DEBUG", "INFO")
+            model.name,
+            model.version,
+            enabled=settings.log_level in ("DEBUG", "INFO"),
+            alone=not self._is_worker,
         )
         self._service = Service(model, batcher, metrics, log, tracing_of(model.name, model.version))
         self._grpc = GrpcServer(
@@ -111,16 +160,21 @@ class V2Server(ModelServer):
             queue_size=settings.queue_size,
             max_receive_bytes=flags.grpc_max_receive_message_length,
             max_send_bytes=flags.grpc_max_send_message_length,
+            share_port=self._is_worker,
         )
 
     def start(self, models: list[BaseKServeModel]) -> None:
         """Register the loaded model and serve it until SIGTERM or SIGINT."""
         self._register_and_check_atleast_one_model_is_ready(models)
         settings = self._settings
-        listener = _listen(settings.host, self.http_port)
-        self._metrics.serve(settings.host, settings.metrics_port)
+        listener = listen(
+            settings.host, self.http_port, "REST", "--http_port", share=self._is_worker
+        )
+        if not self._is_worker:
+            self._metrics.serve(settings.host, settings.metrics_port)
         if self.enable_grpc:
             self._grpc.start(settings.host, self.grpc_port)
+        self._metrics.loaded(self._service.model.load_seconds)
         # What loading made lives as long as the process: without this, each full collection walks
         # it and holds every request for 60-100 ms.
         gc.collect()
@@ -231,20 +285,6 @@ def _flags(model_class: type[V2Model]) -> argparse.Namespace:
         help="folder of the artifact: MANIFEST.json and the files it lists (default: %(default)s)",
     )
     return parser.parse_args()
-
-
-def _listen(host: str, port: int) -> socket.socket:
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        raise OSError(
-            f"REST cannot listen on {host}:{port}: {error.strerror}; set --http_port"
-        ) from error
-    listener.setblocking(False)  # noqa: FBT003 - the socket module's own
-    return listener
 
 
 def _setting_error(error: object) -> str:

@@ -140,14 +140,20 @@ class Predictor:
 
 @contextmanager
 def running(
-    model: str, folder: Path, log: Path, *, module: str | None = None, **env: str
+    model: str,
+    folder: Path,
+    log: Path,
+    *,
+    module: str | None = None,
+    flags: str = "",
+    **env: str,
 ) -> Iterator[Predictor]:
     """Start a predictor as its container would, wait until it is ready, and stop it at the end."""
     ports = free_ports(3)
     command = [
         *(sys.executable, "-m", module or f"predictors.{model.replace('-', '_')}"),
         *(f"--model_name={model}", f"--model_dir={folder}"),
-        *(f"--http_port={ports[0]}", f"--grpc_port={ports[1]}"),
+        *(f"--http_port={ports[0]}", f"--grpc_port={ports[1]}", *flags.split()),
     ]
     environment = os.environ | {
         "PREDICTOR_HOST": "127.0.0.1",
