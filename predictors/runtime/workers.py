@@ -149,7 +149,7 @@ class Workers:
             was_ready = self._parts[place].is_loaded
             self._parts[place].begin_process()
             if self._stopping:
-                self._exit_code = max(self._exit_code, abs(code))
+                self._exit_code = self._exit_code or abs(code)
                 continue
             facts = {"worker": place, "pid": pid, "exit_code": code}
             if not (self._served[place] or was_ready):
