@@ -35,7 +35,7 @@ class Platform:
 
 def models() -> list[str]:
     """Every model that has an InferenceService."""
-    return sorted(manifests.read(ROOT).services)
+    return manifests.models(manifests.read(ROOT))
 
 
 def check(names: Iterable[str]) -> None:

@@ -1,29 +1,48 @@
-"""What should run and where requests should go: manifests and facts in, a Plan out.
+"""What should run and where requests should go: Deployments and HTTPRoutes in, a Plan out.
 
-Pure: no files, sockets, clock or environment. Names are KServe's, so that everything that watches a
-Deployment in a cluster (ScaledObjects, dashboards, rollout drills) finds the same name here.
+Pure: no files, sockets, clock or environment. inference.py makes those objects; here they become
+what processes and Envoy need.
 """
 
 import hashlib
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
+
+import orjson
 
 from controlplane.errors import ManifestError
-from controlplane.local.manifests import (
-    Container,
-    InferenceService,
-    Manifests,
-    Predictor,
-    Probe,
-    container,
-)
+from controlplane.local.inference import SERVICE_LABEL, SOURCE
+from controlplane.local.objectmeta import Object
 
 MODEL_FOLDER = "/mnt/models"
 """Where KServe's storage initializer puts an artifact in a pod."""
+_HASH_DIGITS = 10
 
-DOMAIN = "localhost"
-"""Hosts are <service>-<namespace>.localhost, as KServe's domain template has them."""
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An httpGet probe with Kubernetes' defaults; durations in seconds."""
+
+    path: str
+    port: int
+    period_seconds: float = 10
+    timeout_seconds: float = 1
+    failure_threshold: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The one container of a predictor pod."""
+
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    http_port: int
+    grpc_port: int | None
+    readiness: Probe | None
+    liveness: Probe | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,17 +57,13 @@ class DeploymentPlan:
     container: Container
     grace_seconds: int
     """From SIGTERM to SIGKILL."""
+    template_hash: str
+    """Ten hex digits that change when a pod of this Deployment would run differently."""
 
     @property
     def version(self) -> str:
         """The artifact's version, the last part of its URI."""
         return self.storage_uri.rsplit("/", 1)[-1]
-
-    @property
-    def template_hash(self) -> str:
-        """Ten hex digits that change when a pod of this Deployment would run differently."""
-        text = repr((self.storage_uri, self.container, self.grace_seconds))
-        return hashlib.sha256(text.encode()).hexdigest()[:10]
 
     @property
     def readiness(self) -> Probe:
@@ -84,83 +99,51 @@ class Plan:
 
     deployments: tuple[DeploymentPlan, ...]
     routes: tuple[Route, ...]
-    unpublished: tuple[str, ...] = ()
-    """Services whose model has no published version, so nothing of them can run."""
 
 
-def plan(
-    manifests: Manifests,
-    wanted: Mapping[str, int | None],
-    versions: Mapping[str, str],
-    ready: Mapping[str, int],
-) -> Plan:
-    """Plan the wanted services.
+def plan(deployments: Iterable[Object], routes: Iterable[Object]) -> Plan:
+    """Plan what the objects ask for.
 
-    Args:
-        manifests: What the files say.
-        wanted: Service → replicas asked for on the command line, or None for the manifest's number.
-        versions: Storage URI without a version → the newest published version below it.
-        ready: Deployment → pods that answer now. Weights follow it as KServe's do.
+    A Deployment whose artifact has no version is left out: there is nothing to run.
+    """
+    planned = [deployment_plan(one) for one in deployments if is_versioned(source(one))]
+    return Plan(tuple(planned), tuple(_routes(routes)))
+
+
+def deployment_plan(owner: Object) -> DeploymentPlan:
+    """What to run for a Deployment or a ReplicaSet.
 
     Raises:
-        ManifestError: A service is unknown, or its runtime is.
+        ManifestError: Its pods ask for what a laptop cannot do.
     """
-    deployments: list[DeploymentPlan] = []
-    routes: list[Route] = []
-    unpublished: list[str] = []
-    for name, replicas in wanted.items():
-        service = manifests.services.get(name)
-        if service is None:
-            raise ManifestError(f"There is no InferenceService {name} in kserve/services.")
-        stable = _deployment(manifests, service, service.predictor, versions, replicas)
-        if stable is None:
-            unpublished.append(name)
-        canaries = [
-            (canary, _deployment(manifests, service, canary.predictor, versions, None))
-            for canary in service.canaries
-        ]
-        deployments += [found for found in (stable, *(d for _, d in canaries)) if found]
-        shares = [
-            Backend(deployment_name(service, canary.predictor), canary.traffic_percent)
-            for canary, _ in canaries
-            # Ready in KServe's sense: one available pod is enough.
-            if ready.get(deployment_name(service, canary.predictor), 0) > 0
-        ]
-        rest = 100 - sum(backend.weight for backend in shares)
-        main = Backend(deployment_name(service, service.predictor), rest)
-        routes.append(
-            Route(
-                service=name,
-                hosts=hosts(service),
-                backends=(main, *shares),
-                timeout_seconds=service.predictor.timeout_seconds,
-                ready_path=f"/v2/models/{name}/ready",
-            )
-        )
-    return Plan(tuple(deployments), tuple(routes), tuple(unpublished))
-
-
-def deployment_name(service: InferenceService, predictor: Predictor) -> str:
-    """The Deployment's name as KServe builds it: iris-predictor, iris-canary-predictor."""
-    middle = f"-{predictor.name}" if predictor.name else ""
-    return f"{service.name}{middle}-predictor"
-
-
-def hosts(service: InferenceService) -> tuple[str, ...]:
-    """The hosts of KServe's two HTTPRoutes, the model's own first."""
-    return (
-        f"{service.name}-{service.namespace}.{DOMAIN}",
-        f"{service.name}-predictor-{service.namespace}.{DOMAIN}",
+    template = owner["spec"]["template"]
+    spec = template["spec"]
+    return DeploymentPlan(
+        name=owner["metadata"]["name"],
+        service=owner["metadata"]["labels"][SERVICE_LABEL],
+        storage_uri=source(owner),
+        replicas=owner["spec"].get("replicas", 1),
+        container=container(spec["containers"][0]),
+        grace_seconds=spec.get("terminationGracePeriodSeconds", 30),
+        template_hash=template_hash(template),
     )
 
 
-def unversioned(storage_uri: str) -> str | None:
-    """The URI below which versions are published, or None where the URI names its version.
+def source(owner: Object) -> str:
+    """The artifact's URI that an owner's pod template names."""
+    found: str = owner["spec"]["template"]["metadata"]["annotations"][SOURCE]
+    return found
 
-    s3://models/iris → itself; s3://models/iris/1f2e… → None.
-    """
-    parts = storage_uri.removeprefix("s3://").split("/")
-    return storage_uri if len(parts) == 2 else None
+
+def template_hash(template: Mapping[str, Any]) -> str:
+    """Ten hex digits of a pod template."""
+    text = orjson.dumps(template, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()[:_HASH_DIGITS]
+
+
+def is_versioned(storage_uri: str) -> bool:
+    """Whether a URI names a version: s3://models/iris/1f2e… does, s3://models/iris does not."""
+    return len(storage_uri.removeprefix("s3://").split("/")) > 2
 
 
 def surge(replicas: int) -> int:
@@ -168,51 +151,61 @@ def surge(replicas: int) -> int:
     return max(math.ceil(replicas / 4), 1)
 
 
-def _deployment(
-    manifests: Manifests,
-    service: InferenceService,
-    predictor: Predictor,
-    versions: Mapping[str, str],
-    asked: int | None,
-) -> DeploymentPlan | None:
-    runtime = manifests.runtimes.get(predictor.runtime)
-    if runtime is None:
-        raise ManifestError(
-            f"InferenceService {service.name} names the ServingRuntime {predictor.runtime}, "
-            "which kserve/runtimes does not have."
-        )
-    uri = predictor.storage_uri
-    if unversioned(uri):
-        if uri not in versions:
-            return None
-        uri = f"{uri}/{versions[uri]}"
-    name = deployment_name(service, predictor)
-    base = container(runtime, service)
-    return DeploymentPlan(
-        name=name,
-        service=service.name,
-        storage_uri=uri,
-        replicas=_replicas(manifests, service, predictor, name) if asked is None else asked,
-        container=Container(
-            command=base.command,
-            args=base.args + predictor.args,  # KServe appends the service's arguments
-            env=tuple({**dict(base.env), **dict(predictor.env)}.items()),
-            http_port=base.http_port,
-            grpc_port=base.grpc_port,
-            readiness=base.readiness,
-            liveness=base.liveness,
-        ),
-        grace_seconds=runtime.grace_seconds,
+def container(tree: Mapping[str, Any]) -> Container:
+    """What to run for a container.
+
+    Raises:
+        ManifestError: It asks for what a laptop cannot do; names the field.
+    """
+    ports = {port.get("name", ""): port["containerPort"] for port in tree.get("ports") or ()}
+    grpc = next((number for name, number in ports.items() if "grpc" in name or "h2c" in name), None)
+    http = next((number for number in ports.values() if number != grpc), 8080)
+    return Container(
+        command=tuple(tree.get("command") or ()),
+        args=tuple(tree.get("args") or ()),
+        env=_env(tree.get("env")),
+        http_port=http,
+        grpc_port=grpc,
+        readiness=_probe(tree.get("readinessProbe")),
+        liveness=_probe(tree.get("livenessProbe")),
     )
 
 
-def _replicas(
-    manifests: Manifests, service: InferenceService, predictor: Predictor, name: str
-) -> int:
-    """Where Kubernetes would take a Deployment's size from; at least 1, as nothing wakes a zero."""
-    rule = manifests.scaled_objects.get(name)
-    if rule:
-        return max(rule.min_replicas, 1)
-    if service.autoscaler_class == "external":
-        return 1  # KServe leaves the Deployment alone, and a Deployment's default is 1
-    return max(predictor.min_replicas or 1, 1)
+def _routes(routes: Iterable[Object]) -> Iterable[Route]:
+    """One route a model: KServe's two HTTPRoutes differ in their host only."""
+    by_service: dict[str, list[Object]] = {}
+    for route in routes:
+        by_service.setdefault(route["metadata"]["labels"][SERVICE_LABEL], []).append(route)
+    for service, own in sorted(by_service.items()):
+        own.sort(key=lambda route: len(route["metadata"]["name"]))
+        rule = own[0]["spec"]["rules"][-1]
+        yield Route(
+            service=service,
+            hosts=tuple(host for route in own for host in route["spec"]["hostnames"]),
+            backends=tuple(
+                Backend(backend["name"], backend["weight"]) for backend in rule["backendRefs"]
+            ),
+            timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
+            ready_path=f"/v2/models/{service}/ready",
+        )
+
+
+def _probe(tree: Mapping[str, Any] | None) -> Probe | None:
+    if tree is None:
+        return None
+    if "httpGet" not in tree:
+        raise ManifestError("has a probe that is not httpGet; only those run on a laptop")
+    return Probe(
+        path=tree["httpGet"].get("path", "/"),
+        port=int(tree["httpGet"]["port"]),
+        period_seconds=tree.get("periodSeconds", 10),
+        timeout_seconds=tree.get("timeoutSeconds", 1),
+        failure_threshold=tree.get("failureThreshold", 3),
+    )
+
+
+def _env(entries: Iterable[Mapping[str, Any]] | None) -> tuple[tuple[str, str], ...]:
+    for entry in entries or ():
+        if "valueFrom" in entry:
+            raise ManifestError(f"takes env {entry['name']} from the cluster (valueFrom)")
+    return tuple((entry["name"], str(entry.get("value", ""))) for entry in entries or ())

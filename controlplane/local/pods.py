@@ -7,23 +7,21 @@ one machine: /mnt/models is a folder of the state folder, and the ports are what
 import asyncio
 import contextlib
 import errno
-import json
 import logging
-import os
-import secrets
 import signal
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.errors import StoreError
-from controlplane.local import processes, store
+from controlplane.local import commands, processes, store
 from controlplane.local.envoy import LOOPBACK
-from controlplane.local.plan import MODEL_FOLDER, DeploymentPlan
+from controlplane.local.objectmeta import now
+from controlplane.local.plan import DeploymentPlan
 from controlplane.local.probes import ask
 from controlplane.local.processes import Child
+from controlplane.local.report import PodReport
 from controlplane.local.rollout import PodFacts
 from controlplane.local.s3 import Store
 from controlplane.local.state import ROOT, Home
@@ -56,9 +54,13 @@ class Pod:
     def __init__(self, deployment: DeploymentPlan, around: Surroundings) -> None:
         self.deployment = deployment
         self.around = around
-        self.name = f"{deployment.name}-{deployment.template_hash}-{_suffix()}"
+        self.name = f"{deployment.name}-{deployment.template_hash}-{commands.suffix()}"
         self.log = around.home.logs / f"{self.name}.log"
         self.made_at = time.monotonic()
+        self.created = now()
+        self.started_at = ""
+        self.ended_at = ""
+        self.exit_code: int | None = None
         self.phase = "Pending"
         self.reason = ""
         self.restarts = 0
@@ -80,6 +82,28 @@ class Pod:
         """What a rollout decision needs to know."""
         age = time.monotonic() - self.made_at
         return PodFacts(self.name, self.deployment.template_hash, self.serving, age)
+
+    def report(self) -> PodReport:
+        """What people and objects are told of it."""
+        return PodReport(
+            name=self.name,
+            deployment=self.deployment.name,
+            template_hash=self.deployment.template_hash,
+            version=self.deployment.version,
+            phase="Terminating" if self.leaving else self.phase,
+            reason=self.reason,
+            ready=self.serving and not self.leaving,
+            restarts=self.restarts,
+            failed_starts=self.failed_starts,
+            pid=self.child.pid if self.child else None,
+            http_port=self.http_port,
+            grpc_port=self.grpc_port,
+            metrics_port=self.metrics_port,
+            made_at=self.created,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            exit_code=self.exit_code,
+        )
 
     def poke(self) -> None:
         """Look at the process now: some child has ended."""
@@ -127,6 +151,8 @@ class Pod:
             await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** (crashes - 1), BACKOFF_LIMIT_SECONDS))
 
     def _ended(self, reason: str, ready_at: float | None) -> None:
+        if self.child:
+            self.ended_at, self.exit_code = now(), self.child.exit_code()
         _LOG.warning("%s ended: %s", self.name, reason)
         self.restarts += 1
         steady = ready_at is not None and time.monotonic() - ready_at > STEADY_SECONDS
@@ -145,10 +171,10 @@ class Pod:
         container = self.deployment.container
         self.child = Child(
             self.name,
-            command(self.deployment, folder, self.http_port, self.grpc_port),
+            commands.predictor(self.deployment, folder, self.http_port, self.grpc_port),
             self.log,
             {
-                **_inherited(),
+                **commands.inherited(),
                 **dict(container.env),
                 "PREDICTOR_HOST": LOOPBACK,
                 "PREDICTOR_METRICS_PORT": str(self.metrics_port),
@@ -157,6 +183,7 @@ class Pod:
             },
             cwd=ROOT,
         )
+        self.started_at = now()
         _LOG.info("%s started as process %d", self.name, self.child.pid)
 
     async def _watch(self) -> float | None:
@@ -207,7 +234,7 @@ class Pod:
         text = self.child.log_text() if self.child else ""
         if code is not None and code < 0:
             return f"killed by {signal.Signals(-code).name}"
-        return last_error(text) or f"exit status {code}"
+        return commands.last_error(text) or f"exit status {code}"
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
@@ -215,57 +242,7 @@ class Pod:
         self._poke.clear()
 
 
-def command(deployment: DeploymentPlan, folder: Path, http_port: int, grpc_port: int) -> list[str]:
-    """The container's command and arguments with this machine's folder and ports in them.
-
-    Flags that the manifest leaves at their defaults are added: a later flag wins.
-    """
-    container = deployment.container
-    first, *rest = container.command or ("python", "-m", f"predictors.{_module(deployment)}")
-    program = sys.executable if first in {"python", "python3"} else first
-    ours = {"model_dir": str(folder), "http_port": str(http_port), "grpc_port": str(grpc_port)}
-    kept = [arg for arg in container.args if arg.lstrip("-").split("=", 1)[0] not in ours]
-    return [
-        program,
-        *rest,
-        *(arg.replace(MODEL_FOLDER, str(folder)) for arg in kept),
-        *(f"--{name}={value}" for name, value in ours.items()),
-    ]
-
-
-def last_error(log: str) -> str:
-    """Why a predictor gave up: its last ERROR line's event, or what is no record."""
-    plain = ""
-    for line in reversed(log.splitlines()):
-        try:
-            record = json.loads(line)
-        except ValueError:
-            plain = plain or line.strip()
-            continue
-        if isinstance(record, dict) and record.get("level") in {"ERROR", "CRITICAL"}:
-            return str(record.get("event", "")).strip()
-    return plain
-
-
-def _module(deployment: DeploymentPlan) -> str:
-    return deployment.service.replace("-", "_")
-
-
-def _inherited() -> dict[str, str]:
-    """This process's environment without what a pod would not have: S3 keys, other settings."""
-    return {
-        name: value
-        for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "SERIN_", "RCLONE_", "PREDICTOR_"))
-    }
-
-
 def _os_reason(error: OSError) -> str:
     if error.errno == errno.ENOSPC:
         return f"the disk is full ({error.filename or 'state folder'}): free some space"
     return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)
-
-
-def _suffix() -> str:
-    """Five letters and digits without vowels, as Kubernetes ends a pod's name."""
-    return "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))

@@ -3,10 +3,12 @@
 Pure.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from controlplane.local.plan import DeploymentPlan, Plan, Route
+from controlplane.local.inference import deployment_name
+from controlplane.local.objectmeta import Object
+from controlplane.local.plan import DeploymentPlan, Plan
 
 TRIES = 2
 """Failed starts in a row after which a template counts as failed: the second had a fresh download
@@ -22,14 +24,33 @@ class PodReport:
     template_hash: str
     version: str
     phase: str
+    """Pending, Downloading, Starting, Running, NotReady, CrashLoopBackOff or Terminating."""
     reason: str
     ready: bool
+    """Ready, and the gateway sends it requests."""
     restarts: int
     failed_starts: int
     pid: int | None
     http_port: int
     grpc_port: int
     metrics_port: int
+    made_at: str
+    """metav1.Time, as the two below."""
+    started_at: str
+    """When its process started; empty before."""
+    ended_at: str
+    """When its last process ended; empty while none has."""
+    exit_code: int | None
+    """Of that process; negative: the signal."""
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why an InferenceService's spec cannot be carried out."""
+
+    reason: str
+    unpublished: bool = False
+    """There is no version of its model yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,30 +71,45 @@ class ModelReport:
     pods: tuple[PodReport, ...]
 
 
-def report(plan: Plan, pods: Sequence[PodReport]) -> list[ModelReport]:
-    """Summarise every planned model, in the plan's order."""
-    return [_model(plan, route, pods) for route in plan.routes]
+def report(
+    services: Iterable[Object],
+    plan: Plan,
+    pods: Sequence[PodReport],
+    failures: Mapping[str, Failure],
+) -> list[ModelReport]:
+    """Summarise every InferenceService."""
+    return [
+        _model(service, plan, pods, failures.get(service["metadata"]["name"]))
+        for service in services
+    ]
 
 
-def _model(plan: Plan, route: Route, pods: Sequence[PodReport]) -> ModelReport:
-    deployments = [found for found in plan.deployments if found.service == route.service]
-    stable_name = route.backends[0].deployment
-    stable = next((found for found in deployments if found.name == stable_name), None)
-    names = {found.name for found in deployments} | {stable_name}
+def _model(
+    service: Object, plan: Plan, pods: Sequence[PodReport], failure: Failure | None
+) -> ModelReport:
+    name = service["metadata"]["name"]
+    stable_name = deployment_name(service, service["spec"]["predictor"])
+    stable = next((found for found in plan.deployments if found.name == stable_name), None)
+    names = {found.name for found in plan.deployments if found.service == name} | {stable_name}
     own = [pod for pod in pods if pod.deployment in names]
     stable_pods = [pod for pod in own if pod.deployment == stable_name]
     state, reason = _state(stable, stable_pods)
-    if stable is None and route.service in plan.unpublished and not own:
-        state, reason = "Unpublished", f"train it: ./serin train {route.service}"
+    if failure:
+        serving = sorted({pod.version for pod in stable_pods if pod.ready})
+        goes_on = f"; {', '.join(serving)} goes on serving" if serving else ""
+        state, reason = "Failed", failure.reason + goes_on
+        if failure.unpublished and not serving:
+            state, reason = "Unpublished", f"train it: ./serin train {name}"
+    hosts = next((route.hosts for route in plan.routes if route.service == name), ())
     return ModelReport(
-        name=route.service,
+        name=name,
         state=state,
         reason=reason,
         version=", ".join(sorted({pod.version for pod in stable_pods if pod.ready})),
         target_version=stable.version if stable else "",
         replicas_ready=sum(pod.ready for pod in stable_pods),
         replicas_wanted=stable.replicas if stable else 0,
-        hosts=route.hosts,
+        hosts=hosts,
         pods=tuple(own),
     )
 

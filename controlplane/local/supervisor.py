@@ -10,17 +10,22 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from controlplane.errors import SerinError
-from controlplane.local import manifests, processes, s3, store
+from controlplane.local import processes, s3, seeds, store
+from controlplane.local.api.server import ApiServer
+from controlplane.local.controllers import Controllers
 from controlplane.local.gateway import Gateway
-from controlplane.local.plan import Plan, plan, unversioned
+from controlplane.local.intake import Intake, newest
+from controlplane.local.jobs import Jobs
+from controlplane.local.objects import Objects
+from controlplane.local.plan import Plan, deployment_plan, plan
 from controlplane.local.pods import Pod, Surroundings
 from controlplane.local.report import PodReport, report
 from controlplane.local.rollout import decide
-from controlplane.local.state import ROOT, Home, read_json, write_json
+from controlplane.local.state import Home, write_json
 from controlplane.local.upstreams import Endpoint
 
 STOP_GRACE_SECONDS = 10.0
@@ -39,14 +44,13 @@ class Supervisor:
         self.store = external or (self.s3.store if self.s3 else None)
         self.pods: list[Pod] = []
         self.stopping = asyncio.Event()
-        self._manifests = manifests.read(ROOT)
-        self._wanted: dict[str, int | None] = {}
-        self._versions: dict[str, str] = {}
-        self._resolved: dict[str, int] = {}
-        self._generation = 0
-        self._seen: tuple[int, int] | None = None
+        self.objects = Objects(home.objects)
+        self.controllers = Controllers(self.objects, self.gateway.port)
+        self.api = ApiServer(home, self.objects, self._newest, self._evict)
+        self.jobs = Jobs(home, self.objects)
+        self.intake = Intake(home, self.api.resources, self._newest, self.wake)
+        self._saving: asyncio.Task[None] | None = None
         self._error = ""
-        self._reloading: asyncio.Task[None] | None = None
         self._retiring: set[asyncio.Task[None]] = set()
         self._wake = asyncio.Event()
         self._restart_at: dict[str, float] = {}
@@ -75,16 +79,23 @@ class Supervisor:
             if time.monotonic() > deadline:
                 raise SerinError(f"Waited 20 s for Envoy to be ready; see {self.gateway.log}.")
             await asyncio.sleep(0.05)
+        seeds.seed(self.objects, self._store())
+        self._restore()
+        self.jobs.restore()
+        self.objects.on_change(self.wake)
+        await self.api.start()
 
     async def run(self) -> None:
         """Converge until told to stop."""
         while not self.stopping.is_set():
             try:
-                self._reload_if_changed()
+                self.intake.step(self.controllers.failures)
                 self._restart_helpers()
                 await self._look()
                 self._converge()
+                self.jobs.step()
                 self._publish()
+                self._keep()
                 self._rotate_logs()
             except OSError as error:  # a full disk must not take down what serves
                 _LOG.exception("%s", error)
@@ -92,8 +103,8 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Close the gateway's door, let requests finish, then end everything."""
-        if self._reloading:
-            self._reloading.cancel()
+        self.intake.stop()
+        await self.api.stop()
         await self.gateway.close_door()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.gateway.idle(), 3)
@@ -101,13 +112,15 @@ class Supervisor:
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(
+            self.jobs.stop(),
             *(
                 pod.terminate(min(pod.deployment.grace_seconds, STOP_GRACE_SECONDS))
                 for pod in self.pods
-            )
+            ),
         )
         if self.s3:
             await asyncio.to_thread(self.s3.stop)
+        await self.objects.save()
 
     def wake(self) -> None:
         """Look again now."""
@@ -119,44 +132,40 @@ class Supervisor:
             pod.poke()
         self.wake()
 
-    def _reload_if_changed(self) -> None:
-        if self._reloading and not self._reloading.done():
-            return
-        try:
-            status = self.home.desired.stat()
-        except FileNotFoundError:
-            return
-        seen = (status.st_ino, status.st_mtime_ns)
-        if seen != self._seen:
-            self._seen = seen
-            self._reloading = asyncio.create_task(self._reload())
+    def _restore(self) -> None:
+        """Start what served before this process: the pods of older templates, too."""
+        for owner in self.controllers.owners():
+            deployment = self.objects.find(
+                "Deployment", "models", owner["metadata"]["ownerReferences"][0]["name"]
+            )
+            if deployment is None:
+                continue
+            target, current = deployment_plan(owner), deployment_plan(deployment)
+            if target.template_hash == current.template_hash:
+                continue  # the first step of the loop starts those
+            target = replace(target, name=current.name)
+            count = min(target.replicas, max(current.replicas, 1))
+            self.pods += [Pod(target, self._surroundings()) for _ in range(count)]
 
-    async def _reload(self) -> None:
-        """Take over what is wanted, and find the newest version of each model that was named."""
-        desired = read_json(self.home.desired)
+    async def _newest(self, storage_uri: str) -> str | None:
+        return await newest(self._store(), storage_uri)
+
+    def _evict(self, name: str) -> None:
+        """Let a pod go; its Deployment makes another."""
+        for pod in self.pods:
+            if pod.name == name and not pod.leaving:
+                self._let_go(pod)
+
+    def _keep(self) -> None:
+        """Write the objects to the disk beside the loop."""
+        if self._saving is None or self._saving.done():
+            self._saving = asyncio.create_task(self._save())
+
+    async def _save(self) -> None:
         try:
-            read = manifests.read(ROOT)
-            versions = dict(self._versions)
-            for name, model in desired["models"].items():
-                service = read.services.get(name)
-                if service is None or self._resolved.get(name) == model["generation"]:
-                    continue
-                uris = [service.predictor.storage_uri]
-                uris += [canary.predictor.storage_uri for canary in service.canaries]
-                for uri in filter(unversioned, uris):
-                    found = await asyncio.to_thread(store.newest, self._store(), uri)
-                    if found:
-                        versions[uri] = found
-                self._resolved[name] = model["generation"]
-            wanted = {name: model["replicas"] for name, model in desired["models"].items()}
-            plan(read, wanted, versions, {})  # refuse as a whole, before anything changes
-        except SerinError as error:
-            self._error = str(error)
-        else:
-            self._error = ""
-            self._manifests, self._wanted, self._versions = read, wanted, versions
-        self._generation = desired.get("generation", 0)
-        self.wake()
+            await self.objects.save()
+        except OSError as error:
+            _LOG.error("%s: %s", error.strerror, error.filename)
 
     async def _look(self) -> None:
         """Ask Envoy about pods that are ready and not known to be served yet."""
@@ -167,14 +176,17 @@ class Supervisor:
                 pod.serving = pod.ready and {pod.http_port, pod.grpc_port} <= healthy
 
     def _plan(self) -> Plan:
-        ready: dict[str, int] = defaultdict(int)
-        for pod in self.pods:
-            ready[pod.deployment.name] += pod.serving
-        return plan(self._manifests, self._wanted, self._versions, ready)
+        return plan(self.objects.list_of("Deployment"), self.objects.list_of("HTTPRoute"))
 
     def _converge(self) -> None:
+        available: dict[str, int] = defaultdict(int)
+        for pod in self.pods:
+            available[pod.deployment.name] += pod.serving and not pod.leaving
+        self.controllers.carry_out(available)
         wanted = self._plan()
         deployments = {deployment.name: deployment for deployment in wanted.deployments}
+        # Requests first: what a route no longer names may go in the same step.
+        self._tell_gateway(wanted)
         for name in sorted({*deployments, *(pod.deployment.name for pod in self.pods)}):
             pods = [pod for pod in self.pods if pod.deployment.name == name and not pod.leaving]
             target = deployments.get(name)
@@ -184,11 +196,18 @@ class Supervisor:
                 self.pods += [Pod(target, self._surroundings()) for _ in range(decision.start)]
             for pod in pods:
                 if pod.name in decision.drain:
-                    pod.leaving = True
-                    task = asyncio.create_task(self._retire(pod))
-                    self._retiring.add(task)
-                    task.add_done_callback(self._retiring.discard)
+                    self._let_go(pod)
         self._tell_gateway(wanted)
+        self.controllers.write(self._pods())
+
+    def _let_go(self, pod: Pod) -> None:
+        pod.leaving = True
+        task = asyncio.create_task(self._retire(pod))
+        self._retiring.add(task)
+        task.add_done_callback(self._retiring.discard)
+
+    def _pods(self) -> list[PodReport]:
+        return [pod.report() for pod in self.pods]
 
     def _tell_gateway(self, wanted: Plan) -> None:
         endpoints: dict[str, list[Endpoint]] = {pod.deployment.name: [] for pod in self.pods}
@@ -231,34 +250,23 @@ class Supervisor:
                 processes.rotate(path)
 
     def _publish(self) -> None:
-        pods = [
-            PodReport(
-                name=pod.name,
-                deployment=pod.deployment.name,
-                template_hash=pod.deployment.template_hash,
-                version=pod.deployment.version,
-                phase="Terminating" if pod.leaving else pod.phase,
-                reason=pod.reason,
-                ready=pod.serving and not pod.leaving,
-                restarts=pod.restarts,
-                failed_starts=pod.failed_starts,
-                pid=pod.child.pid if pod.child else None,
-                http_port=pod.http_port,
-                grpc_port=pod.grpc_port,
-                metrics_port=pod.metrics_port,
-            )
-            for pod in self.pods
-        ]
+        pods, failures = self._pods(), self.controllers.failures
+        services = self.objects.list_of("InferenceService")
         helpers = [helper.child for helper in (self.gateway, self.s3) if helper and helper.child]
         state = {
             "gateway_url": f"http://127.0.0.1:{self.gateway.port}",
             "gateway_port": self.gateway.port,
             "s3_endpoint": self._store().endpoint,
-            "observed_generation": self._generation,
-            "error": self._error,
-            "models": {model.name: asdict(model) for model in report(self._plan(), pods)},
+            "observed_generation": self.intake.generation,
+            "error": self.intake.error or self._error,
+            "models": {
+                model.name: asdict(model)
+                for model in report(services, self._plan(), pods, failures)
+            },
+            "kubeconfig": str(self.home.kubeconfig),
             "processes": [child.pid for child in helpers]
-            + [pod.pid for pod in pods if pod.pid is not None],
+            + [pod.pid for pod in pods if pod.pid is not None]
+            + self.jobs.pids,
         }
         if state != self._published:
             write_json(self.home.state, state)

@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from controlplane.local.manifests import Manifests, parse
+from controlplane.local import inference
+from controlplane.local.plan import Plan, plan
 
 RUNTIME: dict[str, Any] = {
     "kind": "ServingRuntime",
@@ -28,35 +29,41 @@ RUNTIME: dict[str, Any] = {
 }
 
 
-def service(**changes: Any) -> dict[str, Any]:
-    """The InferenceService iris; `changes` replace fields of its spec."""
-    model = {"runtime": "serin-iris", "storageUri": "s3://models/iris", "protocolVersion": "v2"}
+def service(version: str = "a1", **changes: Any) -> dict[str, Any]:
+    """The InferenceService iris as it is stored; `changes` replace fields of its spec."""
+    uri = f"s3://models/iris/{version}" if version else "s3://models/iris"
+    model = {"runtime": "serin-iris", "storageUri": uri, "protocolVersion": "v2"}
     return {
+        "apiVersion": "serving.kserve.io/v1beta1",
         "kind": "InferenceService",
         "metadata": {
             "name": "iris",
             "namespace": "models",
-            "annotations": {"serving.kserve.io/autoscalerClass": "external"},
+            "uid": "0000",
+            "generation": 1,
+            "annotations": {
+                "serving.kserve.io/autoscalerClass": "external",
+                "serving.kserve.io/deploymentMode": "Standard",
+            },
         },
         "spec": {"predictor": {"model": model}, **changes},
     }
 
 
-def canary(percent: int, version: str, name: str = "canary") -> dict[str, Any]:
+def canary(percent: int, version: str, name: str = "canary", **more: Any) -> dict[str, Any]:
     """One entry of spec.canary."""
     model = {"storageUri": f"s3://models/iris/{version}"}
-    return {"trafficPercent": percent, "predictor": {"name": name, "model": model}}
+    return {"trafficPercent": percent, "predictor": {"name": name, "model": model, **more}}
 
 
-def scaled_object(target: str, least: int) -> dict[str, Any]:
-    """A ScaledObject of a Deployment."""
-    return {
-        "kind": "ScaledObject",
-        "metadata": {"name": target},
-        "spec": {"scaleTargetRef": {"name": target}, "minReplicaCount": least},
-    }
-
-
-def manifests(*documents: dict[str, Any]) -> Manifests:
-    """Parse the runtime and these documents."""
-    return parse(("test.yaml", document) for document in (RUNTIME, *documents))
+def planned(
+    document: dict[str, Any],
+    ready: dict[str, int] | None = None,
+    replicas: int = 1,
+    runtime: dict[str, Any] | None = None,
+) -> Plan:
+    """Plan an InferenceService: its Deployments with so many replicas, its routes."""
+    there = inference.deployments(document, {"serin-iris": runtime or RUNTIME})
+    for deployment in there:
+        deployment["spec"]["replicas"] = replicas
+    return plan(there, inference.routes(document, ready or {}))

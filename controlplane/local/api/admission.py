@@ -49,6 +49,8 @@ async def admit(
         causes = list(builtin.metadata_causes(one))
         if causes:
             raise validation.invalid(kind, one["metadata"]["name"], causes)
+    if kind.name == "InferenceService":
+        kserve.default(one)
     validation.fill_defaults(kind, one)
     validation.check(kind, one)
     _namespace(kind, one, objects)
@@ -61,7 +63,6 @@ async def _rules(
 ) -> None:
     match kind.name:
         case "InferenceService":
-            kserve.default(one)
             kserve.refuse(one, old)
             await name_versions(one, resolve)
         case "ScaledObject":

@@ -8,6 +8,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
+from controlplane.errors import SerinError
 from controlplane.local.api import answers, discovery, openapi
 from controlplane.local.api.paths import MISSING, locate
 from controlplane.local.api.verbs import Verbs
@@ -31,6 +32,8 @@ def application(verbs: Verbs, token: str) -> Starlette:
             return found or await verbs.answer(locate(request.url.path), request)
         except Refusal as refusal:
             return answers.answer(answers.status(refusal), refusal.code)
+        except SerinError as error:  # the store of models does not answer
+            return _failed(str(error))
         except OSError as error:  # a full disk: what was changed lives in memory only
             _LOG.exception("%s %s", request.method, request.url.path)
             return _failed(f"{error.strerror or error}: {error.filename}")

@@ -63,8 +63,11 @@ def _json(live: Object, patch: Any) -> Object:
         raise BadRequest("a JSON patch is a list of operations")
     try:
         found: Object = jsonpatch.apply_patch(live, patch, in_place=False)
-    except (jsonpatch.JsonPatchConflict, jsonpatch.JsonPointerException) as error:
-        # JsonPatchTestFailed is a conflict too: all of them mean that the object is not as thought.
+    except (
+        jsonpatch.JsonPatchTestFailed,
+        jsonpatch.JsonPatchConflict,
+        jsonpatch.JsonPointerException,
+    ) as error:  # the object is not as the patch thought
         said = f"the server rejected our request due to an error in our request: {error}"
         raise Invalid(said, [Cause("FieldValueInvalid", "patch", str(error))]) from error
     except (jsonpatch.JsonPatchException, KeyError, TypeError) as error:

@@ -1,6 +1,7 @@
 """The verbs on objects: get, list, create, update, patch, delete. No HTTP in here."""
 
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,10 +10,10 @@ import orjson
 from controlplane.local.api import ownership, patches
 from controlplane.local.api.admission import Resolve, admit
 from controlplane.local.api.selectors import selected
-from controlplane.local.kinds import Kind
+from controlplane.local.kinds import KINDS, Kind
 from controlplane.local.objectmeta import Object, now, owned, with_spec_of
 from controlplane.local.objects import Objects
-from controlplane.local.refusals import AlreadyExists, BadRequest, Invalid, NotFound
+from controlplane.local.refusals import AlreadyExists, BadRequest, Conflict, Invalid, NotFound
 from controlplane.local.rules.builtin import default_job
 
 TRIES = 5
@@ -35,9 +36,11 @@ class Write:
 class Resources:
     """The verbs, on a store."""
 
-    def __init__(self, objects: Objects, resolve: Resolve) -> None:
+    def __init__(self, objects: Objects, resolve: Resolve, evict: Callable[[str], None]) -> None:
         self.objects = objects
         self._resolve = resolve
+        self._evict = evict
+        """Ends a pod; its object goes when its process has."""
 
     def get(self, kind: Kind, namespace: str, name: str) -> Object:
         """One object.
@@ -130,13 +133,14 @@ class Resources:
         found = self.get(kind, namespace, name)
         wanted = (options.get("preconditions") or {}).get("uid")
         if wanted and wanted != found["metadata"]["uid"]:
-            from controlplane.local.refusals import Conflict
-
             raise Conflict(
                 f'Operation cannot be fulfilled on {kind.resource} "{name}": Precondition failed: '
                 f"UID in precondition: {wanted}, UID in object meta: {found['metadata']['uid']}"
             )
         if dry_run:
+            return found
+        if kind.name == "Pod":
+            self._evict(name)
             return found
         if kind.name == "Namespace":
             self._empty(name)
@@ -155,8 +159,6 @@ class Resources:
                 self.collect(metadata["uid"])
 
     def _empty(self, namespace: str) -> None:
-        from controlplane.local.kinds import KINDS
-
         for kind in KINDS:
             for one in self.objects.list_of(kind.name, namespace) if kind.namespaced else ():
                 if kind.name != "Pod":

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import uvicorn
 
@@ -37,10 +37,12 @@ class _Uvicorn(uvicorn.Server):
 class ApiServer:
     """Serves the objects; its port stays the same as long as it is free."""
 
-    def __init__(self, home: Home, objects: Objects, resolve: Resolve) -> None:
+    def __init__(
+        self, home: Home, objects: Objects, resolve: Resolve, evict: Callable[[str], None]
+    ) -> None:
         self.home = home
         self.port = 0
-        self.resources = Resources(objects, resolve)
+        self.resources = Resources(objects, resolve, evict)
         self._verbs = Verbs(self.resources, home.logs)
         self._server: _Uvicorn | None = None
         self._task: asyncio.Task[None] | None = None

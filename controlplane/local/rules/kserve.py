@@ -34,10 +34,24 @@ IMPLEMENTATIONS = (
 
 
 def default(service: Object) -> None:
-    """Fill in what the mutating webhook does on a cluster whose default mode is Standard."""
-    annotations = service["metadata"].setdefault("annotations", {})
+    """Fill in what the mutating webhook does on a cluster whose default mode is Standard.
+
+    It comes before the schema is checked, so the object may have any shape.
+    """
+    annotations = service["metadata"].get("annotations") or {}
+    service["metadata"]["annotations"] = annotations
     mode = annotations.setdefault(MODE, STANDARD)
     annotations[MODE] = _RENAMED.get(mode, mode)
+    spec = service.get("spec")
+    canaries = spec.get("canary") if isinstance(spec, dict) else None
+    for canary in canaries if isinstance(canaries, list) else ():
+        predictor = canary.get("predictor") if isinstance(canary, dict) else None
+        if not isinstance(predictor, dict):
+            continue
+        for kind in IMPLEMENTATIONS:
+            if isinstance(predictor.get(kind), dict):
+                # The schema asks for it, and Go writes every Container with its name.
+                predictor[kind].setdefault("name", "")
 
 
 def refuse(service: Object, old: Object | None) -> None:

@@ -1,22 +1,13 @@
+"""From an InferenceService to what runs: KServe's Deployments and routes, and the plan of them."""
+
 from typing import Any
 
 import pytest
 
 from controlplane.errors import ManifestError
-from controlplane.local.plan import Backend, Plan, plan
-from tests.support.manifests import canary, manifests, scaled_object, service
-
-VERSIONS = {"s3://models/iris": "a1"}
-
-
-def planned(*documents: dict[str, Any], **facts: Any) -> Plan:
-    """Plan iris from these documents."""
-    return plan(
-        manifests(*documents),
-        {"iris": facts.get("replicas")},
-        facts.get("versions", VERSIONS),
-        facts.get("ready", {}),
-    )
+from controlplane.local import inference
+from controlplane.local.plan import Backend
+from tests.support.manifests import RUNTIME, canary, planned, service
 
 
 def test_a_service_becomes_kserves_deployment_and_route() -> None:
@@ -29,68 +20,60 @@ def test_a_service_becomes_kserves_deployment_and_route() -> None:
     assert deployment.storage_uri == "s3://models/iris/a1"
     assert deployment.version == "a1"
     assert route.hosts == ("iris-models.localhost", "iris-predictor-models.localhost")
-    assert route.backends == (Backend("iris-predictor", 100),)
+    assert route.backends == (Backend("iris-predictor", 1),)
 
 
 @pytest.mark.parametrize(
     ("ready", "weights"),
     [
-        ({}, {"iris-predictor": 100}),
-        ({"iris-predictor": 2}, {"iris-predictor": 100}),
+        ({}, {"iris-predictor": 1}),
+        ({"iris-predictor": 2}, {"iris-predictor": 1}),
         ({"iris-canary-predictor": 1}, {"iris-predictor": 70, "iris-canary-predictor": 30}),
     ],
 )
 def test_weights_follow_readiness(ready: dict[str, int], weights: dict[str, int]) -> None:
     """A canary without a ready pod gets no request."""
-    found = planned(service(canary=[canary(30, "b2")]), ready=ready)
+    found = planned(service(canary=[canary(30, "b2")]), ready)
 
     assert {b.deployment: b.weight for b in found.routes[0].backends} == weights
-    assert [d.name for d in found.deployments] == ["iris-predictor", "iris-canary-predictor"]
-    assert [d.version for d in found.deployments] == ["a1", "b2"]
+    assert [d.name for d in found.deployments] == ["iris-canary-predictor", "iris-predictor"]
+    assert [d.version for d in found.deployments] == ["b2", "a1"]
 
 
 @pytest.mark.parametrize(
-    ("documents", "asked", "replicas"),
+    ("kind", "stable", "own", "percent", "ready", "expected"),
     [
-        ([], None, 1),
-        ([scaled_object("iris-predictor", 3)], None, 3),
-        ([scaled_object("iris-predictor", 0)], None, 1),
-        ([scaled_object("iris-predictor", 3)], 2, 2),
-        ([scaled_object("iris-canary-predictor", 3)], None, 1),
+        ("external", 4, None, 50, 0, (1, 1)),
+        ("none", 4, None, 50, 0, (2, 4)),
+        ("none", 4, None, 50, 2, (2, 2)),
+        ("none", 4, 1, 50, 1, (1, 3)),
+        ("none", 4, None, 10, 0, (1, 4)),
+        ("none", 4, None, 0, 0, (0, 4)),
+        ("none", 1, None, 100, 1, (1, 1)),
     ],
 )
-def test_replicas_come_from_the_scaled_object(
-    documents: list[dict[str, Any]], asked: int | None, replicas: int
+def test_replicas_are_kserves(
+    kind: str, stable: int, own: int | None, percent: int, ready: int, expected: tuple[int, int]
 ) -> None:
-    """Unless the command line says a number; nothing would wake a zero."""
-    found = planned(service(), *documents, replicas=asked)
+    """Stable gives way to ready canaries; a canary has its share, rounded up; never below one."""
+    least: dict[str, Any] = {} if own is None else {"minReplicas": own}
+    document = service(canary=[canary(percent, "b2", **least)])
+    document["spec"]["predictor"]["minReplicas"] = stable
+    document["metadata"]["annotations"]["serving.kserve.io/autoscalerClass"] = kind
 
-    assert found.deployments[0].replicas == replicas
+    found = [
+        inference.replicas(document, predictor, ready)
+        for predictor in inference.predictors(document)
+    ]
 
-
-def test_a_version_in_the_uri_is_kept() -> None:
-    """An overlay that names a version decides it."""
-    model = {"runtime": "serin-iris", "storageUri": "s3://models/iris/c3"}
-
-    found = planned(service(predictor={"model": model}))
-
-    assert found.deployments[0].version == "c3"
-
-
-def test_an_unpublished_model_has_a_route_and_no_deployment() -> None:
-    """Its hosts answer 503 until it is published, and `up` learns that it is to be trained."""
-    found = planned(service(), versions={})
-
-    assert found.deployments == ()
-    assert found.unpublished == ("iris",)
-    assert found.routes[0].service == "iris"
+    assert tuple(found) == expected
 
 
 def test_the_template_hash_changes_with_the_version_only_where_it_should() -> None:
     """Replicas are not part of a pod's template; the version is."""
     one = planned(service(), replicas=1).deployments[0]
     two = planned(service(), replicas=2).deployments[0]
-    other = planned(service(), versions={"s3://models/iris": "b2"}).deployments[0]
+    other = planned(service("b2")).deployments[0]
 
     assert one.template_hash == two.template_hash
     assert one.template_hash != other.template_hash
@@ -100,7 +83,7 @@ def test_the_services_arguments_and_env_come_last() -> None:
     """KServe appends arguments and lets the service's variables win."""
     model = {
         "runtime": "serin-iris",
-        "storageUri": "s3://models/iris",
+        "storageUri": "s3://models/iris/a1",
         "args": ["--max_threads=2"],
         "env": [{"name": "PREDICTOR_THREADS", "value": "2"}],
     }
@@ -111,9 +94,46 @@ def test_the_services_arguments_and_env_come_last() -> None:
     assert dict(found.container.env) == {"PREDICTOR_THREADS": "2"}
 
 
-def test_a_missing_runtime_is_named() -> None:
-    """The error says which service names which runtime."""
-    document = service(predictor={"model": {"runtime": "other", "storageUri": "s3://models/iris"}})
+def test_a_services_name_is_filled_into_its_runtime() -> None:
+    """{{.Name}} works anywhere in the container, also in probes."""
+    filled = planned(service()).deployments[0].container
 
-    with pytest.raises(ManifestError, match=r"iris names the ServingRuntime other"):
-        planned(document)
+    assert filled.args[0] == "--model_name=iris"
+    assert filled.readiness is not None
+    assert filled.readiness.path == "/v2/models/iris/ready"
+    assert (filled.http_port, filled.grpc_port) == (8080, 8081)
+
+
+def test_a_canary_inherits_what_it_does_not_say() -> None:
+    """KServe merges it over stable: set fields win, lists are replaced, zeros cannot override."""
+    stable = {"timeout": 60, "model": {"runtime": "r", "args": ["--a", "--b"], "storageUri": "u"}}
+    own = {"name": "canary", "timeout": 0, "model": {"args": ["--c"], "storageUri": "v"}}
+
+    assert inference.merged(stable, own) == {
+        "name": "canary",
+        "timeout": 60,
+        "model": {"runtime": "r", "args": ["--c"], "storageUri": "v"},
+    }
+
+
+@pytest.mark.parametrize(
+    ("predictor", "complaint"),
+    [
+        ({"containers": []}, "without `model`"),
+        ({"model": {"storageUri": "s3://models/iris/a1"}}, "no runtime"),
+        ({"model": {"runtime": "other", "storageUri": "u"}}, "names the ServingRuntime other"),
+    ],
+)
+def test_what_cannot_be_served_says_why(predictor: dict[str, Any], complaint: str) -> None:
+    """Nothing of the InferenceService changes then; the sentence names the field."""
+    with pytest.raises(ManifestError, match=complaint):
+        planned(service(predictor=predictor))
+
+
+def test_an_exec_probe_is_refused() -> None:
+    """A probe that only a container can run must not be dropped silently."""
+    tree = {**RUNTIME["spec"]["containers"][0], "livenessProbe": {"exec": {"command": ["true"]}}}
+    runtime = {**RUNTIME, "spec": {"containers": [tree]}}
+
+    with pytest.raises(ManifestError, match="httpGet"):
+        planned(service(), runtime=runtime)

@@ -1,10 +1,10 @@
 import pytest
 
-from controlplane.local.plan import plan
-from controlplane.local.report import ModelReport, PodReport, report
-from tests.support.manifests import manifests, service
+from controlplane.local.plan import Plan
+from controlplane.local.report import Failure, ModelReport, PodReport, report
+from tests.support.manifests import planned, service
 
-PLAN = plan(manifests(service()), {"iris": 2}, {"s3://models/iris": "b2"}, {})
+PLAN = planned(service("b2"), replicas=2)
 NEW = PLAN.deployments[0].template_hash
 
 
@@ -24,12 +24,16 @@ def pod(template: str, phase: str, reason: str = "", *, failed: int = 0) -> PodR
         http_port=0,
         grpc_port=0,
         metrics_port=0,
+        made_at="",
+        started_at="",
+        ended_at="",
+        exit_code=None,
     )
 
 
 def iris(*pods: PodReport) -> ModelReport:
     """What is said of iris with these pods."""
-    (model,) = report(PLAN, pods)
+    (model,) = report([service("b2")], PLAN, pods, {})
     return model
 
 
@@ -71,8 +75,18 @@ def test_one_failed_start_is_not_yet_a_failure() -> None:
 
 def test_an_unpublished_model_says_how_to_publish_it() -> None:
     """The reason is a command."""
-    empty = plan(manifests(service()), {"iris": None}, {}, {})
+    failures = {"iris": Failure("has no published version", unpublished=True)}
 
-    (found,) = report(empty, [])
+    (found,) = report([service("")], Plan((), ()), [], failures)
 
     assert (found.state, found.reason) == ("Unpublished", "train it: ./serin train iris")
+
+
+def test_an_impossible_change_says_why_and_what_goes_on() -> None:
+    """What serves is untouched; the row says both."""
+    pods = [pod(NEW, "Running")] * 2
+
+    (found,) = report([service("b2")], PLAN, pods, {"iris": Failure("names no runtime")})
+
+    assert (found.state, found.version) == ("Failed", "b2")
+    assert found.reason == "names no runtime; b2 goes on serving"

@@ -3,16 +3,15 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.local.plan import plan
-from controlplane.local.pods import command, last_error
-from tests.support.manifests import manifests, service
+from controlplane.local.commands import last_error, predictor
+from tests.support.manifests import planned, service
 
-IRIS = plan(manifests(service()), {"iris": None}, {"s3://models/iris": "a1"}, {}).deployments[0]
+IRIS = planned(service()).deployments[0]
 
 
 def test_the_containers_command_with_this_machines_folder_and_ports() -> None:
     """Only the model's folder and the ports differ from what a pod runs."""
-    assert command(IRIS, Path("/state/models/iris/a1"), 5001, 5002) == [
+    assert predictor(IRIS, Path("/state/models/iris/a1"), 5001, 5002) == [
         sys.executable,
         "-m",
         "predictors.iris",

@@ -1,0 +1,88 @@
+"""What is there before anybody applies anything: namespaces, and the store's keys as Secrets."""
+
+import base64
+from collections.abc import Iterable, Mapping
+
+from controlplane.local.api.admission import SERVED_NAMESPACE
+from controlplane.local.api.patches import APPLY
+from controlplane.local.api.resources import Resources, Write
+from controlplane.local.kinds import by_name
+from controlplane.local.manifests import of_models
+from controlplane.local.objectmeta import Object, key_of
+from controlplane.local.objects import Objects
+from controlplane.local.s3 import Store
+
+MANAGER = "serin-up"
+_SECRETS = ("s3", "s3-writer")
+"""What predictors read with and Jobs write with; setup_cluster.sh makes both in a cluster."""
+
+
+def seed(objects: Objects, store: Store) -> None:
+    """Make the namespaces and the Secrets that hold the store's keys."""
+    for name in ("default", SERVED_NAMESPACE):
+        if objects.find("Namespace", "", name) is None:
+            metadata = {"name": name, "labels": {"kubernetes.io/metadata.name": name}}
+            objects.create(
+                {
+                    "apiVersion": "v1",
+                    "kind": "Namespace",
+                    "metadata": metadata,
+                    "status": {"phase": "Active"},
+                }
+            )
+    data = {name: base64.b64encode(value.encode()).decode() for name, value in store.env().items()}
+    for name in _SECRETS:
+        secret: Object = {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "metadata": {"name": name, "namespace": SERVED_NAMESPACE},
+            "type": "Opaque",
+            "data": data,
+        }
+        if old := objects.find(*key_of(secret)):
+            objects.update({**old, "data": data})
+        else:
+            objects.create(secret)
+
+
+async def apply(
+    resources: Resources, manifests: Iterable[Object], replicas: Mapping[str, int | None]
+) -> None:
+    """Apply some models' manifests as `kubectl apply --server-side --force-conflicts` does.
+
+    Args:
+        resources: The API's verbs.
+        manifests: All of the repository's.
+        replicas: Model → processes asked for on the command line, or None for the manifest's.
+
+    Raises:
+        Refusal: What a cluster would refuse as well.
+    """
+    how = Write(manager=MANAGER, validation="Strict", force=True)
+    for one in of_models(manifests, replicas):
+        kind, metadata = by_name(one["kind"]), one["metadata"]
+        if kind is None:
+            continue
+        wanted = one
+        if one["kind"] == "ScaledObject":
+            wanted = _with_replicas(one, replicas)
+        namespace = metadata.get("namespace", "") if kind.namespaced else ""
+        name = metadata["name"]
+        await resources.patch(kind, namespace, name, APPLY, wanted, how, status=False)
+    for model, count in replicas.items():
+        name = f"{model}-predictor"
+        if count is not None and resources.objects.find("Deployment", SERVED_NAMESPACE, name):
+            found = resources.objects.get("Deployment", SERVED_NAMESPACE, name)
+            found["spec"]["replicas"] = count
+            resources.objects.update(found)
+
+
+def _with_replicas(scaled: Object, replicas: Mapping[str, int | None]) -> Object:
+    """`up --replicas N`: at least N, and room for them."""
+    spec = scaled["spec"]
+    model = str(spec["scaleTargetRef"]["name"]).removesuffix("-predictor")
+    count = replicas.get(model)
+    if count is None:
+        return scaled
+    most = max(spec.get("maxReplicaCount", 100), count)
+    return {**scaled, "spec": {**spec, "minReplicaCount": count, "maxReplicaCount": most}}
