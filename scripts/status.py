@@ -25,6 +25,10 @@ def command(as_json: bool) -> None:
         click.echo(json.dumps(now, indent=2))
     else:
         table.show(now)
+        if url := now.get("prometheus_url"):
+            click.echo(f"\nPrometheus: {url}")
+        elif reason := now.get("prometheus_error"):
+            click.echo(f"\n{reason}", err=True)
         if now.get("error"):
             click.echo(f"Error: {now['error']}", err=True)
     models = now.get("models", {}).values()

@@ -41,6 +41,8 @@ class Decision:
     current: int
     desired: int
     message: str
+    active_reason: str = ""
+    """KEDA's reason for the condition Active: ScalerActive, ScalerNotActive or ScalerCooldown."""
     event: str = ""
     """The text of the Event, where the controller would write one."""
     proposals: tuple[Proposal, ...] = ()

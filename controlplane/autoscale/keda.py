@@ -47,7 +47,7 @@ def with_fallback(
 ) -> tuple[Reading, Memory]:
     """Count a failure or forget them, and past the threshold put a stand-in for the metric.
 
-    The stand-in is the metric that makes the HPA arrive at the fallback's replicas.
+    The stand-in is the metric that makes the HPA arrive at the fallback's replicas; it is active.
     """
     fallback = rule.fallback
     if fallback is None:
@@ -71,7 +71,7 @@ def with_fallback(
         if not scale.ready_replicas:
             return replace(reading, error="error performing fallback"), memory
         replicas /= scale.ready_replicas
-    return Reading(name, int(trigger.target * replicas)), memory
+    return Reading(name, int(trigger.target * replicas), active=True), memory
 
 
 def falling_back(rule: Rule, memory: Memory) -> bool:
@@ -96,11 +96,15 @@ def poll(
     wanted = [reading.metric_name for reading in readings if reading.active and not reading.error]
     active = bool(wanted) or rule.force_activation or (rule.only_resources and not failed)
     if active:
-        return _awake(rule, memory, wanted, failed, current, now)
-    if failed and (rule.fallback is None or rule.fallback.replicas):
+        decision, memory = _awake(rule, memory, wanted, failed, current, now)
+        reason = "ScalerActive"
+    elif failed and (rule.fallback is None or rule.fallback.replicas):
         words = "Triggers defined in ScaledObject are not working correctly"
-        return _stays("TriggerError", current, words), memory
-    return _quiet(rule, memory, current, now), memory
+        decision, reason = _stays("TriggerError", current, words), "ScalerNotActive"
+    else:
+        decision = _quiet(rule, memory, current, now)
+        reason = decision.rule if decision.rule == "ScalerCooldown" else "ScalerNotActive"
+    return replace(decision, active_reason=reason), memory
 
 
 def _awake(
@@ -164,7 +168,7 @@ def _moves(rule: Rule, reason: str, current: int, desired: int, why: str) -> Dec
     word = "Scaled" if desired > current else "Deactivated"
     text = f"{word} apps/v1.Deployment {rule.namespace}/{rule.target} from {current} to {desired}"
     event = f"{text}, {why}" if why else text
-    return Decision("KEDA", reason, current, desired, why or INACTIVE, event)
+    return Decision("KEDA", reason, current, desired, why or INACTIVE, event=event)
 
 
 def _stays(reason: str, current: int, words: str) -> Decision:

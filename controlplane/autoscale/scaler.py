@@ -50,10 +50,13 @@ def poll(
         decision = Decision("KEDA", "ScaledObjectPaused", current, wanted, "ScaledObject is paused")
         return decision, replace(state, history=History(), cached=None)
     state = replace(state, cached=dict(readings))
+    answers: list[Reading] = []
     for trigger in rule.triggers:
         if not isinstance(trigger, Cpu):
-            state, _ = _with_fallback(rule, state, trigger, readings[trigger.metric_name], scale)
-    decision, memory = keda.poll(rule, state.memory, tuple(readings.values()), current, now)
+            reading = readings[trigger.metric_name]
+            state, answer = _with_fallback(rule, state, trigger, reading, scale)
+            answers.append(answer)
+    decision, memory = keda.poll(rule, state.memory, answers, current, now)
     return decision, replace(state, memory=memory)
 
 

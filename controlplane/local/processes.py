@@ -104,6 +104,12 @@ def rotate(path: Path, limit_bytes: int = LOG_BYTES) -> None:
             os.truncate(path, 0)
 
 
+def rotate_all(folder: Path) -> None:
+    """Rotate every log of a folder."""
+    for path in folder.glob("*.log"):
+        rotate(path)
+
+
 def free_port() -> int:
     """A loopback port nobody listens on now. Another process may take it before its use."""
     with socket.socket() as probe:

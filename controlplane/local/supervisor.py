@@ -20,6 +20,7 @@ from controlplane.local.controllers import Controllers
 from controlplane.local.gateway import Gateway
 from controlplane.local.intake import Intake, newest
 from controlplane.local.jobs import Jobs
+from controlplane.local.monitoring import Monitoring
 from controlplane.local.objects import Objects
 from controlplane.local.plan import Plan, deployment_plan, plan
 from controlplane.local.pods import Pod, Surroundings
@@ -42,6 +43,7 @@ class Supervisor:
         external = s3.external()
         self.s3 = None if external else s3.Server(home)
         self.store = external or (self.s3.store if self.s3 else None)
+        self.monitoring = Monitoring(home)
         self.pods: list[Pod] = []
         self.stopping = asyncio.Event()
         self.objects = Objects(home.objects)
@@ -68,6 +70,7 @@ class Supervisor:
         if self.s3:
             self.s3.start()
         self.gateway.start()
+        self.monitoring.start()
         if self.s3:
             await asyncio.to_thread(self.s3.wait)
         deadline = time.monotonic() + 20
@@ -93,6 +96,7 @@ class Supervisor:
                 self._restart_helpers()
                 await self._look()
                 self._converge()
+                self.monitoring.step(self.pods, self._plan(), self.gateway.admin_port)
                 self.jobs.step()
                 self._publish()
                 self._keep()
@@ -118,6 +122,7 @@ class Supervisor:
                 for pod in self.pods
             ),
         )
+        await asyncio.to_thread(self.monitoring.stop)
         if self.s3:
             await asyncio.to_thread(self.s3.stop)
         await self.objects.save()
@@ -246,13 +251,13 @@ class Supervisor:
     def _rotate_logs(self) -> None:
         if time.monotonic() > self._rotate_at:
             self._rotate_at = time.monotonic() + ROTATE_SECONDS
-            for path in self.home.logs.glob("*.log"):
-                processes.rotate(path)
+            processes.rotate_all(self.home.logs)
 
     def _publish(self) -> None:
         pods, failures = self._pods(), self.controllers.failures
         services = self.objects.list_of("InferenceService")
-        helpers = [helper.child for helper in (self.gateway, self.s3) if helper and helper.child]
+        parts = (self.gateway, self.s3, self.monitoring.prometheus)
+        helpers = [part.child for part in parts if part and part.child]
         state = {
             "gateway_url": f"http://127.0.0.1:{self.gateway.port}",
             "gateway_port": self.gateway.port,
@@ -264,6 +269,7 @@ class Supervisor:
                 for model in report(services, self._plan(), pods, failures)
             },
             "kubeconfig": str(self.home.kubeconfig),
+            **self.monitoring.state(),
             "processes": [child.pid for child in helpers]
             + [pod.pid for pod in pods if pod.pid is not None]
             + self.jobs.pids,

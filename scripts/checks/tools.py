@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from scripts.checks import rules
+from scripts.checks import monitoring, rules
 from scripts.checks.repository import ROOT, shell_scripts, tracked
 
 PACKAGES = ("controlplane", "predictors", "scripts", "training")
@@ -36,9 +36,8 @@ def checks() -> Iterator[Check]:
         yield Check("yaml", [*_module("yamllint"), "--strict", *documents])
     yield Check("manifests", rules.manifests)
     yield Check("module sizes", rules.sizes)
-    alerts = _names(path for path in tracked(".rules.yaml"))
-    if alerts and (promtool := shutil.which("promtool")):
-        yield Check("alert rules", [promtool, "check", "rules", *alerts])
+    if shutil.which("promtool"):
+        yield Check("monitoring rules", monitoring.rules)
 
 
 def _module(name: str) -> list[str]:

@@ -103,7 +103,7 @@ class Platform:
         """What must not be there when nothing runs: processes, and temporary files."""
         alive = [str(process) for process in self.processes()]
         kept = {"lock", "desired.lock", "layout", "s3.json", "s3", "models", "logs"}
-        kept |= {"objects.json", "kubeconfig", "pki"}
+        kept |= {"objects.json", "kubeconfig", "pki", "prometheus"}
         files = [path.name for path in self.home.iterdir() if path.name not in kept]
         files += [str(path) for path in (self.home / "models").glob("*/.*")]
         return alive + files

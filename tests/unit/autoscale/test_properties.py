@@ -11,6 +11,7 @@ from controlplane.autoscale.rule import Controller, Rule
 from tests.support.rules import reading, rule
 
 FLAGS = Controller()
+calm = settings(deadline=None, max_examples=60)  # a busy machine is no failure
 
 policies = st.lists(
     st.fixed_dictionaries(
@@ -57,6 +58,7 @@ def replayed(wanted: Rule, load: list[float | None], start: int) -> list[int]:
     return found
 
 
+@calm
 @given(rules(), loads, st.integers(1, 60))
 def test_replicas_stay_between_the_bounds(
     wanted: Rule, load: list[float | None], start: int
@@ -67,12 +69,14 @@ def test_replicas_stay_between_the_bounds(
     assert all(wanted.min_replica_count <= count <= wanted.max_replica_count for count in found)
 
 
+@calm
 @given(rules(), loads)
 def test_the_same_again(wanted: Rule, load: list[float | None]) -> None:
     """A replay has no chance in it."""
     assert replayed(wanted, load, 3) == replayed(wanted, load, 3)
 
 
+@calm
 @given(rules(), st.integers(1, 5), st.integers(1, 40))
 def test_failures_change_nothing(wanted: Rule, start: int, count: int) -> None:
     """Without a fallback, replicas within the bounds stay while the metric cannot be read."""
@@ -81,11 +85,11 @@ def test_failures_change_nothing(wanted: Rule, start: int, count: int) -> None:
     assert set(replayed(wanted, [None] * count, current)) == {current}
 
 
+@calm
 @given(
     rules(fallback={"failureThreshold": 2, "replicas": 2, "behavior": "currentReplicasIfHigher"}),
     loads,
 )
-@settings(max_examples=60)
 def test_a_careful_fallback_never_scales_in(wanted: Rule, load: list[float | None]) -> None:
     """currentReplicasIfHigher: a query that fails never leaves fewer replicas than before."""
     found = replayed(wanted, load, wanted.min_replica_count)
@@ -95,6 +99,7 @@ def test_a_careful_fallback_never_scales_in(wanted: Rule, load: list[float | Non
             assert after >= before
 
 
+@calm
 @given(rules(), st.floats(0, 400), st.integers(1, 50))
 def test_a_steady_load_settles(wanted: Rule, load: float, start: int) -> None:
     """Under one load for long enough the replicas stop changing."""
@@ -103,6 +108,7 @@ def test_a_steady_load_settles(wanted: Rule, load: float, start: int) -> None:
     assert len(set(found[-20:])) == 1
 
 
+@calm
 @given(rules(), loads)
 def test_every_decision_can_be_explained(wanted: Rule, load: list[float | None]) -> None:
     """Each counterfactual names other replicas than were decided."""

@@ -1,0 +1,66 @@
+"""Every ScaledObject's query, run by promtool on series as a predictor exports them."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import pytest
+import yaml
+
+from controlplane.autoscale import parsing
+from controlplane.autoscale.rule import Prometheus, Rule
+from scripts.checks.repository import ROOT
+from tests.support import required
+
+MANIFESTS = sorted(path for path in (ROOT / "keda").rglob("*.yaml") if path.stem != "kustomization")
+
+
+def in_flight(deployment: str, pod: str, values: str) -> dict[str, str]:
+    labels = f'namespace="models",deployment="{deployment}",pod="{pod}",model="m"'
+    return {"series": f"predictor_requests_in_flight{{{labels}}}", "values": values}
+
+
+def cases(rule: Rule) -> list[tuple[str, list[dict[str, str]], float | None]]:
+    """What is there, and the one number that must come out; None is no sample."""
+    other = in_flight("other-predictor", "z", "90x40")
+    mine = [in_flight(rule.target, pod, "3x40") for pod in ("a", "b")]
+    lost = in_flight(rule.target, "b", "3x10 stale")
+    return [
+        ("two pods", [*mine, other], 6),
+        ("at rest", [in_flight(rule.target, "a", "0x40"), other], 0),
+        ("one pod left", [mine[0], lost, other], 3),
+        ("every pod lost", [lost, other], None),
+    ]
+
+
+@pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: "-".join(path.parts[-2:]))
+def test_the_query_gives_one_sample_or_none(path: Path, tmp_path: Path) -> None:
+    """One sample of this Deployment alone while a pod reports, and none where all are lost."""
+    promtool = required.binary("promtool")
+    rule = parsing.rule(yaml.safe_load(path.read_text()))
+    tests = [
+        {
+            "name": what,
+            "interval": "5s",
+            "input_series": series,
+            "promql_expr_test": [
+                {
+                    "expr": trigger.query,
+                    "eval_time": "3m",
+                    "exp_samples": [] if value is None else [{"labels": "{}", "value": value}],
+                }
+            ],
+        }
+        for what, series, value in cases(rule)
+        for trigger in rule.triggers
+        if isinstance(trigger, Prometheus)
+    ]
+    file = tmp_path / "query.test.yaml"
+    file.write_text(json.dumps({"rule_files": [], "tests": tests}))
+
+    done = subprocess.run(
+        [promtool, "test", "rules", file], capture_output=True, text=True, check=False, timeout=30
+    )
+
+    assert tests
+    assert done.returncode == 0, done.stdout + done.stderr

@@ -1,0 +1,73 @@
+"""Prometheus' configuration: where things are on a laptop."""
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from controlplane.errors import SerinError
+from controlplane.local import prometheus
+from controlplane.local.prometheus import RULES, Server, Target
+from controlplane.local.state import Home
+
+LOCAL = "http://127.0.0.1:4000"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("http://prometheus-operated.monitoring:9090", LOCAL),
+        ("http://prometheus.monitoring.svc:9090/", LOCAL),
+        ("http://prometheus.monitoring.svc.cluster.local", LOCAL),
+        ("http://127.0.0.1:9999", "http://127.0.0.1:9999"),
+        ("https://metrics.example.com/monitoring", "https://metrics.example.com/monitoring"),
+        ("http://monitoring:9090", "http://monitoring:9090"),
+    ],
+)
+def test_the_clusters_prometheus_is_the_one_here(address: str, expected: str) -> None:
+    """A Service of the namespace monitoring is this one; other addresses stay."""
+    assert prometheus.address(address, LOCAL) == expected
+
+
+def test_rules_are_the_manifests_groups() -> None:
+    """A plain rule file holds what the PrometheusRule holds."""
+    for path in RULES.glob("*.rules.yaml"):
+        document = yaml.safe_load(path.read_text())
+
+        assert document["kind"] == "PrometheusRule"
+        assert prometheus.groups(path) == {"groups": document["spec"]["groups"]}
+
+
+def test_targets_are_files_for_the_jobs(tmp_path: Path) -> None:
+    """Every job's targets are where the configuration looks for them, with their labels."""
+    home = Home(tmp_path)
+    server = Server(home)
+    server.scrape(prometheus.PREDICTORS, [Target(81, {"deployment": "iris-predictor"})])
+    configured = prometheus.configuration(server.folder)
+
+    jobs = {job["job_name"]: job for job in configured["scrape_configs"]}
+    (path,) = jobs["models/predictors"]["file_sd_configs"][0]["files"]
+    assert json.loads(Path(path).read_text()) == [
+        {"targets": ["127.0.0.1:81"], "labels": {"deployment": "iris-predictor"}}
+    ]
+    assert set(jobs) == {prometheus.PREDICTORS, prometheus.GATEWAY, prometheus.STATE}
+
+
+def test_a_missing_program_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sentence names packages and the variable."""
+    monkeypatch.setenv("PATH", "")
+
+    with pytest.raises(SerinError) as caught:
+        prometheus.binary()
+
+    assert "apt install prometheus" in str(caught.value)
+    assert "SERIN_PROMETHEUS=" in str(caught.value)
+
+
+def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """SERIN_PROMETHEUS must be a program."""
+    monkeypatch.setenv("SERIN_PROMETHEUS", "/nowhere/prometheus")
+
+    with pytest.raises(SerinError, match="SERIN_PROMETHEUS names /nowhere/prometheus"):
+        prometheus.binary()
