@@ -57,6 +57,8 @@ def serve(
             changed.append(name)
     for service in services:
         await_ready(kubectl, service["metadata"]["name"])
+    for name in changed:
+        look_now(kubectl, f"{name}-predictor")
     return changed
 
 
@@ -78,6 +80,17 @@ def await_ready(kubectl: Kubectl, name: str, seconds: float = _READY_SECONDS) ->
         ready,
         lambda: pods_say(kubectl, NAMESPACE, f"serving.kserve.io/inferenceservice={name}"),
     )
+
+
+def look_now(kubectl: Kubectl, scaled_object: str) -> None:
+    """Make KEDA look for a ScaledObject's Deployment, which was not there when it last did.
+
+    It would by itself, ever more seldom, up to every 17 minutes; the end of a pause makes it.
+    """
+    if kubectl.get("scaledobject", scaled_object, "-n", NAMESPACE):
+        target = ("annotate", f"scaledobject/{scaled_object}", "-n", NAMESPACE, "--overwrite")
+        kubectl.run(*target, "autoscaling.keda.sh/paused=true")
+        kubectl.run(*target, "autoscaling.keda.sh/paused-")
 
 
 def _start(kubectl: Kubectl, folder: Path, say: Callable[[str], None]) -> float:

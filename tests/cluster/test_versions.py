@@ -70,6 +70,8 @@ def test_a_canary_is_promoted_and_rolled_back_without_a_lost_request(
                 said.append(line)
                 seen = load.versions[second] - was[second]
                 shares.setdefault(percent, (seen, load.versions.total() - was.total()))
+                if line.startswith(f"{MODEL}: 100 %"):
+                    scaled = cluster.get("scaledobject", "iris-canary-predictor")["status"]
                 if line.startswith(f"{MODEL}: ") and "%" in line:
                     percent, was = int(line.split()[1]), load.versions.copy()
         assert script.returncode == 0, "".join(said)
@@ -81,6 +83,7 @@ def test_a_canary_is_promoted_and_rolled_back_without_a_lost_request(
         wait(lambda: load.versions[first] > before + 40, 60, "answers of the first again")
 
     assert load.failures == []
+    assert scaled["scaleTargetKind"] == "apps/v1.Deployment"  # KEDA scales the canary by itself
     for percent in (10, 50):
         seen, total = shares[percent]
         sigma = (total * percent / 100 * (1 - percent / 100)) ** 0.5
