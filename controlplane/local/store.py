@@ -8,6 +8,8 @@ import hashlib
 import os
 import shutil
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +33,7 @@ def newest(store: "Store", storage_uri: str) -> str | None:
     bucket, prefix = _split(storage_uri)
     found = [
         (entry["last_modified"], path.parts[-2])
-        for entry in _list(store, bucket, prefix)
+        for entry in objects(store, bucket, prefix)
         if (path := Path(entry["path"])).name == MANIFEST and len(path.parts) == 3
     ]
     return max(found)[1] if found else None
@@ -51,15 +53,15 @@ def fetch(store: "Store", storage_uri: str, models: Path) -> Path:
     if target.exists():
         return target
     # Empty objects are skipped, because the storage initializer skips them.
-    objects = [entry["path"] for entry in _list(store, bucket, prefix) if entry["size"]]
-    if f"{prefix}/{MANIFEST}" not in objects:
+    paths = [entry["path"] for entry in objects(store, bucket, prefix) if entry["size"]]
+    if f"{prefix}/{MANIFEST}" not in paths:
         raise StoreError(
             f"{storage_uri} is not published: it has no {MANIFEST}; publish it with ./serin train."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
     try:
-        _download(store, bucket, prefix, objects, temporary)
+        _download(store, bucket, prefix, paths, temporary)
         digest = hashlib.sha256((temporary / MANIFEST).read_bytes()).hexdigest()
         if digest[:_VERSION_LENGTH] != target.name:
             raise StoreError(
@@ -92,13 +94,13 @@ def clean(models: Path) -> None:
 def _download(store: "Store", bucket: str, prefix: str, paths: list[str], folder: Path) -> None:
     from obstore.exceptions import BaseError
 
-    client = _client(store, bucket)
+    reader = client(store, bucket)
     for path in paths:
         target = folder / Path(path).relative_to(prefix)
         target.parent.mkdir(parents=True, exist_ok=True)
         try:
             with target.open("wb") as file:
-                for chunk in client.get(path):
+                for chunk in reader.get(path):
                     file.write(chunk)
                 file.flush()
                 os.fsync(file.fileno())
@@ -106,11 +108,24 @@ def _download(store: "Store", bucket: str, prefix: str, paths: list[str], folder
             raise StoreError(f"s3://{bucket}/{path} cannot be read: {_cause(error)}.") from error
 
 
-def _list(store: "Store", bucket: str, prefix: str) -> list["ObjectMeta"]:
+def objects(store: "Store", bucket: str, prefix: str = "") -> list["ObjectMeta"]:
+    """Every object below a prefix; without one, of the bucket.
+
+    Raises:
+        StoreError: The store does not answer, or refuses.
+    """
+    with told(store):
+        below = f"{prefix}/" if prefix else None
+        return [entry for batch in client(store, bucket).list(below) for entry in batch]
+
+
+@contextmanager
+def told(store: "Store") -> Iterator[None]:
+    """Turn whatever an S3 client raises into one sentence."""
     from obstore.exceptions import BaseError
 
     try:
-        return [entry for batch in _client(store, bucket).list(f"{prefix}/") for entry in batch]
+        yield
     except (BaseError, OSError) as error:
         raise StoreError(
             f"The S3 store at {store.endpoint} does not answer ({_cause(error)}): see that it runs "
@@ -123,7 +138,8 @@ def _cause(error: BaseException) -> str:
     return str(error).split("\n", 1)[0].rsplit(" - ", 1)[-1]
 
 
-def _client(store: "Store", bucket: str) -> "S3Store":
+def client(store: "Store", bucket: str) -> "S3Store":
+    """A client of one bucket; every request has a time limit."""
     from datetime import timedelta
 
     from obstore.store import S3Store

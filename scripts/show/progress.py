@@ -14,6 +14,7 @@ from controlplane import parts
 from controlplane.errors import SerinError
 from controlplane.local import client, processes, s3
 from controlplane.local.client import Platform
+from controlplane.local.state import Home
 from scripts.show import table
 
 if TYPE_CHECKING:
@@ -179,6 +180,28 @@ class Progress:
             if self.shown.get(name) != line:
                 self.shown[name] = line
                 sys.stderr.write(line + "\n")
+
+
+def until_version(home: Home, name: str, version: str) -> None:
+    """Wait until a model serves a version and no other.
+
+    Raises:
+        SerinError: It does not start, or time is up; what served goes on serving.
+    """
+    deadline = time.monotonic() + SERVED_SECONDS
+    while True:
+        now = client.status(home)
+        if now is None:
+            raise SerinError(f"Serin stopped; see {home.logs / 'supervisor.log'}.")
+        model = now["models"].get(name, {})
+        if model.get("target_version") == version:
+            if model["state"] == "Ready":
+                return
+            if model["state"] == "Failed":
+                raise SerinError(f"{name}: {model['reason']}. More: ./serin logs {name}")
+        if time.monotonic() > deadline:
+            raise SerinError(f"Waited too long: {_waiting(now, [name])}. See ./serin logs {name}.")
+        time.sleep(0.1)
 
 
 def _waiting(now: Mapping[str, Any], names: list[str]) -> str:

@@ -5,6 +5,8 @@ import sys
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from scripts.show import columns
+
 if TYPE_CHECKING:
     from rich.table import Table
 
@@ -50,8 +52,4 @@ def rich_table(lines: list[tuple[str, ...]]) -> "Table":
 
 def plain(lines: list[tuple[str, ...]]) -> str:
     """The table as text, columns aligned."""
-    table = [HEADER, *lines]
-    widths = [max(len(line[column]) for line in table) for column in range(len(HEADER) - 1)]
-    return "".join(
-        "  ".join([*map(str.ljust, line, widths), line[-1]]).rstrip() + "\n" for line in table
-    )
+    return columns.plain(HEADER, lines)

@@ -1,0 +1,187 @@
+"""`serin models`: which versions are published, what each is, and whether it is still sound."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from controlplane.registry.catalog import Catalog
+
+_output = click.option(
+    "-o",
+    "--output",
+    type=click.Choice(["json"]),
+    help="Print JSON instead of a table.",
+)
+
+
+@click.group("models", invoke_without_command=True)
+@_output
+@click.pass_context
+def command(ctx: click.Context, output: str | None) -> None:
+    """Show published versions; without a verb, all of them.
+
+    \b
+    serin models
+    serin models list iris -o json
+    serin models show iris 1f2e                 a version by the beginning of its name
+    serin models diff iris 1f2e 77ab
+    serin models verify                         hashes every byte again
+    serin models gc --keep 3 --dry-run
+
+    Reads the running platform's store, the one in .serin, or that of SERIN_S3_ENDPOINT.
+    """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_, model=None, output=output)
+
+
+@command.command("list")
+@click.argument("model", required=False)
+@_output
+def list_(model: str | None, output: str | None) -> None:
+    """List versions, the newest first."""
+    from controlplane.local import client, state
+    from scripts.show import columns, versions
+
+    serving = versions.serving(client.status(state.home()))
+    with _catalog() as catalog:
+        found = catalog.versions(model)
+    if output:
+        click.echo(versions.as_json({"items": [versions.entry(one, serving) for one in found]}))
+    elif found:
+        columns.show(versions.HEADER, [versions.row(one, serving) for one in found])
+    else:
+        click.echo("Nothing is published. Train a model: ./serin train iris", err=True)
+
+
+@command.command("show")
+@click.argument("model")
+@click.argument("version")
+@_output
+def show(model: str, version: str, output: str | None) -> None:
+    """Show what a version is: its metrics, data, code, tensors and files."""
+    from controlplane.local import client, state
+    from scripts.show import versions
+
+    serving = versions.serving(client.status(state.home()))
+    with _catalog() as catalog:
+        found = catalog.find(model, version)
+    if output:
+        click.echo(versions.as_json(versions.entry(found, serving) | {"manifest": found.manifest}))
+    else:
+        click.echo(versions.description(found, serving), nl=False)
+
+
+@command.command("diff")
+@click.argument("model")
+@click.argument("version")
+@click.argument("other")
+@_output
+def diff(model: str, version: str, other: str, output: str | None) -> None:
+    """Show in what two versions differ; exits 0 if they do, and if they do not."""
+    from scripts.show import columns, versions
+
+    with _catalog() as catalog:
+        pair = catalog.find(model, version), catalog.find(model, other)
+    rows = versions.differences(*pair)
+    if output:
+        changed = [{"field": field, "from": old, "to": new} for field, old, new in rows]
+        names = {"from": pair[0].version, "to": pair[1].version}
+        click.echo(versions.as_json({"model": model, **names, "differences": changed}))
+    elif rows:
+        columns.show(
+            ("FIELD", pair[0].version, pair[1].version),
+            [(field, versions.shown(old), versions.shown(new)) for field, old, new in rows],
+        )
+    else:
+        click.echo("They are the same version.", err=True)
+
+
+@command.command("verify")
+@click.argument("model", required=False)
+@click.argument("version", required=False)
+def verify(model: str | None, version: str | None) -> None:
+    """Hash every published byte again; exits 1 if anything is not what was published.
+
+    Publishing the same artifact again repairs it.
+    """
+    from controlplane.registry.integrity import damage
+
+    broken = 0
+    with _catalog() as catalog:
+        found = catalog.versions(model)
+        if model and version:
+            found = [catalog.find(model, version)]
+        for one in found:
+            wrong = damage(catalog.store, one)
+            broken += bool(wrong)
+            click.echo(f"{one.model}/{one.version}  {'damaged' if wrong else 'sound'}")
+            for sentence in wrong:
+                click.echo(f"  {sentence}")
+    if broken:
+        click.echo(
+            f"Error: {broken} of {len(found)} versions are damaged: publish them again, or roll "
+            "back from them.",
+            err=True,
+        )
+        raise SystemExit(1)
+
+
+@command.command("gc")
+@click.option(
+    "--keep",
+    type=click.IntRange(min=1),
+    required=True,
+    metavar="N",
+    help="How many of each model's newest versions stay in any case.",
+)
+@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option(
+    "--no-cluster",
+    is_flag=True,
+    help="No cluster uses this store: do not ask kubectl which versions one serves.",
+)
+def gc(keep: int, dry_run: bool, no_cluster: bool) -> None:
+    """Delete old versions.
+
+    Never one that an InferenceService names, here or in kubectl's current cluster, nor one that was
+    served before the current one: a rollback needs it. What was left half published for a day goes
+    as well.
+    """
+    from datetime import UTC, datetime
+
+    from controlplane.cluster.kubectl import ClusterError, Kubectl
+    from controlplane.errors import SerinError
+    from controlplane.local import s3, state
+    from controlplane.registry import retention
+    from scripts.show import versions
+
+    referenced = retention.on_this_machine(state.home(), state.ROOT)
+    if s3.external() and not no_cluster:
+        try:
+            referenced |= retention.in_cluster(Kubectl(None).items("inferenceservices", "-A"))
+        except ClusterError as error:
+            raise SerinError(
+                f"Which versions a cluster serves from this store is not known ({error}): set "
+                "kubectl's context, or say --no-cluster if none does."
+            ) from error
+    with _catalog() as catalog:
+        chosen = retention.doomed(catalog.all, keep, referenced, datetime.now(UTC))
+        for one in chosen:
+            if not dry_run:
+                retention.delete(catalog.store, one)
+            done = "would delete" if dry_run else "deleted"
+            click.echo(f"{done} {one.model}/{one.version}  {versions.size(one.size_bytes)}")
+    if not chosen:
+        click.echo("Nothing to delete.", err=True)
+
+
+@contextmanager
+def _catalog() -> Iterator["Catalog"]:
+    from controlplane.local import s3, state
+    from controlplane.registry.catalog import Catalog
+
+    with s3.available(state.home()) as store:
+        yield Catalog(store)

@@ -1,0 +1,123 @@
+"""Published versions, for people and as JSON."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from controlplane.registry.catalog import Version
+
+HEADER = ("MODEL", "VERSION", "CREATED", "SIZE", "METRICS", "SERVING")
+_SHOWN_METRICS = 2
+_SHORT = 60
+_UNITS = ("B", "KiB", "MiB", "GiB")
+Serving = Mapping[tuple[str, str], int]
+"""Ready pods by model and version."""
+
+
+def serving(status: Mapping[str, Any] | None) -> Serving:
+    """What the platform's status says of each version."""
+    return Counter(
+        (name, pod["version"])
+        for name, model in ((status or {}).get("models") or {}).items()
+        for pod in model["pods"]
+        if pod["ready"]
+    )
+
+
+def row(one: Version, pods: Serving) -> tuple[str, ...]:
+    """A line of the table."""
+    count = pods.get((one.model, one.version), 0)
+    return (
+        one.model,
+        one.version,
+        f"{one.published_at.astimezone():%Y-%m-%d %H:%M}",
+        size(one.size_bytes),
+        _metrics(one),
+        f"{count} pod{'s' * (count != 1)}" if count else "–",
+    )
+
+
+def entry(one: Version, pods: Serving) -> dict[str, Any]:
+    """A version as JSON."""
+    return {
+        "model": one.model,
+        "version": one.version,
+        "storageUri": one.uri,
+        "createdAt": one.published_at.isoformat(),
+        "sizeBytes": one.size_bytes,
+        "metrics": one.metrics,
+        "readyPods": pods.get((one.model, one.version), 0),
+    }
+
+
+def description(one: Version, pods: Serving) -> str:
+    """What a version is, field by field."""
+    told = entry(one, pods)
+    lines = [(name, told[name]) for name in ("model", "version", "storageUri", "createdAt")]
+    lines += [("size", size(one.size_bytes)), ("readyPods", told["readyPods"])]
+    lines += [
+        (field, value)
+        for field, value in _flat(one.manifest)
+        if not field.startswith("golden_sample.") and field != "model"
+    ]
+    width = max(len(field) for field, _ in lines)
+    return "".join(f"{field.ljust(width)}  {shown(value)}\n" for field, value in lines)
+
+
+def differences(one: Version, other: Version) -> list[tuple[str, Any, Any]]:
+    """Field, value in `one`, value in `other`; None where one has no such field."""
+    old, new = dict(_flat(one.manifest)), dict(_flat(other.manifest))
+    return [
+        (field, old.get(field), new.get(field))
+        for field in sorted({*old, *new})
+        if old.get(field) != new.get(field)
+    ]
+
+
+def shown(value: Any) -> str:
+    """A value in a cell: hashes and lists shortened."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= _SHORT else f"{text[: _SHORT // 5]}…"
+
+
+def size(count: float) -> str:
+    """Bytes for people."""
+    for unit in _UNITS[:-1]:
+        if count < 1024:
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    return f"{count:.1f} {_UNITS[-1]}"
+
+
+def as_json(document: object) -> str:
+    """JSON as kubectl prints it."""
+    return json.dumps(document, indent=4, ensure_ascii=False)
+
+
+def _metrics(one: Version) -> str:
+    if not one.manifest:
+        return "manifest damaged: serin models verify"
+    numbers = [
+        f"{name} {value:.4g}"
+        for name, value in one.metrics.items()
+        if isinstance(value, int | float) and not isinstance(value, bool)
+    ]
+    marks = [name for name, value in one.metrics.items() if value is True]
+    return ", ".join([*numbers[:_SHOWN_METRICS], *marks]) or "–"
+
+
+def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Leaves of a document by their path; lists are leaves, but for lists of tensors."""
+    if isinstance(value, Mapping):
+        for name, inner in value.items():
+            yield from _flat(inner, f"{path}.{name}" if path else name)
+    elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
+        for number, inner in enumerate(value):
+            yield from _flat(inner, f"{path}[{inner.get('name', number)}]")
+    else:
+        yield path, value
