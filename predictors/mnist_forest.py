@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy.typing as npt
 
-from predictors.runtime import TensorSpec, V2Model, serve
+from predictors.runtime import TensorSpec, V2Model, require_one, serve
+from predictors.runtime.drawings import IMAGE, read_images
 
 DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")  # columns of `probabilities`
 
@@ -16,7 +17,10 @@ DIGITS = ("0", "1", "2", "3", "4", "5", "6", "7", "8", "9")  # columns of `proba
 class MnistForestModel(V2Model):
     """Digit of an image, with the share of trees' votes for each of the ten."""
 
-    inputs = (TensorSpec("input-0", "FP32", (-1, 784), also_accepts=((-1, 28, 28),)),)
+    inputs = (
+        TensorSpec("input-0", "FP32", (-1, 784), also_accepts=((-1, 28, 28),), optional=True),
+        IMAGE,
+    )
     outputs = (
         TensorSpec("digit", "INT64", (-1,)),
         TensorSpec("probabilities", "FP32", (-1, 10), labels=DIGITS),
@@ -26,18 +30,26 @@ class MnistForestModel(V2Model):
         self._session = self.onnx_session("model.onnx")
         return super().load()
 
+    def validate(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        require_one(arrays, "input-0", "image")
+
     def infer(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Read a batch of digits.
 
         Args:
             arrays: `input-0` (batch, 784) float32, rows of pixels from the top, 0 paper … 1 ink,
-                cropped and centred as MNIST's are.
+                cropped and centred as MNIST's are; or `image` (batch,) of bytes, PNG or JPEG files,
+                which are brought to that form here.
 
         Returns:
             digit: (batch,) int64, 0 … 9.
             probabilities: (batch, 10) float32, each row sums to 1.
         """
-        (probabilities,) = self._session.run(["probabilities"], {"pixels": arrays["input-0"]})
+        if "image" in arrays:
+            pixels = read_images(arrays["image"]).reshape(-1, 784)
+        else:
+            pixels = arrays["input-0"]
+        (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels})
         return {"digit": probabilities.argmax(axis=1), "probabilities": probabilities}
 
 

@@ -1,6 +1,7 @@
 """`serin infer`: asks a served model, and shows its answer to a person."""
 
 import json
+from collections.abc import Sequence
 from typing import Any
 
 import click
@@ -17,7 +18,14 @@ DEFAULT_URL = "http://127.0.0.1:8080"  # where a platform would be, if one ran
     context_settings={"ignore_unknown_options": True},
 )
 @click.argument("model")
-@click.argument("values", nargs=-1, required=True, metavar="NUMBER… | IMAGE…")
+@click.argument("values", nargs=-1, required=True, metavar="NUMBER… | TEXT… | IMAGE…")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="Another input of the model, such as max_tokens=32; may be given several times.",
+)
 @click.option("--grpc", "over_grpc", is_flag=True, help="Ask over gRPC instead of REST.")
 @click.option(
     "--host",
@@ -38,6 +46,7 @@ DEFAULT_URL = "http://127.0.0.1:8080"  # where a platform would be, if one ran
 def command(
     model: str,
     values: tuple[str, ...],
+    settings: tuple[str, ...],
     over_grpc: bool,
     host: str | None,
     as_json: bool,
@@ -48,21 +57,23 @@ def command(
     \b
     serin infer iris 5.1 3.5 1.4 0.2                    one flower
     serin infer iris 5.1 3.5 1.4 0.2 6.7 3.0 5.2 2.3    two
-    serin infer mnist-forest digit.png                  a drawing of a digit, 28×28 or larger
+    serin infer mnist-cnn photo.jpg                     a handwritten digit, PNG or JPEG
+    serin infer nli "A man sleeps." "He is awake."      one text for each text input
 
     What the model takes is read from its V2 metadata.
     """
     from controlplane.local import client, state
-    from scripts.client import rest, rpc, tensors
+    from scripts.client import rest, rpc
+    from scripts.client.question import question_of
 
     platform = {} if host else client.status(state.home()) or {}
     gateway = Gateway.parse(host or platform.get("gateway_url", DEFAULT_URL))
     try:
         # Over REST in both cases: V2's gRPC metadata has no place for labels.
         metadata = rest.metadata(gateway, model, timeout_seconds)
-        tensor = tensors.tensor_of(model, metadata, values)
+        question = question_of(model, metadata, values, _by_name(settings))
         ask = rpc.infer if over_grpc else rest.infer
-        answer = ask(gateway, model, tensor, timeout_seconds)
+        answer = ask(gateway, model, question.tensors, timeout_seconds)
     except UnknownModelError:
         if not platform.get("models"):
             raise
@@ -72,16 +83,23 @@ def command(
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))
         return
-    show(answer, metadata, values)
+    show(answer, metadata, question.asked)
 
 
-def show(answer: dict[str, Any], metadata: dict[str, Any], values: tuple[str, ...]) -> None:
+def _by_name(settings: tuple[str, ...]) -> dict[str, str]:
+    chosen = {}
+    for setting in settings:
+        name, equals, value = setting.partition("=")
+        if not equals or not name or name in chosen:
+            raise UsageError(f"--set {setting}: expected NAME=VALUE, each name once")
+        chosen[name] = value
+    return chosen
+
+
+def show(answer: dict[str, Any], metadata: dict[str, Any], asked: Sequence[str]) -> None:
     """The table on stdout; rich leaves colour out where NO_COLOR is set or no terminal is."""
     from rich.console import Console
 
     from scripts.client.table import table_of
 
-    rows = answer["outputs"][0]["shape"][0]
-    width = len(values) // rows
-    asked = [" ".join(values[row * width : (row + 1) * width]) for row in range(rows)]
     Console().print(table_of(answer, metadata, asked))

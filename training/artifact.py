@@ -101,11 +101,12 @@ def write_manifest(folder: Path, manifest: bytes) -> str:
     return version_of(manifest)
 
 
-def code_identity(*sources: str) -> dict[str, object]:
+def code_identity(*sources: str, libraries: tuple[str, ...] = ()) -> dict[str, object]:
     """Which code made a model: a sha256 over source files, and the libraries under them.
 
     Args:
         sources: paths of modules, as their `__file__`.
+        libraries: packages that this model stands on beside those of every model.
     """
     digest = hashlib.sha256()
     for source in sources:
@@ -116,5 +117,5 @@ def code_identity(*sources: str) -> dict[str, object]:
         "sha256": digest.hexdigest(),
         "sources": [f"{Path(source).parent.name}/{Path(source).name}" for source in sources],
         "python": platform.python_version(),
-        "libraries": {name: version(name) for name in _LIBRARIES},
+        "libraries": {name: version(name) for name in sorted((*_LIBRARIES, *libraries))},
     }

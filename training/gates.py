@@ -67,7 +67,7 @@ def require_parity(
             measure = f"by up to {off:.3g} (tolerance {tolerance:g})"
             rows = f"in {off:.0f} of {want.size} rows"
             raise GateError(
-                f"parity: the served '{name}' differs from scikit-learn's "
+                f"parity: the served '{name}' differs from the trained model's "
                 f"{measure if want.dtype.kind == 'f' else rows}: not published"
             )
     return largest

@@ -16,6 +16,7 @@ from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.golden import golden_sample
 from predictors.runtime.model import V2Model
 from predictors.runtime.server import serve
+from predictors.runtime.signature import require_one
 from predictors.runtime.spec import TensorSpec
 from predictors.runtime.streaming import StreamingModel
 
@@ -30,6 +31,7 @@ __all__ = [
     "build_manifest",
     "golden_sample",
     "read_artifact",
+    "require_one",
     "serve",
     "version_of",
 ]

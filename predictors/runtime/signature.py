@@ -31,6 +31,19 @@ class Request:
         return inner_shapes(self.arrays)
 
 
+def require_one(arrays: Arrays, *names: str) -> None:
+    """Refuse a request that gives none of these optional inputs, or several: for `validate`.
+
+    Raises:
+        InvalidRequest: naming what was expected and what came.
+    """
+    given = [name for name in names if name in arrays]
+    if len(given) != 1:
+        expected = " or ".join(f"'{name}'" for name in names)
+        got = " and ".join(f"'{name}'" for name in given) or "none of them"
+        raise InvalidRequest(f"expected exactly one of the inputs {expected}, got {got}")
+
+
 def inner_shapes(arrays: Arrays) -> dict[str, tuple[int, ...]]:
     """Which inputs came, with their shapes behind the batch axis: equal ones can be one batch."""
     return {name: array.shape[1:] for name, array in arrays.items()}

@@ -3,13 +3,14 @@
 https://kserve.github.io/website/docs/concepts/architecture/data-plane/v2-protocol
 """
 
+import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import httpx
 
-from scripts.client.errors import RequestError, UnknownModelError
+from scripts.client.errors import RequestError, UnknownModelError, UsageError
 from scripts.client.gateway import Gateway
 
 
@@ -19,10 +20,13 @@ def metadata(gateway: Gateway, model: str, timeout_seconds: float) -> dict[str, 
 
 
 def infer(
-    gateway: Gateway, model: str, tensor: Mapping[str, object], timeout_seconds: float
+    gateway: Gateway, model: str, tensors: Sequence[Mapping[str, Any]], timeout_seconds: float
 ) -> dict[str, Any]:
-    """The V2 answer to one input tensor."""
-    return _ask(gateway, model, "POST", "/infer", {"inputs": [tensor]}, timeout_seconds)
+    """The V2 answer to one request's tensors; bytes, which JSON cannot carry, go as base64."""
+    inputs = [
+        {**tensor, "data": [_as_json(element) for element in tensor["data"]]} for tensor in tensors
+    ]
+    return _ask(gateway, model, "POST", "/infer", {"inputs": inputs}, timeout_seconds)
 
 
 def _ask(
@@ -44,6 +48,8 @@ def _ask(
         raise RequestError(unreachable(gateway, str(error))) from None
     if response.status_code == httpx.codes.NOT_FOUND:
         raise UnknownModelError(f"no model {model} at {gateway.url}")
+    if response.status_code == httpx.codes.BAD_REQUEST:
+        raise UsageError(f"{model} refuses: {_reason(response)}")
     if response.is_error:
         raise RequestError(f"{model} answered {response.status_code}: {_reason(response)}")
     try:
@@ -53,6 +59,10 @@ def _ask(
     if not isinstance(answer, dict):
         raise RequestError(f"{gateway.url} speaks no V2: it answered {response.text[:80]!r}")
     return answer
+
+
+def _as_json(element: object) -> object:
+    return base64.b64encode(element).decode() if isinstance(element, bytes) else element
 
 
 def unreachable(gateway: Gateway, reason: str) -> str:

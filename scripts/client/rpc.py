@@ -8,14 +8,14 @@ import ctypes
 import importlib.util
 import itertools
 import struct
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import grpc
 
-from scripts.client.errors import RequestError, UnknownModelError
+from scripts.client.errors import RequestError, UnknownModelError, UsageError
 from scripts.client.gateway import Gateway
 from scripts.client.rest import unreachable
 
@@ -38,18 +38,20 @@ DATATYPES = {
 
 
 def infer(
-    gateway: Gateway, model: str, tensor: Mapping[str, Any], timeout_seconds: float
+    gateway: Gateway, model: str, tensors: Sequence[Mapping[str, Any]], timeout_seconds: float
 ) -> dict[str, Any]:
-    """The answer to one input tensor, as V2 writes it in JSON."""
+    """The answer to one request's tensors, as V2 writes it in JSON."""
     messages = _messages()
     request = messages.ModelInferRequest(model_name=model)
-    contents, _ = DATATYPES[tensor["datatype"]]
-    request.inputs.add(
-        name=tensor["name"],
-        datatype=tensor["datatype"],
-        shape=tensor["shape"],
-        contents={contents: tensor["data"]},
-    )
+    for tensor in tensors:
+        field, _ = DATATYPES[tensor["datatype"]]
+        data = [one.encode() if isinstance(one, str) else one for one in tensor["data"]]
+        request.inputs.add(
+            name=tensor["name"],
+            datatype=tensor["datatype"],
+            shape=tensor["shape"],
+            contents={field: data},
+        )
     options = [
         ("grpc.default_authority", gateway.authority(model)),
         ("grpc.enable_http_proxy", 0 if gateway.direct else 1),
@@ -75,12 +77,14 @@ def _channel(gateway: Gateway, options: list[tuple[str, Any]]) -> grpc.Channel:
 
 def _explained(
     error: Any, gateway: Gateway, model: str, timeout_seconds: float
-) -> UnknownModelError | RequestError:
+) -> UsageError | RequestError:
     """A gRPC status in this package's words; `error` is also the finished call."""
     match error.code():
         case grpc.StatusCode.NOT_FOUND | grpc.StatusCode.UNIMPLEMENTED:
             # Envoy answers 404 where no route fits, which gRPC reads as UNIMPLEMENTED.
             return UnknownModelError(f"no model {model} at {gateway.url}")
+        case grpc.StatusCode.INVALID_ARGUMENT:
+            return UsageError(f"{model} refuses: {error.details()}")
         case grpc.StatusCode.DEADLINE_EXCEEDED:
             return RequestError(f"{gateway.url} gave no answer in {timeout_seconds:g} s")
         case grpc.StatusCode.UNAVAILABLE if "connect" in error.details():

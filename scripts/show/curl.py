@@ -9,6 +9,7 @@ from typing import Any
 import click
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]  # cm: the first row of Fisher's data, a setosa
+TEXT = "Once upon a time"
 LONGEST = 16
 """Values that still read well in one line of a terminal."""
 
@@ -40,11 +41,14 @@ def example(url: str, name: str) -> str | None:
         return None
     tensors = []
     for tensor in inputs:
+        if (tensor.pop("parameters", None) or {}).get("optional"):
+            continue
         shape = [1 if size == -1 else size for size in tensor["shape"]]
         count = prod(shape)
-        if count > LONGEST or not tensor["datatype"].startswith(("FP", "INT", "UINT")):
+        if count > LONGEST or not tensor["datatype"].startswith(("FP", "INT", "UINT", "BYTES")):
             return None
-        data = FLOWER if shape == [1, 4] else [0] * count
+        data: list[Any] = FLOWER if shape == [1, 4] else [0] * count
+        if tensor["datatype"] == "BYTES":
+            data = [TEXT] * count
         tensors.append({**tensor, "shape": shape, "data": data})
-        tensors[-1].pop("parameters", None)
-    return json.dumps({"inputs": tensors})
+    return json.dumps({"inputs": tensors}) if tensors else None

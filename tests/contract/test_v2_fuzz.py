@@ -18,10 +18,10 @@ from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.lean_kserve import pb
 from tests.support.predictor import JSON, Predictor, discovered_models, model_class
 
-BODIES = 20_000 // len(discovered_models())
 SECONDS = 30  # for one model's bodies: a slow model is sent fewer, and never fewer than FEWEST
 FEWEST = 500
 BODIES_A_SEED = 100  # hypothesis draws a seed; drawing each body by itself costs ten times as much
+BODIES = 20_000 // len(discovered_models()) // BODIES_A_SEED * BODIES_A_SEED
 REQUESTS = 1_000
 GROWTH_BYTES = 48 << 20
 

@@ -10,7 +10,7 @@ import pytest
 from tests.support.documents import ROOT
 from tests.support.platform import Platform
 
-MODELS = ("iris", "mnist-forest")
+MODELS = ("iris", "mnist-cnn", "mnist-forest")
 
 
 def asked(platform: Platform, model: str) -> dict[str, Any]:

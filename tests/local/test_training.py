@@ -14,14 +14,17 @@ import pytest
 
 from predictors.mnist_forest import MnistForestModel
 from predictors.runtime import MANIFEST, read_artifact
-from scripts.client.digits import read_digit
 from tests.support.required import ROOT, shared_data
 from tests.support.s3 import S3Server
 from training.registry import Registry
 
 # Small enough for a test, and the same code paths.
-QUICK = {"iris": [], "mnist_forest": ["--trees=5", "--shifts=0", "--min-accuracy=0.5"]}
-BOTH = pytest.mark.parametrize("model", QUICK)
+QUICK = {
+    "iris": [],
+    "mnist_forest": ["--trees=5", "--shifts=0", "--min-accuracy=0.5"],
+    "mnist_cnn": ["--smoke"],
+}
+BOTH = pytest.mark.parametrize("model", ["iris", "mnist_forest"])  # one way through all scripts
 
 
 def _train(
@@ -48,7 +51,7 @@ def s3(tmp_path: Path) -> Iterator[S3Server]:
     server.stop()
 
 
-@BOTH
+@pytest.mark.parametrize("model", QUICK)
 def test_training_twice_gives_one_version(model: str, tmp_path: Path) -> None:
     """Whatever the order of sets, the number of threads and the folder; another seed differs."""
     made = []
@@ -84,8 +87,8 @@ def test_the_last_line_of_stdout_is_what_was_published(model: str, s3: S3Server)
 @BOTH
 def test_a_closed_gate_publishes_nothing(model: str, s3: S3Server) -> None:
     """Exit 1, one sentence, no traceback, an empty store."""
-    flags = ["--trees=1", "--shifts=0"] if model == "mnist_forest" else ["--seed=3"]
-    run = _train(model, *flags, "--min-accuracy=1", environment=s3.environment)
+    weak = {"iris": "--seed=3", "mnist_forest": "--trees=1"}
+    run = _train(model, weak[model], "--min-accuracy=1", environment=s3.environment)
 
     assert run.returncode == 1
     assert run.stdout == ""
@@ -183,8 +186,8 @@ def test_real_mnist_is_learnt_and_real_drawings_are_read(tmp_path: Path) -> None
     model = MnistForestModel("mnist-forest", output, manifest)
     model.load()
     listed = json.loads((images / "labels.json").read_text())
-    pixels = np.stack([read_digit(images / one["file"]) for one in listed]).reshape(-1, 784)
-    read = model.infer({"input-0": pixels.astype(np.float32)})["digit"]
+    files = [(images / one["file"]).read_bytes() for one in listed]
+    read = model.infer({"image": np.array(files, object)})["digit"]
 
     assert manifest.document["data"]["train_rows"] == 60_000
     assert manifest.document["metrics"]["accuracy"] >= 0.95

@@ -44,11 +44,13 @@ class Platform:
             process_group=0,
         )
 
-    def serin(self, *arguments: str, expect: int = 0) -> "subprocess.CompletedProcess[str]":
+    def serin(
+        self, *arguments: str, expect: int = 0, seconds: float = COMMAND_SECONDS
+    ) -> "subprocess.CompletedProcess[str]":
         """Run a verb to its end and check its exit code."""
         process = self.start(*arguments)
         try:
-            out, err = process.communicate(timeout=COMMAND_SECONDS)
+            out, err = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             out, err = process.communicate()

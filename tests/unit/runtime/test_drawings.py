@@ -1,0 +1,203 @@
+"""Images of digits, however they were drawn, sent or broken."""
+
+import base64
+import struct
+import tracemalloc
+import zlib
+from collections.abc import Callable
+from contextlib import suppress
+from io import BytesIO
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw, ImageOps
+
+from predictors.runtime import InvalidRequest
+from predictors.runtime.drawings import BOX, SIDE, read_digit, read_images
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    """The image as a file's bytes."""
+    written = BytesIO()
+    image.save(written, kind, **options)
+    return written.getvalue()
+
+
+WHOLE = [
+    encoded(Image.linear_gradient("L").resize((32, 32)).convert(mode), kind)
+    for mode, kind in (("L", "PNG"), ("P", "PNG"), ("RGBA", "PNG"), ("L", "JPEG"), ("CMYK", "JPEG"))
+]
+
+
+@pytest.fixture
+def drawing() -> Image.Image:
+    """A seven, light on dark, off centre, taller than wide."""
+    image = Image.new("L", (140, 200), 0)
+    pen = ImageDraw.Draw(image)
+    pen.line([(30, 20), (90, 20), (50, 120)], fill=255, width=12, joint="curve")
+    return image
+
+
+@pytest.fixture
+def expected(drawing: Image.Image) -> np.ndarray:
+    """What the plain PNG gives."""
+    return read_digit(encoded(drawing))
+
+
+def transparent(drawing: Image.Image, ink: int) -> Image.Image:
+    strokes = Image.new("RGBA", drawing.size, (ink, ink, ink, 0))
+    strokes.putalpha(drawing)
+    return strokes
+
+
+def test_a_digit_is_placed_as_mnist_places_it(expected: np.ndarray) -> None:
+    """Its longer side is 20 pixels, its centre of mass in the middle of 28×28, values are 0..1."""
+    rows, columns = np.nonzero(expected > 0.05)
+    height, width = np.ptp(rows) + 1, np.ptp(columns) + 1
+    centre = np.array(
+        [np.arange(SIDE) @ expected.sum(axis=axis) / expected.sum() for axis in (1, 0)]
+    )
+
+    assert expected.shape == (SIDE, SIDE)
+    assert (expected.min(), expected.max()) == (0, 1)
+    assert max(height, width) == BOX
+    assert width == pytest.approx(BOX * 72 / 112, abs=1)
+    assert np.abs(centre - (SIDE - 1) / 2).max() <= 0.5
+
+
+@pytest.mark.parametrize(
+    "presented",
+    [
+        pytest.param(ImageOps.invert, id="dark on light"),
+        pytest.param(lambda image: image.convert("RGB"), id="colour"),
+        pytest.param(lambda image: image.convert("P"), id="palette"),
+        pytest.param(lambda image: transparent(image, 0), id="dark on transparent"),
+        pytest.param(lambda image: transparent(image, 255), id="light on transparent"),
+        pytest.param(lambda image: ImageOps.expand(image, (5, 90, 70, 8)), id="more margin"),
+        pytest.param(lambda image: image.point(lambda v: 60 + v // 3), id="pale, on grey"),
+        pytest.param(lambda image: image.resize((560, 800)), id="four times the size"),
+        pytest.param(
+            lambda image: Image.fromarray(np.asarray(image).astype(np.uint16) * 200 + 1000),
+            id="16 bit",
+        ),
+    ],
+)
+def test_the_same_digit_is_the_same_however_it_is_presented(
+    presented: Callable[[Image.Image], Image.Image], drawing: Image.Image, expected: np.ndarray
+) -> None:
+    """Background, colour, transparency, margin, contrast and size of the file change nothing."""
+    got = read_digit(encoded(presented(drawing)))
+
+    assert np.abs(got - expected).mean() < 0.01
+    assert np.abs(got - expected).max() < 0.25  # antialiasing of another resolution
+
+
+def test_a_photo_is_turned_as_its_camera_says(drawing: Image.Image, expected: np.ndarray) -> None:
+    """EXIF orientation 6: the camera was held upright, the pixels lie on their side."""
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = drawing.transpose(Image.Transpose.ROTATE_90)
+
+    assert np.abs(read_digit(encoded(lying, exif=exif)) - expected).max() < 0.01
+
+
+def test_a_large_photo_is_read_at_a_fraction(drawing: Image.Image, expected: np.ndarray) -> None:
+    """Twelve megapixels of JPEG: the same digit, and never as many floats."""
+    photo = encoded(ImageOps.invert(drawing).resize((2800, 4000)), "JPEG")
+    tracemalloc.start()
+    try:
+        got = read_digit(photo)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert np.abs(got - expected).mean() < 0.01
+    assert peak < 2**26
+
+
+def test_a_digit_in_mnists_form_stays_as_it_is(expected: np.ndarray) -> None:
+    """Preparing twice is preparing once, so MNIST's own files pass through."""
+    again = read_digit(encoded(Image.fromarray((expected * 255).round().astype(np.uint8))))
+
+    assert np.abs(again - expected).max() < 0.05
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        Image.new("L", (1, 1), 9),
+        Image.new("RGBA", (40, 40), (0, 0, 0, 0)),
+        Image.new("L", (40, 40), 255),
+    ],
+    ids=["one pixel", "transparent", "white"],
+)
+def test_an_image_without_a_digit_is_refused(content: Image.Image) -> None:
+    """An empty sheet is no digit."""
+    with pytest.raises(ValueError, match="has no digit on it"):
+        read_digit(encoded(content))
+
+
+def test_base64_is_the_file_that_it_stands_for(drawing: Image.Image, expected: Any) -> None:
+    """JSON cannot carry bytes; a browser's canvas gives a data URL."""
+    text = base64.b64encode(encoded(drawing))
+
+    for content in (text, b"data:image/png;base64," + text):
+        assert (read_digit(content) == expected).all()
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"", "is empty"),
+        (b"seven", "begins with b'seven'"),
+        (base64.b64encode(b"seven"), "is no PNG or JPEG"),
+        (encoded(Image.new("L", (40, 40)), "GIF"), "is no PNG or JPEG"),
+        (encoded(Image.effect_noise((40, 40), 50))[:-60], "is a damaged PNG of 40×40"),
+        (encoded(Image.effect_noise((40, 40), 50), "JPEG")[:-60], "is a damaged JPEG of 40×40"),
+        (encoded(Image.effect_noise((40, 40), 50))[:30], "is no PNG or JPEG"),
+        (encoded(Image.new("1", (4097, 4096))), "is 4097×4096: at most 16777216 pixels"),
+    ],
+    ids=["empty", "text", "base64 of text", "gif", "cut png", "cut jpeg", "head only", "bomb"],
+)
+def test_what_is_no_image_is_refused_by_element(content: bytes, sentence: str) -> None:
+    """The tensor and the element are named, and what is wrong with it."""
+    good = encoded(Image.linear_gradient("L"))
+
+    with pytest.raises(InvalidRequest, match=r"tensor 'image': element 1 ") as caught:
+        read_images(np.array([good, content], object))
+    assert sentence in str(caught.value)
+
+
+def test_a_bomb_is_refused_before_it_is_decoded() -> None:
+    """A PNG of 60 kilobytes that unpacks to 60 gigabytes costs its header; so does a lying one."""
+    header = struct.pack(">IIBBBBB", 2**18, 2**18, 8, 6, 0, 0, 0)
+    chunks = [(b"IHDR", header), (b"IDAT", zlib.compress(bytes(2**26))), (b"IEND", b"")]
+    bomb = b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+        for kind, data in chunks
+    )
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="is 262144×262144: at most"):
+            read_digit(bomb)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert peak < 2**20
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_no_bytes_do_anything_but_answer_or_refuse(data: st.DataObject) -> None:
+    """Files with bytes changed, cut or put in: a digit or one sentence, never another error."""
+    content = bytearray(data.draw(st.sampled_from(WHOLE)))
+    for _ in range(data.draw(st.integers(1, 5))):
+        content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
+    with suppress(ValueError):
+        read = read_digit(bytes(content[: data.draw(st.integers(0, len(content)))]))
+        assert read.shape == (SIDE, SIDE)
+        assert np.isfinite(read).all()

@@ -1,0 +1,204 @@
+"""Train mnist-cnn: a handwritten digit, by a small convolutional network (PyTorch).
+
+    python -m training.mnist_cnn                               # scikit-learn's digits, a minute
+    python -m training.mnist_cnn --data ../shared/data/mnist   # real MNIST, a few minutes
+    python -m training.mnist_cnn --output /tmp/cnn             # or only look at the artifact
+
+Two convolutions and two dense layers. Each digit is turned, sheared, scaled and moved a little,
+anew in each epoch: nobody writes twice alike.
+"""
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from sklearn.metrics import confusion_matrix
+from torch import nn
+from torch.nn import functional
+
+import predictors.mnist_cnn
+import training.digits
+from predictors.mnist_cnn import MnistCnnModel
+from predictors.runtime import build_manifest, golden_sample
+from training import script, torch_export
+from training.artifact import Destination, code_identity, write_manifest
+from training.digits import SIDE, bundled, mnist
+from training.gates import Arrays, require_accuracy, require_parity
+from training.progress import Reporter
+
+MIN_ACCURACY = {"mnist": 0.99, "sklearn-digits-28x28": 0.97}
+EPOCHS = {"mnist": 5, "sklearn-digits-28x28": 30}
+TOLERANCE = 1e-5  # of a probability; engines add up float32 in different orders
+BATCH = 128  # digits
+PEAK_LEARNING_RATE = 4e-3
+THREADS = 2  # fixed, since the order of additions decides the last bits of a version
+
+
+class Network(nn.Module):
+    """(batch, 1, 28, 28) float32, 0 paper … 1 ink, to (batch, 10) logits."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(
+            *(nn.Conv2d(1, 16, 5, padding=2, bias=False), nn.BatchNorm2d(16), nn.ReLU()),
+            nn.MaxPool2d(2),
+            *(nn.Conv2d(16, 32, 5, padding=2, bias=False), nn.BatchNorm2d(32), nn.ReLU()),
+            nn.MaxPool2d(2),
+            nn.Flatten(),
+            *(nn.Dropout(0.3), nn.Linear(32 * 7 * 7, 96), nn.ReLU()),
+            *(nn.Dropout(0.3), nn.Linear(96, 10)),
+        )
+
+    def forward(self, pixels: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.layers(pixels)
+        return logits
+
+
+def main() -> None:
+    """Data, fit, evaluate, export, publish; raises where a gate stays closed."""
+    # --- Flags ----------------------------------------------------------------------------------
+    parser = script.flags(
+        "training.mnist_cnn", __doc__, min_accuracy="0.99 on MNIST, 0.97 on bundled digits"
+    )
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="MNIST's four idx files, gzipped or not (default: scikit-learn's bundled digits)",
+    )
+    parser.add_argument(
+        "--epochs",
+        type=int,
+        choices=[-1, *range(1, 1001)],
+        default=-1,
+        metavar="N",
+        help="times that each digit is looked at (default -1 = 5 for --data, 30 for bundled)",
+    )
+    args = parser.parse_args()
+    destination = Destination("mnist-cnn", args.output)
+    report = Reporter()
+    torch.manual_seed(args.seed)
+    torch.use_deterministic_algorithms(mode=True)
+    torch.set_num_threads(THREADS)
+
+    # --- Data -----------------------------------------------------------------------------------
+    digits = bundled(args.seed) if args.data is None else mnist(args.data)
+    min_accuracy = MIN_ACCURACY[digits.name] if args.min_accuracy == -1 else args.min_accuracy
+    epochs = EPOCHS[digits.name] if args.epochs == -1 else args.epochs
+    if args.smoke:
+        digits, epochs = digits.few(), 1
+    pixels = torch.from_numpy(digits.train_pixels).reshape(-1, 1, SIDE, SIDE)
+    labels = torch.from_numpy(digits.train_labels)
+    test_pixels = digits.test_pixels.reshape(-1, 1, SIDE, SIDE)
+    report.say(f"{digits.name}: {len(labels)} digits to learn, {len(test_pixels)} to test")
+
+    # --- Fit ------------------------------------------------------------------------------------
+    network = Network()
+    optimizer = torch.optim.AdamW(network.parameters(), weight_decay=0.01)
+    steps = epochs * -(-len(labels) // BATCH)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimizer, max_lr=PEAK_LEARNING_RATE, total_steps=max(steps, 1)
+    )
+    network.train()
+    with report.bar("learning", steps) as bar:
+        for epoch in range(epochs):
+            losses = []
+            for rows in torch.split(torch.randperm(len(labels)), BATCH):
+                optimizer.zero_grad()
+                loss = functional.cross_entropy(network(distorted(pixels[rows])), labels[rows])
+                loss.backward()  # type: ignore[no-untyped-call]  # torch has no type for it
+                optimizer.step()
+                schedule.step()
+                losses.append(loss.item())
+                bar.reach(schedule.last_epoch)
+            report.say(f"epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
+    served = nn.Sequential(network, nn.Softmax(dim=1)).eval()
+
+    # --- Evaluate -------------------------------------------------------------------------------
+    with torch.inference_mode():
+        chunks = torch.split(torch.from_numpy(test_pixels), 1000)
+        probabilities = torch.cat([served(chunk) for chunk in chunks]).numpy()  # (rows, 10)
+    read = probabilities.argmax(axis=1)  # (rows,)
+    confused = confusion_matrix(digits.test_labels, read, labels=range(10))
+    metrics = {
+        "accuracy": float((read == digits.test_labels).mean()),
+        "worst_digit_recall": float((confused.diagonal() / confused.sum(axis=1)).min()),
+        "epochs": epochs,
+        "parameters": sum(weights.numel() for weights in network.parameters()),
+    }
+    report.say(
+        f"accuracy {metrics['accuracy']:.4f} on {len(read)} digits not trained on; of the worst "
+        f"read digit {metrics['worst_digit_recall']:.1%} are found"
+    )
+    if args.smoke:
+        metrics["smoke"] = True
+    else:
+        require_accuracy(metrics["accuracy"], min_accuracy)
+
+    def native(rows: slice) -> Arrays:
+        """What PyTorch itself answered, under the names that the predictor uses."""
+        return {"digit": read[rows], "probabilities": probabilities[rows]}
+
+    with destination.folder() as folder:
+        # --- Export: ONNX to serve, a torch.export program for people ----------------------------
+        report.say("exporting to ONNX …")
+        sample = torch.from_numpy(test_pixels[:2])
+        torch_export.save(served, sample, "pixels", "probabilities", folder)
+        report.say(f"model.onnx {(folder / 'model.onnx').stat().st_size / 1e6:.1f} MB")
+
+        # --- Manifest: the first two digits of the test set are the golden sample ----------------
+        golden = slice(0, 2)
+        manifest = build_manifest(
+            folder,
+            model="mnist-cnn",
+            engine="onnxruntime",
+            inputs=MnistCnnModel.inputs,
+            outputs=MnistCnnModel.outputs,
+            metrics=metrics,
+            data={**digits.identity, "seed": args.seed},
+            code=code_identity(
+                *(__file__, training.digits.__file__, torch_export.__file__),
+                predictors.mnist_cnn.__file__,
+                libraries=torch_export.LIBRARIES,
+            ),
+            golden_sample=golden_sample(
+                MnistCnnModel.inputs,
+                MnistCnnModel.outputs,
+                {"input-0": test_pixels[golden]},
+                native(golden),
+            ),
+        )
+        write_manifest(folder, manifest)
+
+        # --- Parity: what will be served answers as what was trained ----------------------------
+        given = {"input-0": test_pixels}
+        off = require_parity(MnistCnnModel, folder, given, native(slice(None)), TOLERANCE)
+        report.say(f"parity: {len(read)} digits read alike, probabilities within {off:.1e}")
+
+        # --- Publish ----------------------------------------------------------------------------
+        print(destination.deliver(folder))
+
+
+def distorted(pixels: torch.Tensor) -> torch.Tensor:
+    """Each digit as another hand might write it: turned up to 13°, sheared, scaled, moved 2 pixels.
+
+    Args:
+        pixels: (batch, 1, 28, 28), 0 paper … 1 ink.
+
+    Returns:
+        As many; what is moved in from beyond an edge is paper.
+    """
+
+    def about(centre: float, spread: float) -> torch.Tensor:
+        return torch.empty(len(pixels)).uniform_(centre - spread, centre + spread)
+
+    angle, scale, shear = about(0, 0.22), about(1, 0.12), about(0, 0.15)
+    cosine, sine = angle.cos() * scale, angle.sin() * scale
+    across, down = about(0, 0.12), about(0, 0.12)  # of half the side
+    rows = [torch.stack(row, 1) for row in ((cosine, shear - sine, across), (sine, cosine, down))]
+    grid = functional.affine_grid(torch.stack(rows, 1), list(pixels.shape), align_corners=False)
+    return functional.grid_sample(pixels, grid, align_corners=False)
+
+
+if __name__ == "__main__":
+    script.run(main)
