@@ -71,14 +71,14 @@ def main(  # noqa: D103 - its help is the command's, below
         context = kind.create(say)
     overlay = overlay or KSERVE_FOLDER / "overlays" / ("local" if use_kind else "production")
     kubectl = Kubectl(context)
-    setup = Setup(kubectl, overlay, manifests, s3, domain, dict(os.environ))
+    setup = Setup(kubectl, overlay, manifests, s3, domain, dict(os.environ), dry_run)
     if down:
         remove(setup, say, lambda question: yes or click.confirm(question, err=True))
         return
     if not (yes or dry_run or use_kind):
         _ask_first(kubectl)
     if only != "models":
-        install(setup, say, only, dry_run=dry_run)
+        install(setup, say, only)
     if only not in {None, "models"} or dry_run:
         return
     wanted = [one for one in services(setup) if not models or one["metadata"]["name"] in models]

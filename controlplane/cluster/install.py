@@ -14,17 +14,17 @@ PENDING = "pending"
 Say = Callable[[str], None]
 
 
-def install(setup: Setup, say: Say, only: str | None = None, *, dry_run: bool = False) -> None:
+def install(setup: Setup, say: Say, only: str | None = None) -> None:
     """Bring every step, or one, to where it should be."""
     for step in STEPS:
         if only in {None, step.name}:
-            _run(setup, step, say, dry_run=dry_run)
-    if only in {None, "kserve"} and not dry_run:
+            _run(setup, step, say)
+    if only in {None, "kserve"} and not setup.dry_run:
         for complaint in _kserve_complaints(setup.kubectl):
             say(f"warning: {complaint}")
 
 
-def _run(setup: Setup, step: Step, say: Say, *, dry_run: bool) -> None:
+def _run(setup: Setup, step: Step, say: Say) -> None:
     kubectl = setup.kubectl
     known = record(kubectl).get(step.name)
     if known is None and (other := step.foreign(setup)):
@@ -35,7 +35,7 @@ def _run(setup: Setup, step: Step, say: Say, *, dry_run: bool) -> None:
     if known == digest and not _unavailable(kubectl, step, documents):
         say(f"{step.name}: unchanged")
         return
-    if dry_run:
+    if setup.dry_run:
         kinds = Counter(one["kind"] for one in documents)
         listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
         say(f"{step.name}: would apply {listed}")
@@ -115,7 +115,7 @@ def remember(kubectl: Kubectl, step: str, state: str) -> None:
     metadata = {"name": RECORD, "namespace": RECORD_NAMESPACE}
     kubectl.apply(
         [
-            {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RECORD_NAMESPACE}},
+            _namespace(RECORD_NAMESPACE),
             {
                 "apiVersion": "v1",
                 "kind": "ConfigMap",
@@ -139,7 +139,10 @@ def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
     for step in reversed(STEPS):
         if step.name not in known:
             continue
-        if step.data and not setup.s3 and not confirm(f"Remove {step.data}?"):
+        holds_data = step.data and any(
+            kubectl.get(workload, "-n", namespace) for workload, namespace in step.waits
+        )
+        if holds_data and not confirm(f"Remove {step.data}?"):
             say(f"{step.name}: kept")
             continue
         documents = step.documents(setup)
@@ -149,18 +152,20 @@ def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
             group = [_reference(one) for one in documents if rank.get(one["kind"], 0) == level]
             if group:
                 kubectl.delete(group, 180)
+        forget(kubectl, step.name)
         say(f"{step.name}: removed")
-        if step.name != next(iter(STEPS)).name:
-            forget(kubectl, step.name)
-    kubectl.delete(
-        [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": RECORD_NAMESPACE}}], 60
-    )
+    if not record(kubectl):
+        kubectl.delete([_namespace(RECORD_NAMESPACE)], 60)
 
 
 def forget(kubectl: Kubectl, step: str) -> None:
     """A step is ours no more."""
     patch = json.dumps({"data": {step: None}})
     kubectl.run("patch", "configmap", RECORD, "-n", RECORD_NAMESPACE, "-p", patch)
+
+
+def _namespace(name: str) -> Document:
+    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
 def _reference(document: Document) -> Document:

@@ -31,10 +31,11 @@ class ClusterError(SerinError):
 
 
 class Kubectl:
-    """One cluster, by the name of its context; None is the current one."""
+    """One cluster, by the name of its context; None is the current one of the environment."""
 
-    def __init__(self, context: str | None) -> None:
+    def __init__(self, context: str | None, environment: Mapping[str, str] | None = None) -> None:
         self._command = ["kubectl", *([f"--context={context}"] if context else [])]
+        self._environment = None if environment is None else dict(environment)
 
     def run(self, *arguments: str, stdin: str | None = None, timeout: float = 60) -> str:
         """What kubectl prints.
@@ -45,6 +46,7 @@ class Kubectl:
         try:
             done = subprocess.run(
                 [*self._command, *arguments],
+                env=self._environment,
                 input=stdin,
                 capture_output=True,
                 text=True,
@@ -142,7 +144,9 @@ class Kubectl:
     def forward(self, namespace: str, target: str, port: int) -> Iterator[int]:
         """A loopback port that leads to a Service's; kubectl port-forward while the block runs."""
         command = [*self._command, "-n", namespace, "port-forward", target, f":{port}"]
-        with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        with subprocess.Popen(
+            command, env=self._environment, stdout=subprocess.PIPE, text=True
+        ) as process:
             try:
                 assert process.stdout is not None  # noqa: S101 - a pipe was asked for
                 line = process.stdout.readline()  # Forwarding from 127.0.0.1:40123 -> 9000

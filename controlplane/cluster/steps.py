@@ -22,6 +22,7 @@ class Setup:
     s3: str | None = None
     domain: str = "localhost"
     environment: dict[str, str] = field(default_factory=dict)
+    dry_run: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,7 @@ def _prometheus(setup: Setup) -> list[Document]:
 def _kserve(setup: Setup) -> list[Document]:
     documents = releases.load(releases.KSERVE, setup.manifests)
     managed = setup.kubectl.get("crd", "certificates.cert-manager.io") is not None
-    ca = None if managed else kserve.certificate(setup.kubectl)
+    ca = None if managed else kserve.certificate(setup.kubectl, make=not setup.dry_run)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": kserve.NAMESPACE}}
     return [namespace, *kserve.adapt(documents, setup.domain, ca)]
 

@@ -58,6 +58,8 @@ def cluster(kubeconfig: str, before: set[str]) -> Cluster:
         "KUBECONFIG": kubeconfig,
     }
     found = Cluster(environment, (*options, *overlay, "--yes"))
+    found.setup("--dry-run")
+    assert inventory(kubeconfig) - before == set(), "a dry run left something"
     said = found.setup()
     found.address = said.stdout.split("http://")[1].split(". ")[0].split("/")[0]
     service = found.get("isvc", MODEL)

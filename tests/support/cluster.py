@@ -10,6 +10,7 @@ from typing import Any
 
 import grpc
 
+from controlplane.cluster.kubectl import Kubectl
 from predictors.runtime.lean_kserve import pb
 from tests.support.predictor import JSON, Answer
 from tests.support.required import ROOT
@@ -31,6 +32,11 @@ class Cluster:
     address: str = ""
     first: str = field(default="")
     """The version that the first Job published."""
+
+    @property
+    def api(self) -> Kubectl:
+        """The product's own way to ask it."""
+        return Kubectl(None, self.environment)
 
     def setup(self, *arguments: str, seconds: float = 900) -> subprocess.CompletedProcess[str]:
         """Run setup_cluster.sh."""
@@ -94,6 +100,17 @@ class Cluster:
     def pods(self) -> str:
         """The pods of `models`, for a message."""
         return self.kubectl("-n", "models", "get", "pods", "-o", "wide")
+
+    def pods_of(self, deployment: str) -> list[Any]:
+        """The pods of one Deployment."""
+        found: list[Any] = self.get("pods", "-l", f"app=isvc.{deployment}")["items"]
+        return found
+
+    def weight(self, deployment: str) -> int | None:
+        """A backend's weight by the HTTPRoute; None where it has none."""
+        route = self.get("httproute", MODEL)
+        weights = {one["name"]: one["weight"] for one in route["spec"]["rules"][-1]["backendRefs"]}
+        return weights.get(deployment)
 
     def replicas(self, deployment: str = "iris-predictor") -> int:
         """How many are available."""
