@@ -2,8 +2,9 @@
 
 V2Error
 ├── InvalidRequest          400  INVALID_ARGUMENT    breaks the protocol or the signature
-│   ├── BodyTooLarge        413  INVALID_ARGUMENT
-│   └── UnsupportedEncoding 415  INVALID_ARGUMENT    content type or content encoding
+│   ├── BodyTooLarge        413  RESOURCE_EXHAUSTED
+│   ├── UnsupportedEncoding 415  UNIMPLEMENTED       content type or content encoding
+│   └── WrongCardinality    400  UNIMPLEMENTED       no message or several, where gRPC wants one
 ├── NotFound                404  NOT_FOUND           no such model, version or path
 │   └── WrongMethod         405  UNIMPLEMENTED
 ├── Overloaded              429  RESOURCE_EXHAUSTED  the model's queue is full
@@ -31,15 +32,23 @@ class InvalidRequest(V2Error):
 
 
 class BodyTooLarge(InvalidRequest):
-    """The body, as sent or after decompression, is over PREDICTOR_MAX_BODY_BYTES."""
+    """The body or message, as sent or after decompression, is over its limit."""
 
     status = 413
+    grpc_code = "RESOURCE_EXHAUSTED"
 
 
 class UnsupportedEncoding(InvalidRequest):
     """The content type or content encoding is not one that V2 bodies come in."""
 
     status = 415
+    grpc_code = "UNIMPLEMENTED"
+
+
+class WrongCardinality(InvalidRequest):
+    """A gRPC method that takes one message got none or several; gRPC's word for it is odd."""
+
+    grpc_code = "UNIMPLEMENTED"
 
 
 class NotFound(V2Error):

@@ -26,6 +26,8 @@ from predictors.runtime.direct import direct_protocol
 from predictors.runtime.endpoint import InferEndpoint
 from predictors.runtime.generate import GenerateEndpoint
 from predictors.runtime.golden import read_inputs
+from predictors.runtime.grpc_call import MessageLimits
+from predictors.runtime.grpc_methods import v2_methods
 from predictors.runtime.grpc_server import GrpcServer
 from predictors.runtime.lean_kserve import BaseKServeModel, ModelServer, server_flags
 from predictors.runtime.metrics import ModelMetrics
@@ -156,33 +158,35 @@ class V2Server(ModelServer):
         )
         self._service = Service(model, batcher, metrics, log, tracing_of(model.name, model.version))
         self._grpc = GrpcServer(
-            self._service,
-            queue_size=settings.queue_size,
-            max_receive_bytes=flags.grpc_max_receive_message_length,
-            max_send_bytes=flags.grpc_max_send_message_length,
-            share_port=self._is_worker,
+            v2_methods(self._service, settings.queue_size),
+            MessageLimits(
+                flags.grpc_max_receive_message_length, flags.grpc_max_send_message_length
+            ),
+            # More than may wait: what is past the queue is refused at once, and does not wait
+            # unseen in its client.
+            max_streams=2 * settings.queue_size + 100,
         )
 
     def start(self, models: list[BaseKServeModel]) -> None:
         """Register the loaded model and serve it until SIGTERM or SIGINT."""
         self._register_and_check_atleast_one_model_is_ready(models)
         settings = self._settings
-        listener = listen(
-            settings.host, self.http_port, "REST", "--http_port", share=self._is_worker
-        )
+        share = self._is_worker
+        rest = listen(settings.host, self.http_port, "REST", "--http_port", share=share)
+        rpc = None
+        if self.enable_grpc:
+            rpc = listen(settings.host, self.grpc_port, "gRPC", "--grpc_port", share=share)
         if not self._is_worker:
             self._metrics.serve(settings.host, settings.metrics_port)
-        if self.enable_grpc:
-            self._grpc.start(settings.host, self.grpc_port)
         self._metrics.loaded(self._service.model.load_seconds)
         # What loading made lives as long as the process: without this, each full collection walks
         # it and holds every request for 60-100 ms.
         gc.collect()
         gc.freeze()
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(self._run(listener))
+            runner.run(self._run(rest, rpc))
 
-    async def _run(self, listener: socket.socket) -> None:
+    async def _run(self, rest: socket.socket, rpc: socket.socket | None) -> None:
         service, settings = self._service, self._settings
         waiting: set[asyncio.Task[None]] = set()
         endpoint = InferEndpoint(service, settings.queue_size)
@@ -219,16 +223,16 @@ class V2Server(ModelServer):
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(name, stopping.set)
-        serving = asyncio.create_task(server.serve([listener]))
+        if rpc:
+            await self._grpc.start(rpc)
+        serving = asyncio.create_task(server.serve([rest]))
         logger.info("serving", extra=self._facts())
         await asyncio.wait(
             (serving, asyncio.create_task(stopping.wait())), return_when="FIRST_COMPLETED"
         )
         await self._drain()
-        stopped = self._grpc.stop(self.grace_period)
         server.should_exit = True
-        await serving
-        await asyncio.to_thread(stopped.wait, self.grace_period)
+        await asyncio.gather(serving, self._grpc.stop(self.grace_period))
         await asyncio.to_thread(service.close)
         logger.info("stopped", extra={"model": service.model.name})
 

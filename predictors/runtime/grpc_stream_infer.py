@@ -1,4 +1,4 @@
-"""gRPC ModelStreamInfer, Triton's bidirectional stream, without its transport.
+"""gRPC ModelStreamInfer, Triton's bidirectional stream.
 
 Any number of requests go in, and the pieces of their answers come out, each with its request's id.
 A refused request is an `error_message` in the stream, which goes on. The last piece of an answer
@@ -13,14 +13,24 @@ kserve's protobuf module has no such answer, so it is written here, as Triton de
     }
 """
 
+import asyncio
 import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
+from google.protobuf.message import DecodeError
+
 from predictors.runtime.call import Call
-from predictors.runtime.errors import ClientGone, InferenceFailed, V2Error
+from predictors.runtime.errors import (
+    ClientGone,
+    InferenceFailed,
+    InvalidRequest,
+    V2Error,
+    WrongMethod,
+)
 from predictors.runtime.grpc_codec import decode_grpc, encode_grpc
+from predictors.runtime.grpc_streaming import StreamingCall
 from predictors.runtime.job import Piece, StreamJob
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.service import Service
@@ -44,9 +54,13 @@ class StreamCall:
         service: Service,
         send: Callable[[bytes | None], None],
         deadline: float | None = None,
+        *,
+        client_id: str = "",
+        traceparent: str = "",
     ) -> None:
         self._service = service
         self._send = send
+        self._ids = client_id, traceparent
         self._deadline = deadline  # time.perf_counter() value
         self._guard = threading.Lock()
         self._jobs: set[StreamJob] = set()  # not answered yet
@@ -56,6 +70,7 @@ class StreamCall:
         """Take a ModelInferRequest; returns at once."""
         service = self._service
         call = service.begin("grpc")
+        call.client_id, call.traceparent = self._ids
         try:
             call.request_id = message.id
             service.check_model(message.model_name, message.model_version)
@@ -131,6 +146,46 @@ class StreamCall:
             over = not self._jobs and not self._expecting
         if over:
             self._send(None)
+
+
+async def stream_infer(service: Service, transport: StreamingCall) -> None:
+    """Serve one ModelStreamInfer call: requests are read while answers go out."""
+    if not service.streams:
+        name = service.model.name
+        raise WrongMethod(f"model '{name}' does not stream; call ModelInfer", "ModelInfer")
+    loop = asyncio.get_running_loop()
+    answers: asyncio.Queue[bytes | V2Error | None] = asyncio.Queue()
+
+    def send(answer: bytes | None) -> None:  # from the model's thread
+        loop.call_soon_threadsafe(answers.put_nowait, answer)
+
+    stream = StreamCall(
+        service,
+        send,
+        transport.deadline,
+        client_id=transport.head.client_id,
+        traceparent=transport.head.traceparent,
+    )
+
+    async def read() -> None:
+        while (message := await transport.read()) is not None:
+            try:
+                request = pb.ModelInferRequest.FromString(message)
+            except DecodeError:
+                answers.put_nowait(InvalidRequest("a message is not a ModelInferRequest"))
+                return
+            stream.receive(request)
+        stream.half_close()
+
+    reading = loop.create_task(read())
+    try:
+        while (answer := await answers.get()) is not None:
+            if isinstance(answer, V2Error):
+                raise answer
+            await transport.write(answer)
+    finally:
+        reading.cancel()
+        stream.leave()
 
 
 def _field(tag: bytes, value: bytes) -> bytes:

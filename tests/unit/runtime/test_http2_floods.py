@@ -1,0 +1,166 @@
+"""Clients that only make work: told to calm down, at a bounded cost."""
+
+import struct
+from collections.abc import Iterator
+
+import pytest
+from hyperframe.frame import GoAwayFrame
+
+from predictors.runtime.http2.frames import PREFACE, ErrorCode
+from predictors.runtime.http2.header_blocks import block_of
+from tests.support.http2 import HEADERS, Server, greeted, run
+
+BLOCK = block_of(HEADERS)
+
+
+def raw(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
+    return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def rapid_resets() -> Iterator[bytes]:
+    """CVE-2023-44487: open a call, cancel it."""
+    for stream in range(1, 8_000, 2):
+        yield raw(1, 4, stream, BLOCK) + raw(3, 0, stream, struct.pack(">I", 8))
+
+
+def resets_of_our_own() -> Iterator[bytes]:
+    """CVE-2025-8671, "MadeYouReset": break a rule so that the server cancels."""
+    for stream in range(1, 8_000, 2):
+        yield raw(1, 4, stream, BLOCK) + raw(8, 0, stream, struct.pack(">I", 0))
+
+
+def refused_streams() -> Iterator[bytes]:
+    """More streams than there may be, again and again."""
+    for stream in range(1, 8_000, 2):
+        yield raw(1, 4, stream, BLOCK)
+
+
+def same(frame: bytes, first: bytes = b"") -> Iterator[bytes]:
+    """One frame over and over."""
+    yield first
+    for _ in range(3_000):
+        yield frame
+
+
+FLOODS = {
+    "rapid reset": rapid_resets,
+    "resets of our own": resets_of_our_own,
+    "refused streams": refused_streams,
+    "PING": lambda: same(raw(6, 0, 0, bytes(8))),
+    "SETTINGS": lambda: same(raw(4, 0, 0)),
+    "PRIORITY": lambda: same(raw(2, 0, 1, bytes(5))),
+    "unknown frames": lambda: same(raw(77, 0, 0)),
+    "empty DATA": lambda: same(raw(0, 0, 1), raw(1, 4, 1, BLOCK)),
+    "empty DATA of a closed stream": lambda: same(
+        raw(0, 0, 1), raw(1, 4, 1, BLOCK) + raw(3, 0, 1, bytes(4))
+    ),
+    "empty CONTINUATION": lambda: same(raw(9, 0, 1), raw(1, 0, 1, BLOCK)),
+    "long CONTINUATION": lambda: same(raw(9, 0, 1, bytes(9_000)), raw(1, 0, 1, BLOCK)),
+}
+
+
+@pytest.mark.parametrize("case", FLOODS)
+def test_flood_is_told_to_calm_down(case: str) -> None:
+    """GOAWAY with ENHANCE_YOUR_CALM, no stream left, and the connection closed."""
+
+    async def scenario() -> None:
+        server = greeted()
+        sent = 0
+        for data in FLOODS[case]():
+            server.give(data)
+            sent += 1
+            if server.wire.closed:
+                break
+        last = server.frames()[-1]
+
+        assert isinstance(last, GoAwayFrame)
+        assert last.error_code == ErrorCode.ENHANCE_YOUR_CALM
+        assert sent < 2_200
+        assert not server.protocol.streams
+        assert server.limits.held_bytes == 0
+
+    run(scenario)
+
+
+def test_proxy_that_cancels_a_third_of_its_calls_is_left_alone() -> None:
+    """A proxy's clients give up under load; that is no attack."""
+
+    async def scenario() -> None:
+        server = greeted()
+        for stream in range(1, 12_000, 2):
+            server.give(raw(1, 4, stream, BLOCK))
+            if stream % 3 == 0:
+                server.give(raw(3, 0, stream, struct.pack(">I", 8)))
+            else:
+                server.give(raw(0, 1, stream, bytes(5)))
+
+        assert not server.wire.closed
+        assert not server.protocol.streams
+
+    run(scenario)
+
+
+def test_client_that_does_not_read_is_not_read_from() -> None:
+    """A full socket stops the reading; what it asks would only pile up."""
+
+    async def scenario() -> None:
+        server = greeted()
+        server.protocol.pause_writing()
+        assert not server.wire.reading
+        server.give(raw(1, 4, 1, BLOCK) + raw(0, 1, 1, bytes(5)))
+        held_back = [frame.type for frame in server.frames()]
+        server.protocol.resume_writing()
+
+        assert held_back == [1]  # HEADERS alone
+        assert server.wire.reading
+        assert [frame.type for frame in server.frames()] == [0, 1]
+
+    run(scenario)
+
+
+def test_many_large_beginnings_are_refused_before_they_fill_the_memory() -> None:
+    """Unfinished messages of a process are bounded, whatever each stream may hold."""
+
+    async def scenario() -> None:
+        server = greeted()
+        server.limits._max_held_bytes = 100_000
+        prefix = b"\0" + (500_000).to_bytes(4)
+        for stream in range(1, 20, 2):
+            server.give(raw(1, 4, stream, BLOCK) + raw(0, 0, stream, prefix + bytes(16_000)))
+        open_streams = set(server.protocol.streams)
+        held = server.limits.held_bytes
+        server.protocol.connection_lost(None)
+
+        assert open_streams == set(range(1, 13, 2))
+        assert held <= 100_000
+        assert server.limits.held_bytes == 0
+
+    run(scenario)
+
+
+def test_settings_of_many_values_touch_each_stream_once() -> None:
+    """2,000 changes of the window in a frame would be 100,000 steps with 50 streams."""
+
+    async def scenario() -> None:
+        server = greeted()
+        values = b"".join(struct.pack(">HI", 4, value) for value in (0, 2**31 - 1) * 1_000)
+        server.give(raw(4, 0, 0, values + struct.pack(">HI", 4, 77)))
+
+        assert server.protocol.initial_window == 77
+        assert not server.wire.closed
+
+    run(scenario)
+
+
+def test_silent_client_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A connection that never says hello does not stay."""
+    monkeypatch.setattr("predictors.runtime.http2.connection._GREETING_SECONDS", 0.0)
+
+    async def scenario() -> None:
+        server = Server()
+        server.give(PREFACE)
+        await server.protocol.closed
+
+        assert server.wire.closed
+
+    run(scenario)
