@@ -104,3 +104,18 @@ def _with_fallback(
 ) -> tuple[State, Reading]:
     reading, memory = keda.with_fallback(rule, trigger, reading, scale, state.memory)
     return replace(state, memory=memory), reading
+
+
+def wake(
+    rule: Rule, state: State, held: Mapping[str, Reading], now: float
+) -> tuple[Decision, State]:
+    """Start a sleeping target at once, as an interceptor that holds a request asks KEDA to.
+
+    Args:
+        rule: The ScaledObject.
+        state: What is remembered.
+        held: What holds the request, as an active reading.
+        now: Seconds.
+    """
+    decision, memory = keda.poll(rule, state.memory, tuple(held.values()), 0, now)
+    return decision, replace(state, memory=memory)

@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
@@ -103,6 +104,21 @@ class Gateway:
         """Whether Envoy has its configuration and listens."""
         port = self.admin_port
         return port is not None and (await ask(port, "/ready", 2))[0] == 200
+
+    async def wait(self, seconds: float = 20) -> None:
+        """Wait until it is live.
+
+        Raises:
+            SerinError: It ended, or time is up.
+        """
+        deadline = time.monotonic() + seconds
+        while not await self.is_live():
+            if self.child and self.child.exit_code() is not None:
+                last = self.child.log_text().strip().rsplit("\n", 1)[-1]
+                raise SerinError(f"Envoy ended (exit status {self.child.exit_code()}): {last}")
+            if time.monotonic() > deadline:
+                raise SerinError(f"Waited {seconds:g} s for Envoy to be ready; see {self.log}.")
+            await asyncio.sleep(0.05)
 
     async def healthy_ports(self) -> set[int]:
         """The upstream ports that Envoy would send a request to now, of both protocols."""

@@ -67,6 +67,11 @@ KINDS = (
         categories=WORKLOAD,
     ),
     Kind("apps", "v1", "ReplicaSet", "replicasets", ("rs",), verbs=READ, categories=WORKLOAD),
+    Kind(
+        *("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", ("hpa",)),
+        verbs=READ,
+        categories=WORKLOAD,
+    ),
     Kind("batch", "v1", "Job", "jobs", subresources=("status",), categories=WORKLOAD),
     Kind(
         *(KSERVE, "v1beta1", "InferenceService", "inferenceservices", ("isvc",)),

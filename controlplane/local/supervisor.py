@@ -18,6 +18,7 @@ from controlplane.local import processes, s3, seeds, store
 from controlplane.local.api.server import ApiServer
 from controlplane.local.controllers import Controllers
 from controlplane.local.gateway import Gateway
+from controlplane.local.holding import Holding
 from controlplane.local.intake import Intake, newest
 from controlplane.local.jobs import Jobs
 from controlplane.local.monitoring import Monitoring
@@ -26,6 +27,7 @@ from controlplane.local.plan import Plan, deployment_plan, plan
 from controlplane.local.pods import Pod, Surroundings
 from controlplane.local.report import PodReport, report
 from controlplane.local.rollout import decide
+from controlplane.local.scaling import Scaling
 from controlplane.local.state import Home, write_json
 from controlplane.local.upstreams import Endpoint
 
@@ -48,6 +50,8 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.objects = Objects(home.objects)
         self.controllers = Controllers(self.objects, self.gateway.port)
+        self.scaling = Scaling(self.objects, lambda: self.monitoring.url, home.logs / "scaling.log")
+        self.holding = Holding(self.scaling.wake)
         self.api = ApiServer(home, self.objects, self._newest, self._evict)
         self.jobs = Jobs(home, self.objects)
         self.intake = Intake(home, self.api.resources, self._newest, self.wake)
@@ -73,20 +77,13 @@ class Supervisor:
         self.monitoring.start()
         if self.s3:
             await asyncio.to_thread(self.s3.wait)
-        deadline = time.monotonic() + 20
-        while not await self.gateway.is_live():
-            child = self.gateway.child
-            if child and child.exit_code() is not None:
-                last = child.log_text().strip().rsplit("\n", 1)[-1]
-                raise SerinError(f"Envoy ended (exit status {child.exit_code()}): {last}")
-            if time.monotonic() > deadline:
-                raise SerinError(f"Waited 20 s for Envoy to be ready; see {self.gateway.log}.")
-            await asyncio.sleep(0.05)
+        await self.gateway.wait()
         seeds.seed(self.objects, self._store())
         self._restore()
         self.jobs.restore()
         self.objects.on_change(self.wake)
         await self.api.start()
+        self.scaling.start()
 
     async def run(self) -> None:
         """Converge until told to stop."""
@@ -108,11 +105,13 @@ class Supervisor:
     async def stop(self) -> None:
         """Close the gateway's door, let requests finish, then end everything."""
         self.intake.stop()
+        await self.scaling.stop()
         await self.api.stop()
         await self.gateway.close_door()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self.gateway.idle(), 3)
         await asyncio.to_thread(self.gateway.stop)
+        await self.holding.stop()
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(
@@ -219,6 +218,7 @@ class Supervisor:
         for pod in self.pods:
             if pod.ready and not pod.leaving:
                 endpoints[pod.deployment.name].append(Endpoint(pod.http_port, pod.grpc_port))
+        self.holding.stand_in(wanted, endpoints)
         self.gateway.apply(wanted, endpoints)
 
     async def _retire(self, pod: Pod) -> None:

@@ -1,49 +1,35 @@
 """The laptop's Prometheus: the real one, with the labels and rules of a cluster."""
 
-import json
 import os
 import signal
-import urllib.parse
-import urllib.request
 from collections.abc import Callable
-from typing import Any
 
 from tests.support import required
 from tests.support.platform import Platform, wait_for
-
-
-def asked(platform: Platform, query: str) -> list[dict[str, Any]]:
-    """An instant query's result; nothing while Prometheus does not answer."""
-    url = platform.state().get("prometheus_url")
-    if not url:
-        return []
-    text = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
-    try:
-        with urllib.request.urlopen(text, timeout=5) as answer:
-            result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
-    except OSError:
-        return []
-    return result
 
 
 def test_what_is_scraped(trained: Platform) -> None:
     """Predictors with a PodMonitor's labels, Envoy, Deployments, and the recording rules."""
     required.binary("prometheus")
     series = 'predictor_requests_in_flight{deployment="iris-predictor"}'
-    wait_for(lambda: asked(trained, series), 30, "a sample of iris")
+    wait_for(lambda: trained.prometheus(series), 30, "a sample of iris")
 
-    (found,) = asked(trained, series)
+    (found,) = trained.prometheus(series)
     (pod,) = trained.pods("iris")
     labels = {"namespace": "models", "inferenceservice": "iris", "pod": pod["name"]}
     assert labels.items() <= found["metric"].items()
     assert found["metric"]["job"] == "models/predictors"
     ready = 'kube_deployment_status_replicas_ready{namespace="models",deployment="iris-predictor"}'
     wait_for(
-        lambda: [one["value"][1] for one in asked(trained, ready)] == ["1"], 20, "a ready replica"
+        lambda: [one["value"][1] for one in trained.prometheus(ready)] == ["1"],
+        20,
+        "a ready replica",
     )
-    wait_for(lambda: asked(trained, "envoy_cluster_membership_healthy"), 20, "Envoy's statistics")
+    wait_for(
+        lambda: trained.prometheus("envoy_cluster_membership_healthy"), 20, "Envoy's statistics"
+    )
     recorded = 'deployment:predictor_requests_in_flight:sum_avg1m{deployment="iris-predictor"}'
-    wait_for(lambda: asked(trained, recorded), 40, "the recording rules")
+    wait_for(lambda: trained.prometheus(recorded), 40, "the recording rules")
     assert trained.state()["prometheus_url"] in trained.serin("status").stdout
 
 
@@ -51,15 +37,15 @@ def test_it_comes_back_with_its_data(fresh: Callable[..., Platform]) -> None:
     """Killed, Prometheus is started again and still knows what it scraped before."""
     required.binary("prometheus")
     platform = fresh("iris")
-    wait_for(lambda: asked(platform, "predictor_requests_in_flight"), 30, "a first sample")
-    (before,) = asked(platform, "predictor_requests_in_flight[10m]")
+    wait_for(lambda: platform.prometheus("predictor_requests_in_flight"), 30, "a first sample")
+    (before,) = platform.prometheus("predictor_requests_in_flight[10m]")
     (process,) = [one for one in platform.processes() if "prometheus" in one.name()]
 
     os.kill(process.pid, signal.SIGKILL)
     wait_for(lambda: not process.is_running(), 5, "the end of Prometheus")
-    wait_for(lambda: asked(platform, "predictor_requests_in_flight"), 40, "a sample after it")
+    wait_for(lambda: platform.prometheus("predictor_requests_in_flight"), 40, "a sample after it")
 
-    (after,) = asked(platform, "predictor_requests_in_flight[10m]")
+    (after,) = platform.prometheus("predictor_requests_in_flight[10m]")
     assert after["metric"] == before["metric"]
     assert after["values"][0] == before["values"][0]
 

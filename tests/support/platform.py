@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,6 +92,17 @@ class Platform:
     def infer(self, host: str = "") -> tuple[int, dict[str, Any]]:
         """Ask iris about one flower."""
         return self.ask("/v2/models/iris/infer", {"inputs": [flower()]}, host)
+
+    def prometheus(self, query: str) -> list[dict[str, Any]]:
+        """An instant query's result; nothing while Prometheus does not answer."""
+        url = self.state().get("prometheus_url")
+        text = f"{url}/api/v1/query?{urllib.parse.urlencode({'query': query})}"
+        try:
+            with urllib.request.urlopen(text, timeout=5) as answer:
+                result: list[dict[str, Any]] = json.load(answer)["data"]["result"]
+        except (OSError, ValueError):
+            return []
+        return result
 
     def log(self) -> str:
         """The end of every log, for a failure's message."""

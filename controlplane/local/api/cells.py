@@ -117,6 +117,34 @@ def _job(one: Object) -> list[Any]:
     return [_name(one), word, done, duration, _age(one), *_template(one)]
 
 
+def _autoscaler(one: Object) -> list[Any]:
+    spec, status = one["spec"], one.get("status") or {}
+    target = spec["scaleTargetRef"]
+    now = {_metric_name(found): found for found in status.get("currentMetrics") or ()}
+    targets = ", ".join(
+        f"{_measured(now.get(_metric_name(metric)), 'current')}/{_measured(metric, 'target')}"
+        for metric in spec["metrics"]
+    )
+    return [
+        *(_name(one), f"{target['kind']}/{target['name']}", targets, spec.get("minReplicas", 1)),
+        *(spec["maxReplicas"], status.get("currentReplicas", 0), _age(one)),
+    ]
+
+
+def _metric_name(metric: Object) -> str:
+    return str((metric.get("external") or {}).get("metric", {}).get("name", "cpu"))
+
+
+def _measured(metric: Object | None, field: str) -> str:
+    found = (metric or {}).get("external") or (metric or {}).get("resource") or {}
+    value = found.get(field) or {}
+    if "averageUtilization" in value:
+        return f"{value['averageUtilization']}%"
+    if "averageValue" in value:
+        return f"{value['averageValue']} (avg)" if field == "target" else str(value["averageValue"])
+    return str(value.get("value", "<unknown>"))
+
+
 def _event(one: Object) -> list[Any]:
     now, about = datetime.now(UTC), one["involvedObject"]
     count = one.get("count", 1)
@@ -147,6 +175,10 @@ BUILTIN: dict[str, tuple[list[Column], Cells]] = {
     "Pod": (
         _columns("Ready,Status,Restarts,Age,(IP),(Node),(Nominated Node),(Readiness Gates)"),
         _pod,
+    ),
+    "HorizontalPodAutoscaler": (
+        _columns("Reference,Targets,MinPods,MaxPods,Replicas,Age"),
+        _autoscaler,
     ),
     "Job": (_columns(f"Status,Completions,Duration,Age,{_TEMPLATE}"), _job),
     "ConfigMap": (_columns("Data,Age"), _data),

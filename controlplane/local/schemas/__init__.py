@@ -24,8 +24,8 @@ def schema_of(kind: Kind) -> Schema:
         meta = _inlined({"$ref": _PREFIX + META})
         schema["properties"] = {**schema["properties"], "metadata": meta}
         return schema
-    package = {"": "core", "apps": "apps", "batch": "batch"}[kind.group]
-    found: Schema = _inlined({"$ref": f"{_PREFIX}io.k8s.api.{package}.v1.{kind.name}"})
+    package = kind.group or "core"
+    found: Schema = _inlined({"$ref": f"{_PREFIX}io.k8s.api.{package}.{kind.version}.{kind.name}"})
     return found
 
 

@@ -1,0 +1,82 @@
+"""A model that sleeps: the first request waits for it, and it goes back to sleep."""
+
+import json
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.support import required
+from tests.support.kubectl import Kubectl
+from tests.support.platform import Platform, wait_for
+
+RULE: dict[str, Any] = {
+    "apiVersion": "keda.sh/v1alpha1",
+    "kind": "ScaledObject",
+    "metadata": {"name": "iris-predictor", "namespace": "models"},
+    "spec": {
+        "scaleTargetRef": {"name": "iris-predictor"},
+        "minReplicaCount": 0,
+        "maxReplicaCount": 2,
+        "pollingInterval": 2,
+        "cooldownPeriod": 6,
+        "triggers": [
+            {
+                "type": "prometheus",
+                "metadata": {
+                    "serverAddress": "http://prometheus-operated.monitoring:9090",
+                    "threshold": "100",
+                    # The gateway's own count has a value while no pod has one.
+                    "query": "sum(rate(envoy_cluster_upstream_rq_total"
+                    '{envoy_cluster_name=~"iris-predictor-.*"}[10s])) or vector(0)',
+                },
+            }
+        ],
+    },
+}
+
+
+@pytest.mark.timeout(200)
+def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platform]) -> None:
+    """Asleep, woken by REST and gRPC requests that are all answered, and asleep again."""
+    required.binary("prometheus")
+    platform = fresh("iris")
+    kubectl = Kubectl(platform)
+    kubectl.run("delete", "scaledobject", "iris-predictor")
+    kubectl.run("apply", "-f", "-", text=json.dumps(RULE))
+    wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 40, "sleep")
+
+    started = time.monotonic()
+    with ThreadPoolExecutor() as pool:
+        rest = [pool.submit(platform.infer) for _ in range(4)]
+        grpc = pool.submit(platform.serin, "infer", "iris", "5.1", "3.5", "1.4", "0.2", "--grpc")
+        answers = [one.result() for one in rest]
+        assert "setosa" in grpc.result().stdout
+    waited = time.monotonic() - started
+
+    assert [status for status, _ in answers] == [200] * 4
+    assert waited > 0.5  # there was a cold start to wait for
+    assert kubectl.replicas() == 1
+    assert platform.infer()[0] == 200
+    wait_for(lambda: kubectl.condition("Active") == "True", 10, "an active ScaledObject")
+    wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 60, "sleep again")
+    events = kubectl.run("get", "events", "-o", "jsonpath={.items[*].message}")
+    assert "from 0 to 1, triggered by held-request" in events
+    assert "Deactivated apps/v1.Deployment models/iris-predictor from 1 to 0" in events
+
+
+@pytest.mark.timeout(160)
+def test_what_nothing_wakes_is_refused(fresh: Callable[..., Platform]) -> None:
+    """Without a ScaledObject a Deployment at zero says so at once, with a 503."""
+    platform = fresh("iris")
+    kubectl = Kubectl(platform)
+    kubectl.run("delete", "scaledobject", "iris-predictor")
+    kubectl.run("scale", "deployment", "iris-predictor", "--replicas=0")
+    wait_for(lambda: not platform.pods("iris"), 40, "no pod")
+
+    status, body = platform.infer()
+
+    assert status == 503
+    assert body["error"] == "iris-predictor has no replicas, and no ScaledObject starts any"
