@@ -1,7 +1,7 @@
 """HPACK (RFC 7541): reading a connection's header blocks, and writing ours without its table.
 
 The `hpack` package gives the tables and the Huffman code. Its decoder is not used: on the dozen
-fields of a call that Envoy passed on, each with a request id of its own, it took 38 µs, this 11.
+fields of a call that Envoy passed on, each with a request id of its own, it took 38 µs, this 13.
 """
 
 from collections import deque
