@@ -27,12 +27,14 @@ class Platform:
     """One state folder; nothing runs in it until `serin("up", …)`."""
 
     home: Path
+    root: Path = ROOT
+    """The checkout whose verbs are run."""
 
     @property
     def env(self) -> dict[str, str]:
         """What makes a verb use this platform: its folder, any free ports."""
         ours = {"SERIN_HOME": str(self.home), "SERIN_PORT": "0", "SERIN_S3_PORT": "0"}
-        return {**os.environ, **ours, "PYTHONPATH": str(ROOT)}
+        return {**os.environ, **ours, "PYTHONPATH": str(self.root)}
 
     def start(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start a verb in a process group of its own, as a shell does."""

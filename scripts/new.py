@@ -1,0 +1,52 @@
+"""`serin new`: writes a model's module, training script and manifests, ready to be made yours."""
+
+import contextlib
+
+import click
+
+
+@click.group("new")
+def command() -> None:
+    """Start something new from an example that works."""
+
+
+@command.command("model")
+@click.argument("name")
+def model(name: str) -> None:
+    """Write a model called NAME, which trains, serves and passes every check as it is.
+
+    \b
+    serin new model fraud-score
+    serin up fraud-score
+
+    NAME is kebab-case: Kubernetes' name of it, and with underscores Python's. docs/add-a-model.md
+    says what to change then.
+    """
+    from scripts.new_model import files
+
+    files.check(name)
+    made, listed = files.new(name), files.changed(name)
+    before = {path: (files.ROOT / path).read_text("utf-8") for path in listed}
+    try:
+        for path, text in {**made, **listed}.items():
+            target = files.ROOT / path
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_text(text, "utf-8")
+    except BaseException:  # a full disk, Ctrl-C: all of it, or nothing
+        for path in made:
+            (files.ROOT / path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (files.ROOT / "training" / "jobs" / name).rmdir()
+        for path, text in before.items():
+            (files.ROOT / path).write_text(text, "utf-8")
+        raise
+    for path in made:
+        click.echo(f"  wrote    {path}")
+    for path in listed:
+        click.echo(f"  changed  {path}")
+    module = name.replace("-", "_")
+    click.echo(
+        f"\nIt works as it is: ./serin up {name}\n"
+        f"Make it yours: predictors/{module}.py and training/{module}.py; "
+        "docs/add-a-model.md says how."
+    )

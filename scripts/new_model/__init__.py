@@ -1,0 +1,1 @@
+"""What `serin new model` writes: templates of Python, and manifests after the example of iris."""
