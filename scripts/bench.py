@@ -83,6 +83,7 @@ def command(
     \b
     serin bench                                         everything, about 12 minutes
     serin bench --models iris --seconds 1 --rounds 1    a quick look
+    serin bench --models mnist-cnn --data ~/mnist       needs PyTorch, which it installs
     """
     from scripts.benchmark.session import Wanted, run, soak_only
 

@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
+from controlplane import parts
 from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.repository import ROOT
 
 MANIFEST = "MANIFEST.json"
-NATIVE = "model.joblib"  # what peers load; Serin loads the ONNX beside it
+# What peers load, each as it is able to; Serin loads the ONNX beside it.
+NATIVES = ("model.joblib", "model.pt2")
 
 
 def artifact_of(model: str, home: Path, given: Path | None, data: Path | None) -> Path:
@@ -23,6 +25,7 @@ def artifact_of(model: str, home: Path, given: Path | None, data: Path | None) -
     folder = (given / model).resolve() if given else home / "models" / model
     if not given:
         shutil.rmtree(folder, ignore_errors=True)
+        parts.install([f"train-{model}"])
         click.echo(f"Training {model}.", err=True)
         command = [*(sys.executable, "-m", f"training.{model.replace('-', '_')}"), "--output"]
         command += [str(folder)]
@@ -30,7 +33,9 @@ def artifact_of(model: str, home: Path, given: Path | None, data: Path | None) -
             command += ["--data", str(data.resolve())]
         if subprocess.run(command, check=False, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
             raise BenchmarkError(f"training {model} failed; the reason is above")
-    for name in (MANIFEST, NATIVE):
-        if not (folder / name).exists():
-            raise BenchmarkError(f"{folder} has no {name}, and without it {model} is not compared")
+    for names in ((MANIFEST,), NATIVES):
+        if not any((folder / name).exists() for name in names):
+            raise BenchmarkError(
+                f"{folder} has no {' or '.join(names)}, and without it {model} is not compared"
+            )
     return folder

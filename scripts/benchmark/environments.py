@@ -13,7 +13,7 @@ from scripts.benchmark.peer import Peer
 
 # What decides a figure, as far as an environment has it.
 TOLD = (
-    *("kserve", "mlserver", "scikit-learn", "onnxruntime", "numpy", "orjson", "pydantic"),
+    *("kserve", "mlserver", "scikit-learn", "torch", "onnxruntime", "numpy", "orjson", "pydantic"),
     *("fastapi", "starlette", "uvicorn", "uvloop", "httptools", "grpcio", "protobuf"),
 )
 

@@ -88,7 +88,7 @@ def measure(
     cores: Cores,
     tell: Callable[[str], None],
 ) -> Measured:
-    """Load every peer with every model.
+    """Load every peer with every model that it can serve.
 
     Args:
         settings: how long, how often, how many connections.
@@ -102,9 +102,11 @@ def measure(
         for number in range(1, settings.rounds + 1):
             order = list(peers) if number % 2 else list(peers)[::-1]
             for name in order:
+                peer, python = peers[name]
+                if not peer.serves(subject.artifact):
+                    continue
                 what = f"{subject.model}, round {number} of {settings.rounds}, {name}"
                 tell(what)
-                peer, python = peers[name]
                 try:
                     with serving(
                         name, peer, python, subject.model, subject.artifact, settings.home, cores

@@ -59,6 +59,12 @@ class Peer:
     """The newest that it can be installed on; the oldest is Serin's own."""
     echoes: bool = False
     """Its answer is the request's body."""
+    loads: tuple[str, ...] = ()
+    """The native models that it can serve, by file name; of any artifact, if none is named."""
+
+    def serves(self, artifact: Path) -> bool:
+        """Whether an artifact holds a model that it can load."""
+        return not self.loads or any((artifact / name).exists() for name in self.loads)
 
     def pinned(self, name: str) -> Path | None:
         """The requirements of its environment; None where it runs in the benchmark's own."""

@@ -1,4 +1,4 @@
-"""Stock KServe: its own model server with its defaults, around what its sklearnserver does."""
+"""Stock KServe: its own model server with its defaults, around scikit-learn or PyTorch."""
 
 from pathlib import Path
 
@@ -15,4 +15,4 @@ def start(place: Place) -> Start:
     return Start(command)
 
 
-PEER = Peer("stock KServe", ("rest-json", "grpc"), start)
+PEER = Peer("stock KServe", ("rest-json", "grpc"), start, loads=("model.joblib", "model.pt2"))

@@ -39,4 +39,5 @@ def served(place: Place, settings: dict[str, Any]) -> Start:
 
 
 NEWEST_PYTHON = (3, 12)  # MLServer 1.7.1 declares <3.13
-PEER = Peer("MLServer", ("rest-json", "grpc"), start, newest_python=NEWEST_PYTHON)
+LOADS = ("model.joblib",)  # it has no runtime for PyTorch
+PEER = Peer("MLServer", ("rest-json", "grpc"), start, newest_python=NEWEST_PYTHON, loads=LOADS)

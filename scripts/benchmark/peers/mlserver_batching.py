@@ -1,7 +1,7 @@
 """MLServer with its adaptive batching, which is what it has for models that are slow per call."""
 
 from scripts.benchmark.peer import Peer, Place, Start
-from scripts.benchmark.peers.mlserver import NEWEST_PYTHON, served
+from scripts.benchmark.peers.mlserver import LOADS, NEWEST_PYTHON, served
 
 
 def start(place: Place) -> Start:
@@ -15,4 +15,5 @@ PEER = Peer(
     start,
     requirements="mlserver.txt",
     newest_python=NEWEST_PYTHON,
+    loads=LOADS,
 )

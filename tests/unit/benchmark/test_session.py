@@ -49,6 +49,7 @@ class FakeServer:
 @pytest.fixture
 def subject(tmp_path: Path) -> Subject:
     tensor = {"name": "input-0", "datatype": "FP32", "shape": [1, 1], "data": [1.0]}
+    (tmp_path / "model.joblib").touch()
     return Subject(Question("iris", "0123456789ab", tensor, [0.5, 0.5]), tmp_path)
 
 
@@ -83,6 +84,17 @@ def measured(
     monkeypatch.setattr(h2load, "run", load)
     ready = {name: (one, Path("python")) for name, one in peers().items()}
     return measure.measure(settings, [subject], ready, Cores(None, None), lambda what: None)
+
+
+def test_a_peer_is_left_out_where_it_cannot_load_the_model(
+    settings: Settings, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MLServer has no runtime for PyTorch; stock KServe and Serin are compared without it."""
+    (subject.artifact / "model.joblib").rename(subject.artifact / "model.pt2")
+    made = measured(settings, subject, monkeypatch)
+
+    assert {process.peer for process in made.processes} == {"serin", "kserve", "echo"}
+    assert made.failures == []
 
 
 def test_every_peer_is_measured_in_every_round(
