@@ -1,7 +1,7 @@
 """`serin infer`: asks a served model, and shows its answer to a person."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import click
@@ -59,11 +59,12 @@ def command(
     serin infer iris 5.1 3.5 1.4 0.2 6.7 3.0 5.2 2.3    two
     serin infer mnist-cnn photo.jpg                     a handwritten digit, PNG or JPEG
     serin infer nli "A man sleeps." "He is awake."      one text for each text input
+    serin infer causal-lm "Return the"                  text goes on as it is generated
 
     What the model takes is read from its V2 metadata.
     """
     from controlplane.local import client, state
-    from scripts.client import rest, rpc
+    from scripts.client import rest, rpc, stream
     from scripts.client.question import question_of
 
     platform = {} if host else client.status(state.home()) or {}
@@ -72,6 +73,9 @@ def command(
         # Over REST in both cases: V2's gRPC metadata has no place for labels.
         metadata = rest.metadata(gateway, model, timeout_seconds)
         question = question_of(model, metadata, values, _by_name(settings))
+        if stream.offered(metadata) and not (over_grpc or as_json) and len(question.asked) == 1:
+            tell(stream.generate(gateway, model, question.tensors, timeout_seconds), question.asked)
+            return
         ask = rpc.infer if over_grpc else rest.infer
         answer = ask(gateway, model, question.tensors, timeout_seconds)
     except UnknownModelError:
@@ -94,6 +98,19 @@ def _by_name(settings: tuple[str, ...]) -> dict[str, str]:
             raise UsageError(f"--set {setting}: expected NAME=VALUE, each name once")
         chosen[name] = value
     return chosen
+
+
+def tell(pieces: Iterator[dict[str, Any]], asked: Sequence[str]) -> None:
+    """The prompt and what follows it, as it comes, on stdout; how it ended on stderr."""
+    last: dict[str, Any] = {}
+    for piece in pieces:
+        if not last:
+            click.secho(asked[0], bold=True, nl=False)
+        click.echo(piece["text_output"], nl=False)
+        last = piece
+    click.echo()
+    counts = f"{last['prompt_tokens']} + {last['completion_tokens']} tokens"
+    click.secho(f"{counts}, {last['finish_reason']}", dim=True, err=True)
 
 
 def show(answer: dict[str, Any], metadata: dict[str, Any], asked: Sequence[str]) -> None:

@@ -150,6 +150,28 @@ class Registry:
                         found.append(Version(model, version, uri, item["last_modified"]))
         return sorted(found, key=lambda one: (one.published_at, one.version), reverse=True)
 
+    def download(self, uri: str, folder: Path) -> None:
+        """Copy what lies right below an s3:// prefix into a folder.
+
+        Raises:
+            StoreError: nothing is there, or the store could not be asked.
+        """
+        bucket, _, prefix = uri.removeprefix("s3://").partition("/")
+        prefix = prefix.rstrip("/") + "/"
+        store = _store(self.endpoint, os.environ, bucket)
+        found = 0
+        with self._clear_errors(f"read {uri}"):
+            for page in obstore.list(store, prefix=prefix):
+                for item in page:
+                    name = item["path"].removeprefix(prefix)
+                    if "/" not in name:
+                        found += 1
+                        with (folder / name).open("wb") as file:
+                            for chunk in obstore.get(store, item["path"]):
+                                file.write(chunk)
+        if not found:
+            raise StoreError(f"there is nothing at {uri} in {self.endpoint}")
+
     def _sha256(self, key: str) -> str | None:
         """The hash of an object's bytes, None where there is none; an ETag is not always a hash."""
         digest = hashlib.sha256()
@@ -195,7 +217,7 @@ def _endpoint(environment: Mapping[str, str]) -> str:
     return endpoint
 
 
-def _store(endpoint: str, environment: Mapping[str, str]) -> S3Store:
+def _store(endpoint: str, environment: Mapping[str, str], bucket: str = BUCKET) -> S3Store:
     given = {
         option: environment[variable]
         for option, variable in (
@@ -219,7 +241,7 @@ def _store(endpoint: str, environment: Mapping[str, str]) -> S3Store:
     retry: dict[str, Any] = {"max_retries": _RETRIES, "retry_timeout": _RETRY_TIMEOUT}
     try:
         return S3Store(
-            BUCKET,
+            bucket,
             endpoint=endpoint,
             region=environment.get("AWS_REGION") or "us-east-1",
             virtual_hosted_style_request=False,  # MinIO and rclone know buckets by path

@@ -17,13 +17,13 @@ from training.registry import RegistryError, SettingsError
 FAILED, MISUSED = 1, 2
 
 
-def flags(module: str, document: str | None, min_accuracy: str) -> argparse.ArgumentParser:
+def flags(module: str, document: str | None, min_accuracy: str | None) -> argparse.ArgumentParser:
     """A parser with the flags of every training script.
 
     Args:
         module: as started with `python -m`.
         document: the module's docstring; its first line describes the script.
-        min_accuracy: what --min-accuracy's sentinel -1 means here.
+        min_accuracy: what --min-accuracy's sentinel -1 means here; None leaves the flag out.
     """
     parser = argparse.ArgumentParser(
         prog=f"python -m {module}",
@@ -35,13 +35,14 @@ def flags(module: str, document: str | None, min_accuracy: str) -> argparse.Argu
     parser.add_argument(
         "--seed", type=int, default=0, help="of every random choice (default %(default)s)"
     )
-    parser.add_argument(
-        "--min-accuracy",
-        type=_share,
-        default=-1.0,
-        metavar="SHARE",
-        help=f"refuse to publish below it, 0 … 1 (default -1 = {min_accuracy})",
-    )
+    if min_accuracy is not None:
+        parser.add_argument(
+            "--min-accuracy",
+            type=_share,
+            default=-1.0,
+            metavar="SHARE",
+            help=f"refuse to publish below it, 0 … 1 (default -1 = {min_accuracy})",
+        )
     parser.add_argument(
         "--smoke",
         action="store_true",
@@ -81,6 +82,14 @@ def _fail(error: Exception, code: int) -> NoReturn:
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:
     """Leave by an exception, so that temporary folders are removed on the way."""
     sys.exit(128 + number)
+
+
+def positive(text: str) -> int:
+    """The type of a flag that counts, from 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected at least 1, got {text}")
+    return value
 
 
 def _share(text: str) -> float:

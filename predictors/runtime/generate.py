@@ -36,6 +36,7 @@ class GenerateEndpoint:
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request: errors with a status of their own until the first piece is sent."""
         headers = dict(scope["headers"])
+        headers.pop(b"content-type", None)  # Triton's examples are plain `curl -d`: a form to curl
         call = self._endpoint.begin(headers)
         streamed = self.paths[scope["path"]]
         begun = False

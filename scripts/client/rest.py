@@ -32,11 +32,10 @@ def infer(
 def _ask(
     gateway: Gateway, model: str, method: str, path: str, body: object, timeout_seconds: float
 ) -> dict[str, Any]:
-    scheme = "https" if gateway.secure else "http"
     try:
         response = httpx.request(
             method,
-            f"{scheme}://{gateway.dialled}/v2/models/{model}{path}",
+            url(gateway, model, path),
             headers={"host": gateway.authority(model)},
             json=body,
             timeout=timeout_seconds,
@@ -46,12 +45,7 @@ def _ask(
         raise RequestError(f"{gateway.url} gave no answer in {timeout_seconds:g} s") from None
     except httpx.TransportError as error:
         raise RequestError(unreachable(gateway, str(error))) from None
-    if response.status_code == httpx.codes.NOT_FOUND:
-        raise UnknownModelError(f"no model {model} at {gateway.url}")
-    if response.status_code == httpx.codes.BAD_REQUEST:
-        raise UsageError(f"{model} refuses: {_reason(response)}")
-    if response.is_error:
-        raise RequestError(f"{model} answered {response.status_code}: {_reason(response)}")
+    check(response, gateway, model)
     try:
         answer = response.json()
     except json.JSONDecodeError:
@@ -59,6 +53,21 @@ def _ask(
     if not isinstance(answer, dict):
         raise RequestError(f"{gateway.url} speaks no V2: it answered {response.text[:80]!r}")
     return answer
+
+
+def url(gateway: Gateway, model: str, path: str) -> str:
+    """Where a model's path is dialled."""
+    return f"{'https' if gateway.secure else 'http'}://{gateway.dialled}/v2/models/{model}{path}"
+
+
+def check(response: httpx.Response, gateway: Gateway, model: str) -> None:
+    """Raise what a refusal means; the response has been read."""
+    if response.status_code == httpx.codes.NOT_FOUND:
+        raise UnknownModelError(f"no model {model} at {gateway.url}")
+    if response.status_code == httpx.codes.BAD_REQUEST:
+        raise UsageError(f"{model} refuses: {_reason(response)}")
+    if response.is_error:
+        raise RequestError(f"{model} answered {response.status_code}: {_reason(response)}")
 
 
 def _as_json(element: object) -> object:

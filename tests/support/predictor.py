@@ -234,7 +234,7 @@ def model_class(model: str) -> Any:
     (found,) = (
         one
         for one in vars(module).values()
-        if isinstance(one, type) and issubclass(one, base) and one is not base
+        if isinstance(one, type) and issubclass(one, base) and one.__module__ == module.__name__
     )
     return found
 

@@ -1,0 +1,102 @@
+"""What became of a request: its rows as they are generated, and the tensors that tell of them."""
+
+from collections import deque
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from predictors.causal_lm.network import CONTEXT
+from predictors.causal_lm.prompts import Prompt
+from predictors.causal_lm.text import Completion
+from predictors.runtime.job import Job, StreamJob
+
+Outputs = dict[str, npt.NDArray[Any]]
+STOP, LENGTH = "stop", "length"  # finish reasons, as OpenAI's API and vLLM name them
+
+
+class Row:
+    """One prompt: first filled into the cache, then continued token by token."""
+
+    def __init__(self, answer: "Answer", prompt: Prompt, completion: Completion) -> None:
+        self.answer = answer
+        self.prompt = prompt
+        self.filled = 0  # tokens of the prompt that are in the cache
+        self.token = 0  # the newest one, which is not in the cache yet
+        self.generated = 0
+        self.reason = ""
+        self.news: list[str] = []  # text since the last piece
+        self._completion = completion
+
+    @property
+    def left(self) -> int:
+        """Tokens of the prompt that are not in the cache."""
+        return len(self.prompt.tokens) - self.filled
+
+    @property
+    def cached(self) -> int:
+        """Tokens that are in the cache: all but the newest."""
+        return self.filled + max(0, self.generated - 1)
+
+    @property
+    def position(self) -> int:
+        """Where the newest token stands in the row."""
+        return len(self.prompt.tokens) + self.generated - 1
+
+    def take(self, token: int, ending: frozenset[int]) -> None:
+        """Accept a generated token; sets `reason` where it is the last one."""
+        self.token = token
+        self.generated += 1
+        self.answer.changed = True
+        if token in ending:
+            self.reason = STOP
+        else:
+            self.news.append(self._completion.add(token))
+            if self._completion.stopped:
+                self.reason = STOP
+            elif self.generated >= self.prompt.max_tokens or self.position >= CONTEXT:
+                self.reason = LENGTH
+        if self.reason:
+            self.news.append(self._completion.end())
+
+
+class Answer:
+    """One request: its rows, those that wait and those that are computed."""
+
+    def __init__(self, job: Job, prompts: list[Prompt], table: list[bytes]) -> None:
+        self.job = job
+        self.rows = [Row(self, prompt, Completion(table, prompt.stops)) for prompt in prompts]
+        self.waiting = deque(self.rows)
+        self.started = 0  # rows in the cache now
+        self.changed = False
+
+    @property
+    def done(self) -> bool:
+        """Whether every row has its finish reason."""
+        return all(row.reason for row in self.rows)
+
+    def deliver(self) -> None:
+        """Send what is new, or all of it at the end."""
+        self.changed = False
+        if self.done:
+            self.job.finish(self._outputs())
+        elif isinstance(self.job, StreamJob) and self.job.in_pieces:
+            self.job.piece(self._outputs())
+
+    def _outputs(self) -> Outputs:
+        """Each output, a row for each prompt; the text is what `news` holds."""
+        texts = ["".join(row.news).encode() for row in self.rows]
+        for row in self.rows:
+            row.news.clear()
+        return {
+            "text_output": _bytes(texts),
+            "prompt_tokens": np.array([len(row.prompt.tokens) for row in self.rows], np.int32),
+            "completion_tokens": np.array([row.generated for row in self.rows], np.int32),
+            "finish_reason": _bytes([row.reason.encode() for row in self.rows]),
+        }
+
+
+def _bytes(values: list[bytes]) -> npt.NDArray[Any]:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array

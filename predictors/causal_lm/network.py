@@ -1,0 +1,114 @@
+"""The decoder in ONNX Runtime, and the cache of keys and values of each row.
+
+The cache is one array a layer, (rows, heads, CONTEXT, head size), given to ONNX Runtime by its
+address: the graph writes into it, and nothing is copied between tokens. A call computes rows
+0 … n-1, or one row alone; so rows are kept next to each other by `move` and `swap`.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
+
+if TYPE_CHECKING:
+    import onnxruntime
+
+CONTEXT = 256  # tokens a row can hold, prompt included: the model's whole budget
+
+Array = npt.NDArray[Any]
+Logits = npt.NDArray[np.float32]
+
+
+class Network:
+    """One session and its cache; used by one thread."""
+
+    def __init__(self, session: "onnxruntime.InferenceSession", rows: int) -> None:
+        self._session = session
+        self._shapes = {
+            given.name: tuple(given.shape[1:])
+            for given in session.get_inputs()
+            if given.name.startswith(("key.", "value."))
+        }
+        self.vocabulary: int = session.get_outputs()[0].shape[1]
+        self.resize(rows)
+
+    def resize(self, rows: int) -> None:
+        """Make room for `rows` rows; what was in the cache is gone."""
+        # Zeroed pages cost memory only once they are written to.
+        self._cache = {name: np.zeros((rows, *s), np.float32) for name, s in self._shapes.items()}
+        self._fed: dict[str, Array] = {
+            "input_ids": np.zeros((rows, 1), np.int64),
+            "positions": np.zeros((rows, 1), np.int64),
+            "last": np.zeros(rows, np.int32),
+            "length": np.zeros((), np.int32),
+        }
+        self._logits = np.zeros((rows, self.vocabulary), np.float32)
+        self._bindings: dict[int, onnxruntime.IOBinding] = {}
+
+    def fill(self, row: int, tokens: list[int], start: int) -> Logits:
+        """Put a row's next tokens into its cache, the first of them at position `start`.
+
+        Returns:
+            (vocabulary,) logits after the last of them; valid until the next call.
+        """
+        end = start + len(tokens)
+        fed: dict[str, Array] = {
+            "input_ids": np.array([tokens], np.int64),
+            "positions": np.arange(start, end, dtype=np.int64)[None],
+            "last": np.array([end - 1], np.int32),
+            "length": np.array(end, np.int32),
+        }
+        self._session.run_with_iobinding(self._bound(fed, row, 1))
+        logits: Logits = self._logits[row]
+        return logits
+
+    def step(self, tokens: list[int], positions: list[int]) -> Logits:
+        """Put one more token into each of the first rows.
+
+        Args:
+            tokens: of rows 0 … n-1.
+            positions: where each stands in its row.
+
+        Returns:
+            (n, vocabulary) logits; valid until the next call.
+        """
+        rows = len(tokens)
+        fed = self._fed
+        fed["input_ids"][:rows, 0] = tokens
+        fed["positions"][:rows, 0] = positions
+        fed["last"][:rows] = positions
+        fed["length"][()] = max(positions) + 1
+        binding = self._bindings.get(rows)
+        if binding is None:
+            first: dict[str, Array] = {"length": fed["length"]}
+            first |= {name: fed[name][:rows] for name in ("input_ids", "positions", "last")}
+            binding = self._bindings[rows] = self._bound(first, 0, rows)
+        self._session.run_with_iobinding(binding)
+        return self._logits[:rows]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Copy the first `length` positions of a row over another row."""
+        for array in self._cache.values():
+            array[target, :, :length] = array[source, :, :length]
+
+    def swap(self, one: int, other: int, length: int) -> None:
+        """Exchange the first `length` positions of two rows."""
+        for array in self._cache.values():
+            kept = array[one, :, :length].copy()
+            array[one, :, :length] = array[other, :, :length]
+            array[other, :, :length] = kept
+
+    def _bound(self, fed: dict[str, Array], row: int, rows: int) -> "onnxruntime.IOBinding":
+        """Inputs and outputs by their addresses; the arrays must outlive the call."""
+        binding = self._session.io_binding()
+        for name, array in fed.items():
+            kind, shape = array.dtype.type, array.shape
+            binding.bind_input(name, "cpu", 0, kind, shape, array.ctypes.data)
+        for name, array in self._cache.items():
+            shape = (rows, *array.shape[1:])
+            address = array[row:].ctypes.data
+            binding.bind_input(name, "cpu", 0, np.float32, shape, address)
+            binding.bind_output(f"new_{name}", "cpu", 0, np.float32, shape, address)
+        shape, address = (rows, self.vocabulary), self._logits[row:].ctypes.data
+        binding.bind_output("logits", "cpu", 0, np.float32, shape, address)
+        return binding

@@ -1,0 +1,177 @@
+"""Continuous batching with a real network: who joins, leaves and waits, and what stays equal."""
+
+import random
+import time
+
+import pytest
+
+from predictors.runtime.errors import ClientGone, DeadlineExceeded, NotReady, Overloaded
+from predictors.runtime.job import Job
+from tests.support.tiny_lm import Bench
+
+LONG = "the quick brown fox " * 9  # some 180 tokens or fewer, several chunks
+
+
+def test_a_prompt_joins_while_another_is_answered() -> None:
+    """Both get a token in each turn from then on."""
+    bench = Bench()
+    first = bench.ask("the quick", max_tokens=30)
+    bench.turn(5)
+    second = bench.ask("lazy dog", max_tokens=30)
+    bench.turn(3)
+
+    assert first.pieces[-1].result()["completion_tokens"].tolist() == [8]
+    assert second.pieces[-1].result()["completion_tokens"].tolist() == [3]
+
+
+def test_a_short_answer_leaves_before_a_long_one_that_came_first() -> None:
+    """Its place is free in the same turn."""
+    bench = Bench(max_rows=2)
+    long = bench.ask("the quick", max_tokens=40)
+    short = bench.ask("lazy", max_tokens=3)
+    waiting = bench.ask("dog", max_tokens=2)
+    bench.turn(3)
+
+    assert short.over
+    assert not long.over
+    assert not waiting.pieces
+    bench.turn()
+    assert waiting.pieces
+    bench.finish(long, waiting)
+
+
+def test_a_client_that_leaves_frees_its_place_within_a_token() -> None:
+    """A turn later the one who waits has it, and nothing more is computed for the other."""
+    bench = Bench(max_rows=1)
+    leaving = bench.ask("the quick", max_tokens=100)
+    waiting = bench.ask("dog", max_tokens=2)
+    bench.turn(3)
+    came = len(leaving.pieces)
+    leaving.gone = True
+    bench.turn()
+
+    assert len(waiting.pieces) == 1
+    assert isinstance(leaving.pieces[-1].error, ClientGone)
+    assert len(leaving.pieces) == came + 1
+
+
+def test_a_client_that_leaves_the_queue_is_never_computed() -> None:
+    """Its request ends with ClientGone, the others go on."""
+    bench = Bench(max_rows=1)
+    running = bench.ask("the", max_tokens=5)
+    leaving = bench.ask("dog", max_tokens=5)
+    bench.turn()
+    leaving.gone = True
+    bench.finish(running)
+
+    assert [type(piece.error) for piece in leaving.pieces] == [ClientGone]
+
+
+def test_a_short_prompt_behind_16_long_ones_has_its_first_token_in_the_next_turn() -> None:
+    """Whether the long ones are being answered or their prompts are still being read."""
+    bench = Bench(max_rows=32)
+    long = [bench.ask(LONG + str(number), max_tokens=60) for number in range(16)]
+    bench.turn(2)
+    reading = bench.ask("dog", max_tokens=3)
+    bench.turn()
+    assert reading.pieces
+    while not all(job.pieces for job in long):
+        bench.turn()
+    answering = bench.ask("dog", max_tokens=3)
+    bench.turn()
+
+    assert answering.pieces
+
+
+def test_a_long_prompt_is_not_overtaken_for_ever() -> None:
+    """It gets its chunk in every turn, however many short ones come."""
+    bench = Bench(max_rows=8)
+    long = bench.ask(LONG, max_tokens=2)
+    for number in range(6):
+        bench.ask(f"dog {number}", max_tokens=1)
+        bench.turn()
+
+    assert long.pieces
+
+
+def test_many_prompts_in_one_request_leave_room_for_others() -> None:
+    """One request has at most half of the places."""
+    bench = Bench(max_rows=4)
+    bench.ask(*["the"] * 20, max_tokens=50)
+    bench.turn()
+    other = bench.ask("dog", max_tokens=1)
+    bench.turn()
+
+    assert other.over
+
+
+@pytest.mark.parametrize("settings", [{}, {"temperature": 1.0, "seed": 11, "top_k": 20}])
+def test_an_answer_does_not_depend_on_what_shares_the_batch(settings: dict[str, float]) -> None:
+    """Random company, joining and leaving at random, and the same text to the last byte."""
+    rng = random.Random(1)
+    prompts = ["the quick", LONG, "größe and 日本", "d"]
+    alone = {text: Bench().alone(text, max_tokens=24, **settings).text for text in prompts}
+
+    bench = Bench(max_rows=8)
+    asked = []
+    for number in range(40):
+        text = rng.choice(prompts)
+        asked.append((text, bench.ask(text, max_tokens=24, **settings)))
+        other = bench.ask(f"noise {number}", max_tokens=rng.randint(1, 20), temperature=1.5)
+        other.gone = rng.random() < 0.2
+        bench.turn(rng.randint(0, 4))
+    bench.finish(*(job for _, job in asked))
+
+    assert len(set(alone.values())) == len(prompts)
+    assert all(job.text == alone[text] for text, job in asked)
+
+
+def test_a_seed_repeats_and_no_seed_does_not() -> None:
+    """Of sampled answers; three in a row differ by chance less than once in a million runs."""
+    bench = Bench()
+    seeded = {bench.alone("the", temperature=1.0, seed=-3, max_tokens=20).text for _ in range(3)}
+    free = {bench.alone("the", temperature=2.0, max_tokens=20).text for _ in range(3)}
+
+    assert len(seeded) == 1
+    assert len(free) == 3
+
+
+def test_a_whole_answer_is_the_pieces_together() -> None:
+    """Counts and reason are those of the last piece."""
+    bench = Bench()
+    streamed = bench.alone("the quick", max_tokens=20)
+    done: list[bool] = []
+    whole = Job(streamed.arrays, 1, lambda: done.append(True))
+    bench.submit(whole)
+    while not done:
+        bench.turn()
+
+    assert len(streamed.pieces) > 5
+    outputs, last = whole.result(), streamed.pieces[-1].result()
+    assert outputs["text_output"][0].decode() == streamed.text
+    assert outputs["completion_tokens"] == last["completion_tokens"]
+    assert outputs["finish_reason"].tolist() == last["finish_reason"].tolist() == [b"length"]
+
+
+def test_what_waits_past_its_deadline_is_not_begun() -> None:
+    """It ends with DeadlineExceeded once its turn would come."""
+    bench = Bench(max_rows=1)
+    running = bench.ask("the", max_tokens=2)
+    late = bench.ask("dog", deadline=time.perf_counter() - 1)
+    bench.finish(running, late)
+
+    assert [type(piece.error) for piece in late.pieces] == [DeadlineExceeded]
+
+
+def test_a_full_queue_refuses_and_a_closed_engine_too() -> None:
+    """With errors that become 429 and 503."""
+    bench = Bench(max_rows=1, queue_size=2)
+    bench.ask("a")
+    bench.ask("b")
+    with pytest.raises(Overloaded, match="2 prompts are waiting"):
+        bench.ask("c")
+    bench.engine.start()
+    bench.engine.close()
+
+    with pytest.raises(NotReady):
+        bench.ask("d")
