@@ -19,9 +19,18 @@ def install(setup: Setup, say: Say, only: str | None = None) -> None:
     for step in STEPS:
         if only in {None, step.name}:
             _run(setup, step, say)
-    if only in {None, "kserve"} and not setup.dry_run:
+    if setup.dry_run:
+        return
+    if only in {None, "kserve"}:
         for complaint in _kserve_complaints(setup.kubectl):
             say(f"warning: {complaint}")
+    if only in {None, "prometheus"} and not setup.kubectl.get(
+        "service", "prometheus-operated", "-n", "monitoring"
+    ):
+        say(
+            "warning: no Service prometheus-operated in namespace monitoring: ScaledObjects ask "
+            "http://prometheus-operated.monitoring:9090. Patch their serverAddress in your overlay."
+        )
 
 
 def _run(setup: Setup, step: Step, say: Say) -> None:
