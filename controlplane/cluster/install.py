@@ -154,7 +154,10 @@ def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
         if holds_data and not confirm(f"Remove {step.data}?"):
             say(f"{step.name}: kept")
             continue
-        documents = step.documents(setup)
+        documents = step.documents(setup) + [
+            {"apiVersion": "v1", "kind": kind, "metadata": {"name": name, "namespace": namespace}}
+            for kind, name, namespace in step.leftovers
+        ]
         # What others watch over goes first, its definition last: finalizers need their controller.
         rank = {"CustomResourceDefinition": 2, "Namespace": 1}
         for level in range(3):

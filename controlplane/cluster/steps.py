@@ -37,6 +37,7 @@ class Step:
         seconds: how long they may take.
         after: what remains once they are; returns more objects to apply.
         data: what --down would lose with it, in words.
+        leftovers: (kind, name, namespace) of what its controllers make outside of its namespaces.
     """
 
     name: str
@@ -46,6 +47,7 @@ class Step:
     seconds: float = _READY_SECONDS
     after: Callable[[Setup], list[Document]] = lambda _setup: []
     data: str = ""
+    leftovers: Sequence[tuple[str, str, str]] = ()
 
 
 def _crd(name: str, what: str) -> Callable[[Setup], str | None]:
@@ -146,6 +148,7 @@ STEPS = (
             ("deployment/prometheus-operator", "monitoring"),
             ("statefulset/prometheus-serin", "monitoring"),
         ],
+        leftovers=[("Service", "kubelet", "kube-system")],  # by which the operator finds kubelets
     ),
     Step(
         "kserve",
