@@ -15,14 +15,20 @@ from controlplane.errors import SerinError
 Document = dict[str, Any]
 APPLY_SECONDS = 180
 _POLL_SECONDS = 0.5
-# What the API server says while something that was just installed is still starting.
+# What the API server says while something that was just installed is still starting, or while it
+# has too much to do: what is asked again is the same.
 _TRANSIENT = (
     "failed calling webhook",
     "no matches for kind",
     "ensure CRDs are installed first",
     "connection refused",
     "the server is currently unable to handle the request",
-    "not found in scheme",
+    "context deadline exceeded",
+    "etcdserver: request timed out",
+    "TLS handshake timeout",
+    "i/o timeout",
+    "too many requests",
+    "did not end within",
 )
 
 
