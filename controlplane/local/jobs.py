@@ -76,6 +76,16 @@ class Jobs:
             if _is_jobs(pod) and owner["uid"] not in {*jobs, *self._tries}:
                 self._remove_pod(pod)
 
+    def evict(self, name: str) -> None:
+        """End a pod: what runs counts as a failed try, what is over is forgotten."""
+        for one in self._tries.values():
+            if one.pod == name and one.child:
+                one.child.send(signal.SIGTERM)
+                return
+        pod = self.objects.find("Pod", "models", name)
+        if pod and _is_jobs(pod):
+            self._remove_pod(pod)
+
     async def stop(self) -> None:
         """End every process; the pods are failed at the next start."""
         await asyncio.gather(

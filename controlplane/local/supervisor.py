@@ -155,7 +155,8 @@ class Supervisor:
         return await newest(self._store(), storage_uri)
 
     def _evict(self, name: str) -> None:
-        """Let a pod go; its Deployment makes another."""
+        """Let a pod go; its Deployment makes another, its Job may."""
+        self.jobs.evict(name)
         for pod in self.pods:
             if pod.name == name and not pod.leaving:
                 self._let_go(pod)

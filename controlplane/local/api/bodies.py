@@ -6,6 +6,7 @@ from typing import Any
 import yaml
 from starlette.requests import Request
 
+from controlplane.local.api import protobuf
 from controlplane.local.api.resources import Write
 from controlplane.local.objectmeta import Object
 from controlplane.local.refusals import BadRequest, Refusal, UnsupportedMediaType
@@ -25,12 +26,13 @@ async def read(request: Request, *, patch: bool = False) -> Any:
     """The request's body: JSON or YAML.
 
     Raises:
-        UnsupportedMediaType: It is neither, such as protobuf.
+        UnsupportedMediaType: It is neither, nor one of the kinds that are read from protobuf.
         BadRequest: It cannot be read.
         TooLarge: It is past the limit.
     """
     media_type = media_type_of(request)
-    if not patch and media_type not in _TEXT:
+    is_protobuf = media_type == protobuf.MEDIA_TYPE
+    if not patch and media_type not in _TEXT and not is_protobuf:
         raise UnsupportedMediaType(
             "the body of the request was in an unknown format - accepted media types include: "
             "application/json, application/yaml"
@@ -40,6 +42,8 @@ async def read(request: Request, *, patch: bool = False) -> Any:
         content += chunk
         if len(content) > LARGEST:
             raise TooLarge(f"limit is {LARGEST}")
+    if is_protobuf:
+        return protobuf.decoded(content)
     try:
         return json.loads(content)
     except ValueError as not_json:
