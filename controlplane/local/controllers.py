@@ -6,7 +6,8 @@ repeated and writes only what changed.
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 
 from controlplane.errors import ManifestError
 from controlplane.local import events, inference, servicestatus, workloads
@@ -14,7 +15,13 @@ from controlplane.local.conditions import is_true, timed
 from controlplane.local.inference import SERVICE_LABEL
 from controlplane.local.objectmeta import Object, key_of, now, owned
 from controlplane.local.objects import Objects
-from controlplane.local.plan import deployment_plan, is_versioned, source, template_hash
+from controlplane.local.plan import (
+    DeploymentPlan,
+    deployment_plan,
+    is_versioned,
+    source,
+    template_hash,
+)
 from controlplane.local.report import Failure, PodReport
 
 _HISTORY = 10
@@ -72,9 +79,15 @@ class Controllers:
         for service in self.objects.list_of("InferenceService"):
             self._service_status(service, by_service, pods, time)
 
-    def owners(self) -> list[Object]:
-        """The ReplicaSets that should have pods, for a supervisor that starts anew."""
-        return [one for one in self.objects.list_of("ReplicaSet") if one["spec"]["replicas"] > 0]
+    def older(self) -> Iterator[tuple[DeploymentPlan, DeploymentPlan]]:
+        """Older templates that had pods, with what their Deployments want now."""
+        for one in self.objects.list_of("ReplicaSet"):
+            owner = one["metadata"]["ownerReferences"][0]["name"]
+            deployment = self.objects.find("Deployment", one["metadata"]["namespace"], owner)
+            if deployment and one["spec"]["replicas"]:
+                old, current = deployment_plan(one), deployment_plan(deployment)
+                if old.template_hash != current.template_hash:
+                    yield replace(old, name=current.name), current
 
     def _service(
         self, service: Object, runtimes: Mapping[str, Object], available: Mapping[str, int]

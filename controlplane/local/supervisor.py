@@ -10,7 +10,7 @@ import contextlib
 import logging
 import time
 from collections import defaultdict
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from controlplane.errors import SerinError
@@ -23,7 +23,7 @@ from controlplane.local.intake import Intake, newest
 from controlplane.local.jobs import Jobs
 from controlplane.local.monitoring import Monitoring
 from controlplane.local.objects import Objects
-from controlplane.local.plan import Plan, deployment_plan, plan
+from controlplane.local.plan import Plan, plan
 from controlplane.local.pods import Pod, Surroundings
 from controlplane.local.report import PodReport, report
 from controlplane.local.rollout import decide
@@ -138,16 +138,7 @@ class Supervisor:
 
     def _restore(self) -> None:
         """Start what served before this process: the pods of older templates, too."""
-        for owner in self.controllers.owners():
-            deployment = self.objects.find(
-                "Deployment", "models", owner["metadata"]["ownerReferences"][0]["name"]
-            )
-            if deployment is None:
-                continue
-            target, current = deployment_plan(owner), deployment_plan(deployment)
-            if target.template_hash == current.template_hash:
-                continue  # the first step of the loop starts those
-            target = replace(target, name=current.name)
+        for target, current in self.controllers.older():
             count = min(target.replicas, max(current.replicas, 1))
             self.pods += [Pod(target, self._surroundings()) for _ in range(count)]
 
@@ -237,7 +228,7 @@ class Supervisor:
     def _restart_helpers(self) -> None:
         """Start Envoy or the S3 server again if it died, at most once a second."""
         for helper in (self.gateway, self.s3):
-            if helper is None or helper.child is None or helper.child.exit_code() is None:
+            if not helper or not helper.child or helper.child.exit_code() is None:
                 continue
             name = helper.child.name
             if time.monotonic() < self._restart_at.get(name, 0):

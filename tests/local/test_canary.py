@@ -33,9 +33,10 @@ spec:
 
 
 @pytest.fixture(scope="module")
-def kubectl(trained: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """Kubectl, and a platform that serves iris and has a second version of it."""
-    platform = trained.copy(tmp_path_factory.mktemp("canary") / "state")
+    platform = Platform(tmp_path_factory.mktemp("canary") / "state")
+    platform.home.mkdir()
     try:
         platform.serin("up", "iris")
         platform.serin("train", "iris", "--seed", "7")

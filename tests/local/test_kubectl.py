@@ -14,9 +14,10 @@ RATE = '{"spec":{"predictor":{"timeout":%d}}}'
 
 
 @pytest.fixture(scope="module")
-def kubectl(trained: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """Kubectl, and a platform that serves iris, for the tests of this file."""
-    platform = trained.copy(tmp_path_factory.mktemp("kubectl") / "state")
+    platform = Platform(tmp_path_factory.mktemp("kubectl") / "state")
+    platform.home.mkdir()
     try:
         platform.serin("up", "iris")
         yield Kubectl(platform)
