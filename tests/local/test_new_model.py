@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -58,22 +57,17 @@ def run(checkout: Path, platform: Platform, *arguments: str) -> "subprocess.Comp
 
 
 @pytest.mark.timeout(600)
-def test_a_new_model_passes_every_check_and_serves_within_a_minute(
-    checkout: Path, platform: Platform
-) -> None:
+def test_a_new_model_passes_every_check_and_serves(checkout: Path, platform: Platform) -> None:
     """Untouched: `serin check`, the contract tests, training, serving, asking."""
     platform.serin("new", "model", "my-demo")
     checked = run(checkout, platform, "-P", "-m", "scripts.cli", "check")
     contract = [f"tests/contract/test_{name}.py" for name in CONTRACT]
     tested = run(checkout, platform, "-m", "pytest", "-q", "-k", "my-demo or manifests", *contract)
-    started = time.monotonic()
     platform.serin("up", "my-demo")
-    seconds = time.monotonic() - started
     answer = json.loads(platform.serin("infer", "my-demo", *WINE, "--json").stdout)
 
     assert checked.returncode == 0, checked.stdout + checked.stderr
     assert tested.returncode == 0, tested.stdout
-    assert seconds < 60
     assert answer["model_name"] == "my-demo"
     assert answer["outputs"][0]["data"] == [0]
 
