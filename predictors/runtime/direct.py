@@ -16,6 +16,7 @@ cost much less than an answer, or refusing keeps the server from answering.
 """
 
 import asyncio
+import time
 from collections.abc import Sized
 from typing import Any
 
@@ -44,12 +45,27 @@ class Turn:
         self._waiting = waiting  # requests on uvicorn's own way
         self._collected: list[tuple[DirectProtocol, Call, Headers, bytes]] = []
         self._met = 0  # requests taken in this turn, answered or not: what the last of them waits
+        self._began_at = 0.0  # time.perf_counter() of the first of them
+        self._full_at = 0.0  # and of the first that was refused after them; 0 before
         self._dated: object = None
         self._refusal = b""
 
     def full(self) -> bool:
-        """Whether as many requests as the queue takes are ahead of the next one."""
-        return self._met + len(self._waiting) >= self._endpoint.queue_size
+        """Whether as many requests as the queue takes are ahead of the next one.
+
+        A turn refuses for as long as it answered, then answers again: with thousands of clients
+        that come back at once it would otherwise do little else than refuse.
+        """
+        if self._met + len(self._waiting) < self._endpoint.queue_size:
+            return False
+        now = time.perf_counter()
+        if not self._full_at:
+            self._full_at = now
+        elif self._met and now - self._full_at > self._full_at - self._began_at:
+            self._met, self._full_at = len(self._collected), 0.0
+            self._began_at = now
+            return self._met + len(self._waiting) >= self._endpoint.queue_size
+        return True
 
     def refusal(self, dated: list[tuple[bytes, bytes]]) -> bytes:
         """Count a refusal; the whole answer, written anew when uvicorn's date changes."""
@@ -65,13 +81,14 @@ class Turn:
         """Collect a complete request."""
         if not self._met:
             asyncio.get_running_loop().call_soon(self._end)
+            self._began_at = time.perf_counter()
         self._met += 1
         self._collected.append((protocol, self._endpoint.begin(headers), headers, body))
         if len(self._collected) >= _TOGETHER:
             self.run()  # enough to be warm; the first should not wait for hundreds more
 
     def _end(self) -> None:
-        self._met = 0
+        self._met, self._full_at = 0, 0.0
         self.run()
 
     def run(self) -> None:
