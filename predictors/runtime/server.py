@@ -178,7 +178,6 @@ class V2Server(ModelServer):
             rpc = listen(settings.host, self.grpc_port, "gRPC", "--grpc_port", share=share)
         if not self._is_worker:
             self._metrics.serve(settings.host, settings.metrics_port)
-        self._metrics.loaded(self._service.model.load_seconds)
         # What loading made lives as long as the process: without this, each full collection walks
         # it and holds every request for 60-100 ms.
         gc.collect()
@@ -225,6 +224,8 @@ class V2Server(ModelServer):
             loop.add_signal_handler(name, stopping.set)
         if rpc:
             await self._grpc.start(rpc)
+        rest.listen(_BACKLOG)
+        self._metrics.loaded(service.model.load_seconds)  # a worker counts once clients reach it
         serving = asyncio.create_task(server.serve([rest]))
         logger.info("serving", extra=self._facts())
         await asyncio.wait(
