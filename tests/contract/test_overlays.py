@@ -1,5 +1,6 @@
 """What a cluster would be sent: overlays and components, by the schemas and by their meaning."""
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -29,17 +30,10 @@ def of_kind(documents: list[Document], kind: str) -> list[Document]:
 
 def with_component(tmp_path: Path, base: Path, component: Path) -> list[Document]:
     """A base with a component, as somebody's own overlay has it."""
-    inside = base.parent / f".try-{tmp_path.name}"  # kustomize takes no absolute paths
-    inside.mkdir()
-    try:
-        document = {"resources": [f"../{base.name}"], "components": [str(component)]}
-        relative = Path(*[".."] * len(inside.relative_to(ROOT).parts)) / component.relative_to(ROOT)
-        document["components"] = [str(relative)]
-        (inside / "kustomization.yaml").write_text(yaml.safe_dump(document))
-        return rendered(inside)
-    finally:
-        (inside / "kustomization.yaml").unlink(missing_ok=True)
-        inside.rmdir()
+    paths = [os.path.relpath(path, tmp_path) for path in (base, component)]  # kustomize's way
+    document = {"resources": paths[:1], "components": paths[1:]}
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(document))
+    return rendered(tmp_path)
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
