@@ -18,6 +18,15 @@ CPU_SECONDS = 30
 """The window of processor time; the metrics server of a cluster looks at 15 to 30 s."""
 
 
+def asks_here(rule: Rule) -> bool:
+    """Whether some trigger asks the Prometheus of this machine."""
+    return any(
+        prometheus.address(trigger.server_address, "") == ""
+        for trigger in rule.triggers
+        if isinstance(trigger, Prometheus)
+    )
+
+
 async def readings(
     client: httpx.AsyncClient, rule: Rule, local: str, now: float
 ) -> dict[str, Reading]:

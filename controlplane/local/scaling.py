@@ -9,7 +9,6 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +23,7 @@ from controlplane.autoscale.rule import Controller, Rule
 from controlplane.autoscale.scaler import State
 from controlplane.errors import ManifestError
 from controlplane.local import autoscalers, events, measures
+from controlplane.local.monitoring import Monitoring
 from controlplane.local.objectmeta import Object, key_of, now
 from controlplane.local.objects import Objects
 from controlplane.local.refusals import NotFound
@@ -53,16 +53,16 @@ class _Scaled:
 class Scaling:
     """Looks at each ScaledObject when its time has come."""
 
-    def __init__(self, objects: Objects, prometheus: Callable[[], str], log: Path) -> None:
+    def __init__(self, objects: Objects, monitoring: Monitoring, log: Path) -> None:
         """Begin with nothing.
 
         Args:
             objects: The store.
-            prometheus: Gives the local Prometheus' address; empty while it does not run.
+            monitoring: Knows where Prometheus is.
             log: Where decisions go, a JSON line each.
         """
         self._objects = objects
-        self._prometheus = prometheus
+        self._monitoring = monitoring
         self._log = log
         # --horizontal-pod-autoscaler-sync-period of a cluster's controller manager.
         period = float(os.environ.get("SERIN_HPA_SYNC_PERIOD") or 15)
@@ -133,6 +133,9 @@ class Scaling:
             scale = self._scale(key[1], rule)
             if scale is None:
                 raise ManifestError(f"there is no Deployment {rule.target} to scale yet")
+            if self._monitoring.error and measures.asks_here(rule):
+                # Failing queries would end in the fallback's replicas, for good.
+                raise ManifestError(self._monitoring.error)
         except ManifestError as error:
             self._set_status(
                 scaled, autoscalers.broken(scaled, "ScaledObjectCheckFailed", str(error))
@@ -154,7 +157,10 @@ class Scaling:
 
     async def _turn(self, key: tuple[str, str, str], one: _Scaled, at: float) -> None:
         """KEDA's poll, the HPA's look, or both, on the same readings."""
-        readings = await measures.readings(self._client, one.rule, self._prometheus(), at)
+        readings = await measures.readings(self._client, one.rule, self._monitoring.url, at)
+        if self._scale(key[1], one.rule) is None:
+            self._scaled.pop(key, None)  # until there is a Deployment again
+            return
         if at >= one.next_poll and (scale := self._scale(key[1], one.rule)):
             one.next_poll = _after(one.next_poll, one.rule.polling_interval_seconds, at)
             decision, one.state = scaler.poll(one.rule, one.state, readings, scale, at)
@@ -162,7 +168,7 @@ class Scaling:
             self._carry_out(key, one, decision, readings, at)
         if at >= one.next_sync and (scale := self._scale(key[1], one.rule)):
             one.next_sync = _after(one.next_sync, self.controller.sync_period_seconds, at)
-            pods = await measures.pods(self._client, self._objects, one.rule, self._prometheus())
+            pods = await measures.pods(self._client, self._objects, one.rule, self._monitoring.url)
             decision, one.state = scaler.sync(
                 one.rule, one.state, readings, scale, at, self.controller, pods
             )

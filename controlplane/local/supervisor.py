@@ -50,7 +50,7 @@ class Supervisor:
         self.stopping = asyncio.Event()
         self.objects = Objects(home.objects)
         self.controllers = Controllers(self.objects, self.gateway.port)
-        self.scaling = Scaling(self.objects, lambda: self.monitoring.url, home.logs / "scaling.log")
+        self.scaling = Scaling(self.objects, self.monitoring, home.logs / "scaling.log")
         self.holding = Holding(self.scaling.wake)
         self.api = ApiServer(home, self.objects, self._newest, self._evict)
         self.jobs = Jobs(home, self.objects)

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Callable
 
 from tests.support import required
+from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform, wait_for
 
 
@@ -57,10 +58,13 @@ def test_without_prometheus_everything_else_works(trained: Platform, tmp_path: o
         os.environ["SERIN_PROMETHEUS"] = "/nowhere/prometheus"
         platform.serin("up", "iris")
         status = platform.serin("status")
+        kubectl = Kubectl(platform)
 
         assert platform.infer()[0] == 200
         assert "SERIN_PROMETHEUS names /nowhere/prometheus" in status.stderr
         assert platform.state()["prometheus_url"] == ""
+        wait_for(lambda: kubectl.condition("Ready") == "False", 10, "a ScaledObject that says so")
+        assert kubectl.replicas() == 1  # and no fallback for what was never there
     finally:
         del os.environ["SERIN_PROMETHEUS"]
         platform.serin("down")

@@ -1,0 +1,109 @@
+"""What triggers read: a query's answer in its forms, and pods' processor time."""
+
+import asyncio
+from typing import Any
+
+import httpx
+import pytest
+
+from controlplane.autoscale.readings import PodUsage
+from controlplane.local import measures, promql
+from controlplane.local.autoscalers import seconds
+from controlplane.local.objects import Objects
+from controlplane.local.promql import Answer
+from tests.support.rules import document, rule
+
+NOW = "2026-11-21T12:00:00Z"
+
+
+def answered(status: int, body: Any) -> Answer:
+    """What is made of an HTTP answer."""
+
+    async def run() -> Answer:
+        transport = httpx.MockTransport(lambda request: httpx.Response(status, json=body))
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await promql.ask(client, "http://p:9090/", "up", 1)
+
+    return asyncio.run(run())
+
+
+def vector(*values: str) -> dict[str, Any]:
+    result = [{"metric": {"pod": f"p{n}"}, "value": [0, one]} for n, one in enumerate(values)]
+    return {"status": "success", "data": {"resultType": "vector", "result": result}}
+
+
+@pytest.mark.parametrize(
+    ("body", "values"),
+    [
+        (vector(), []),
+        (vector("1.5"), [1.5]),
+        (vector("1", "2"), [1, 2]),
+        ({"data": {"resultType": "scalar", "result": [0, "3"]}}, [3]),
+    ],
+)
+def test_answers(body: dict[str, Any], values: list[float]) -> None:
+    """Each element's value; a scalar is one element."""
+    assert answered(200, body).values == values
+
+
+def test_a_refused_query() -> None:
+    """Prometheus' own words, with its status."""
+    found = answered(400, {"status": "error", "error": "parse error"})
+
+    assert found.error == ("prometheus query api returned error. status: 400 response: parse error")
+
+
+def test_no_prometheus() -> None:
+    """Nobody to ask, nobody there, and nobody who speaks: three errors that say which."""
+
+    async def run() -> list[str]:
+        async with httpx.AsyncClient() as client:
+            nobody = await promql.ask(client, "", "up", 1)
+            closed = await promql.ask(client, "http://127.0.0.1:1", "up", 1)
+        return [nobody.error, closed.error]
+
+    nobody, closed = asyncio.run(run())
+
+    assert nobody == "Prometheus does not run here"
+    assert closed.startswith("http://127.0.0.1:1/api/v1/query: ")
+
+
+def test_only_queries_to_this_machine_need_its_prometheus() -> None:
+    """A rule that asks another Prometheus works without one here."""
+    elsewhere = rule()
+    trigger = document()["spec"]["triggers"][0]
+    trigger["metadata"]["serverAddress"] = "http://prometheus-operated.monitoring:9090"
+
+    assert not measures.asks_here(elsewhere)
+    assert measures.asks_here(rule(triggers=[trigger]))
+
+
+def test_processor_time_of_pods() -> None:
+    """Each pod's request, sample, phase and readiness, of this Deployment alone."""
+
+    async def run() -> tuple[PodUsage, ...]:
+        objects = Objects()
+        for name, app, ready in (("p0", "web", "True"), ("p1", "web", "False"), ("x", "y", "True")):
+            condition = {"type": "Ready", "status": ready, "lastTransitionTime": NOW}
+            objects.create(
+                {
+                    "kind": "Pod",
+                    "metadata": {
+                        "name": name,
+                        "namespace": "models",
+                        "labels": {"app": f"isvc.{app}"},
+                    },
+                    "spec": {"containers": [{"resources": {"requests": {"cpu": "500m"}}}]},
+                    "status": {"phase": "Running", "startTime": NOW, "conditions": [condition]},
+                }
+            )
+        wanted = rule(minReplicaCount=1, triggers=[{"type": "cpu", "metadata": {"value": "60"}}])
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, json=vector("0.25")))
+        async with httpx.AsyncClient(transport=transport) as client:
+            return await measures.pods(client, objects, wanted, "http://p")
+
+    first, second = asyncio.run(run())
+
+    at = seconds(NOW)
+    assert first == PodUsage("p0", 500, 250, ready=True, started_at=at, ready_changed_at=at)
+    assert second == PodUsage("p1", 500, None, ready=False, started_at=at, ready_changed_at=at)
