@@ -110,15 +110,14 @@ def test_deadline_and_departure_leave_the_queue_uncomputed(slow: Predictor) -> N
     """Neither what waited too long nor what was cancelled; both are counted."""
     before = {name: count(slow, name) for name in ("deadline", "cancelled")}
     batches = "predictor_infer_duration_seconds_count"
-    with slow.channel() as channel, ThreadPoolExecutor(2) as pool:
-        first = pool.submit(stub(channel), message(0.8), timeout=20)
+    with slow.channel() as channel, ThreadPoolExecutor(1) as pool:
+        first = pool.submit(stub(channel), message(3.0), timeout=20)
         wait_until(lambda: in_flight(slow) == 1, 5, "the first call in flight")
         computed = metric(slow.metrics(), batches)
-        late = pool.submit(code_of, channel, 0.2)
         gone = stub(channel).future(message(0.01), timeout=20)
-        wait_until(lambda: in_flight(slow) == 3, 5, "both calls waiting")
+        wait_until(lambda: in_flight(slow) == 2, 5, "a call waiting behind it")
         gone.cancel()
-        assert late.result() is Code.DEADLINE_EXCEEDED
+        assert code_of(channel, 0.2) is Code.DEADLINE_EXCEEDED
         assert first.result().outputs
     wait_until(lambda: in_flight(slow) == 0, 5, "nothing in flight")
     with slow.channel() as channel:
@@ -179,11 +178,12 @@ def test_past_the_queue_calls_are_refused_and_counted(artifact: Path, tmp_path: 
         running("slow", artifact, tmp_path / "log", module=MODULE, **env) as small,
         small.channel() as channel,
     ):
-        asked = [stub(channel).future(message(0.3), timeout=20) for _ in range(20)]
+        asked = [stub(channel).future(message(1.0), timeout=20) for _ in range(20)]
         codes = Counter(one.code() for one in asked)
 
-        assert codes == {Code.OK: 4, Code.RESOURCE_EXHAUSTED: 16}
-        assert count(small, "rejected") == 16
+        assert set(codes) == {Code.OK, Code.RESOURCE_EXHAUSTED}
+        assert codes[Code.OK] >= 4
+        assert count(small, "rejected") == codes[Code.RESOURCE_EXHAUSTED]
 
 
 def test_sigterm_loses_no_call(artifact: Path, tmp_path: Path) -> None:

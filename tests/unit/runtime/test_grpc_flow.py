@@ -93,7 +93,7 @@ def test_message_larger_than_our_windows_is_let_in() -> None:
         server = Server()
         server.limits.max_receive_bytes = 40 << 20
         client = Client(server)
-        message = random.Random(1).randbytes(3 << 20)  # the window of a stream is 1 MiB
+        message = random.Random(1).randbytes(STREAM_WINDOW * 5 // 4)
         stream = client.call("/t/Once", message, end=False)
         client.h2.end_stream(stream)
         client.exchange()

@@ -83,7 +83,7 @@ def broken(rng: random.Random) -> bytes:
     return PREFACE + rest if rng.randrange(50) else rng.randbytes(30)
 
 
-@pytest.mark.timeout(120)
+@pytest.mark.timeout(300)
 def test_broken_connections_never_crash_hang_or_leave_anything(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
@@ -94,12 +94,12 @@ def test_broken_connections_never_crash_hang_or_leave_anything(
 
     def converse(rng: random.Random) -> None:
         server, data = Server(), broken(rng)
-        started = time.perf_counter()
+        started = time.process_time()
         while data:
             size = rng.choice([1, 9, 100, 100_000])
             server.give(data[:size])
             data = data[size:]
-        assert time.perf_counter() - started < 1
+        assert time.process_time() - started < 1
         written = server.take()
         if b"HTTP/1.1 505" not in written:
             frames = parsed(written)
