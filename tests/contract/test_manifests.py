@@ -53,7 +53,7 @@ def rendered(folder: Path) -> list[Any]:
         capture_output=True,
         text=True,
         check=True,
-        timeout=30,
+        timeout=55,
     )
     return list(yaml.safe_load_all(done.stdout))
 
