@@ -30,8 +30,10 @@ def command() -> None:
 
     Exits 1 if any complains, after showing what each said.
     """
+    from controlplane import parts
     from scripts.checks.tools import checks
 
+    parts.install(parts.of_models())  # whose types are checked
     # Tools are processes of their own, so threads are enough to use every core.
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         outcomes = list(pool.map(run, checks()))
