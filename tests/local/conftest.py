@@ -16,7 +16,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     platform.home.mkdir()
     try:
         for model in discovered_models():
-            platform.serin("train", model, "--smoke")
+            platform.serin("train", model, "--smoke", seconds=400)  # importing torch is slow
         platform.serin("up")
         yield platform
     finally:

@@ -88,7 +88,7 @@ def test_where_nothing_listens_the_way_out_is_said(serin, flags: tuple[str, ...]
         ("", 404, "", 2, "no model iris at URL"),
         ("", 200, "<html>", 1, "URL speaks no V2: it answered '<html>'"),
         ("", 503, "no healthy upstream", 1, "iris answered 503: no healthy upstream"),
-        ("/infer", 400, '{"error": "input-0: x"}', 1, "iris answered 400: input-0: x"),
+        ("/infer", 400, '{"error": "input-0: x"}', 2, "iris refuses: input-0: x"),
         ("/infer", 500, "", 1, "iris answered 500: Internal Server Error"),
     ],
 )

@@ -50,7 +50,8 @@ def test_json_has_every_decision(tmp_path: Path) -> None:
 def test_a_fault_in_the_manifest_names_the_field(tmp_path: Path) -> None:
     """The file and the field are in the message."""
     broken = tmp_path / "rule.yaml"
-    broken.write_text(MANIFESTS[0].read_text().replace('threshold: "8"', 'threshold: "few"'))
+    rule = (ROOT / "keda/iris.yaml").read_text()
+    broken.write_text(rule.replace('threshold: "8"', 'threshold: "few"'))
     done = simulated(broken)
 
     assert done.exit_code == 1
