@@ -99,7 +99,7 @@ def test_broken_connections_never_crash_hang_or_leave_anything(
             size = rng.choice([1, 9, 100, 100_000])
             server.give(data[:size])
             data = data[size:]
-        assert time.process_time() - started < 1
+        assert time.process_time() - started < 10  # CPU seconds; most take milliseconds
         written = server.take()
         if b"HTTP/1.1 505" not in written:
             frames = parsed(written)
