@@ -196,7 +196,7 @@ def test_a_job_that_fails_is_tried_again_up_to_its_limit(kubectl: Kubectl) -> No
 def test_deleting_a_job_ends_its_process(kubectl: Kubectl) -> None:
     """And its pod goes with it."""
     kubectl.run("apply", "-f", "-", text=job("sleeps", "import time; time.sleep(600)"))
-    wait_for(lambda: _sleepers(kubectl) == 1, 30, "the Job's process")
+    wait_for(lambda: _sleepers(kubectl) == 1, 90, "the Job's process")
 
     kubectl.run("delete", "job/sleeps")
 

@@ -72,14 +72,14 @@ def test_a_named_gateway_is_asked_instead_of_this_checkouts(
         assert json.loads(done.stdout)["model_name"] == "iris"
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_drawings_are_read_by_a_network_of_real_mnist(fresh: Callable[..., Platform]) -> None:
     """45 of 50 images that nobody prepared, after one epoch of five, over both protocols."""
     mnist, images = shared_data("mnist"), shared_data("digits_png")
     listed = json.loads((images / "labels.json").read_text())
     platform = fresh()
     short = ("--epochs=1", "--min-accuracy=0.96", "--data", str(mnist))
-    platform.serin("train", "mnist-cnn", *short, seconds=250)
+    platform.serin("train", "mnist-cnn", *short, seconds=800)
     platform.serin("up", "mnist-cnn")
 
     files = [str(images / one["file"]) for one in listed]
