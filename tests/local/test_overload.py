@@ -18,6 +18,7 @@ from tests.support.slow_model import write_artifact
 MODULE = "tests.support.slow_model"
 QUEUE = 4
 CLIENTS = 12
+ROWS = 2000  # too many for the event loop
 PADDING = " " * 100_000  # a refused body is thrown away as it comes, not kept
 
 
@@ -81,6 +82,35 @@ def test_of_what_comes_at_once_a_queue_full_is_answered(
     assert (told["level"], told["outcome"]) == ("WARNING", "rejected")
     assert told["requests"] == CLIENTS - QUEUE
     assert {line["status"] for line in lines if line["event"] == "infer"} == {200}
+
+
+def test_a_request_handed_to_the_worker_fills_the_queue_once(tmp_path: Path) -> None:
+    """Seventy at once to a queue of seventy, each too long for the event loop: seventy answers."""
+    rows = {"name": "seconds", "datatype": "FP32", "shape": [ROWS], "data": [0.0] * ROWS}
+    text = json.dumps({"inputs": [rows]})
+    many = 70  # a turn hands over after 64: the others must not meet those twice
+    artifact = write_artifact(tmp_path / "artifact", 0.0)
+    with running(
+        "slow", artifact, tmp_path / "log", module=MODULE, PREDICTOR_QUEUE_SIZE=str(many)
+    ) as predictor:
+        clients = [
+            http.client.HTTPConnection("127.0.0.1", predictor.http_port, timeout=20)
+            for _ in range(many)
+        ]
+        for client in clients:
+            client.request("GET", "/v2/health/live")
+            client.getresponse().read()
+        os.kill(predictor.process.pid, signal.SIGSTOP)
+        try:
+            for client in clients:
+                client.request("POST", predictor.infer_path, text, JSON)
+        finally:
+            os.kill(predictor.process.pid, signal.SIGCONT)
+        statuses = [client.getresponse().status for client in clients]
+        for client in clients:
+            client.close()
+
+    assert Counter(statuses) == {200: many}
 
 
 def test_artificial_load_costs_processor_time_and_is_seen(tmp_path: Path) -> None:
