@@ -91,6 +91,8 @@ class Jobs:
         await asyncio.gather(
             *(asyncio.to_thread(one.child.stop, 5) for one in self._tries.values() if one.child)
         )
+        for one in self._tries.values():
+            self._clear(one.pod)
 
     def _run(self, uid: str, job: Object) -> None:
         failures = _failures(self.objects, uid)
@@ -220,7 +222,7 @@ class Jobs:
         state["startedAt"] = begun or state["startedAt"]
         phase = "Succeeded" if code == 0 else "Failed"
         self._set_pod(pod, phase, {"terminated": state}, ready=False)
-        shutil.rmtree(self._volumes(pod["metadata"]["name"]), ignore_errors=True)
+        self._clear(pod["metadata"]["name"])
 
     def _set_pod(self, pod: Object, phase: str, state: Object, *, ready: bool) -> None:
         container = pod["spec"]["containers"][0]
@@ -253,12 +255,17 @@ class Jobs:
     def _remove_pod(self, pod: Object) -> None:
         name = pod["metadata"]["name"]
         self.objects.delete("Pod", "models", name)
-        shutil.rmtree(self._volumes(name), ignore_errors=True)
+        self._clear(name)
         with contextlib.suppress(FileNotFoundError):
             os.unlink(self.home.logs / f"{name}.log")  # noqa: PTH108  may be gone
 
     def _volumes(self, pod: str) -> Path:
         return self.home.path / "volumes" / pod
+
+    def _clear(self, pod: str) -> None:
+        shutil.rmtree(self._volumes(pod), ignore_errors=True)
+        with contextlib.suppress(OSError):  # missing, or other pods have volumes
+            self._volumes(pod).parent.rmdir()
 
 
 def _is_jobs(pod: Object) -> bool:

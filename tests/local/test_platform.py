@@ -82,7 +82,7 @@ def test_the_printed_curl_works_as_it_is_pasted(trained: Platform) -> None:
 
     done = subprocess.run(["sh", "-c", f"{line} -s"], capture_output=True, check=True, timeout=30)
 
-    assert json.loads(done.stdout)["model_name"] == "iris"
+    assert json.loads(done.stdout)["model_name"] == line.split("/v2/models/")[1].split("/")[0]
 
 
 def test_a_second_up_changes_nothing(trained: Platform) -> None:
@@ -101,7 +101,7 @@ def test_status_and_logs_of_what_runs(trained: Platform) -> None:
     table = trained.serin("status").stdout
     log = trained.serin("logs", "iris", "--tail", "-1").stdout
 
-    assert {"iris", "mnist-forest"} <= {line.split()[0] for line in table.splitlines()}
+    assert {"iris", "mnist-forest"} <= {line.split(" ")[0] for line in table.splitlines()}
     assert '"serving"' in log
 
 

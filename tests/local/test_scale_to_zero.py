@@ -59,12 +59,17 @@ def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platfor
     assert [status for status, _ in answers] == [200] * 4
     assert waited > 0.5  # there was a cold start to wait for
     assert kubectl.replicas() == 1
-    assert platform.infer()[0] == 200
-    wait_for(lambda: kubectl.condition("Active") == "True", 10, "an active ScaledObject")
+    wait_for(lambda: _asked_and_active(platform, kubectl), 30, "an active ScaledObject")
     wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 60, "sleep again")
     events = kubectl.run("get", "events", "-o", "jsonpath={.items[*].message}")
     assert "from 0 to 1, triggered by held-request" in events
     assert "Deactivated apps/v1.Deployment models/iris-predictor from 1 to 0" in events
+
+
+def _asked_and_active(platform: Platform, kubectl: Kubectl) -> bool:
+    """Asked each time: a rate needs requests between two of Prometheus's looks."""
+    assert platform.infer()[0] == 200
+    return kubectl.condition("Active") == "True"
 
 
 @pytest.mark.timeout(160)

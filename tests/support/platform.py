@@ -112,7 +112,7 @@ class Platform:
         return "\n".join(f"--- {log.name}\n{log.read_text('utf-8')[-3000:]}" for log in logs)
 
     def processes(self) -> list[psutil.Process]:
-        """Every process that has this state folder in its command line or its environment."""
+        """Every process with this state folder in its command line or environment."""
         return [one for one in psutil.process_iter() if _belongs(one, str(self.home))]
 
     def leftovers(self) -> list[str]:
@@ -148,8 +148,6 @@ def _belongs(process: psutil.Process, home: str) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
             return False
-        return any(home in part for part in process.cmdline()) or (
-            process.environ().get("SERIN_HOME") == home
-        )
+        return any(home in part for part in (*process.cmdline(), *process.environ().values()))
     except (psutil.NoSuchProcess, psutil.AccessDenied):
         return False
