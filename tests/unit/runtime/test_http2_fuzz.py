@@ -1,5 +1,6 @@
 """20,000 connections of broken HTTP/2: never a crash, a hang or a byte kept."""
 
+import gc
 import logging
 import random
 import struct
@@ -99,7 +100,7 @@ def test_broken_connections_never_crash_hang_or_leave_anything(
             size = rng.choice([1, 9, 100, 100_000])
             server.give(data[:size])
             data = data[size:]
-        assert time.process_time() - started < 10  # CPU seconds; most take milliseconds
+        assert time.process_time() - started < 1  # CPU seconds; most take milliseconds
         written = server.take()
         if b"HTTP/1.1 505" not in written:
             frames = parsed(written)
@@ -125,7 +126,11 @@ def test_broken_connections_never_crash_hang_or_leave_anything(
         run(scenario)
         seen += CONNECTIONS_A_SEED
 
-    converse_many()
+    gc.freeze()  # or a collection of what all other tests left takes that second
+    try:
+        converse_many()
+    finally:
+        gc.unfreeze()
 
     assert seen >= CONNECTIONS
     assert not caplog.records
