@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.kubeconfig import Kubectl
+from tests.support.kubectl import Kubectl
 from tests.support.load import Load
 from tests.support.platform import ROOT, Platform, wait_for
 

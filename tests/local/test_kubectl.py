@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.kubeconfig import Kubectl
+from tests.support.kubectl import Kubectl
 from tests.support.platform import ROOT, Platform, wait_for
 
 RATE = '{"spec":{"predictor":{"timeout":%d}}}'

@@ -61,7 +61,7 @@ def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platfor
     assert kubectl.replicas() == 1
     wait_for(lambda: _asked_and_active(platform, kubectl), 30, "an active ScaledObject")
     wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 60, "sleep again")
-    events = kubectl.run("get", "events", "-o", "jsonpath={.items[*].message}")
+    events = kubectl.out("get", "events", "-o", "jsonpath={.items[*].message}")
     assert "from 0 to 1, triggered by held-request" in events
     assert "Deactivated apps/v1.Deployment models/iris-predictor from 1 to 0" in events
 

@@ -196,6 +196,6 @@ def test_ten_times_the_load_and_a_lost_prometheus(
     ]
     assert ours == theirs
     assert set(requests.statuses) == {200}
-    events = kubectl.run("get", "events", "-o", "jsonpath={.items[*].message}")
+    events = kubectl.out("get", "events", "-o", "jsonpath={.items[*].message}")
     assert "New size: 3; reason: external metric s0-prometheus" in events
     assert "New size: 2; reason: All metrics below target" in events
