@@ -18,6 +18,8 @@ from scipy import ndimage  # type: ignore[import-untyped]  # no stubs
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
+from training.errors import DataError
+
 SIDE = 28  # pixels
 BOX = 20  # pixels; MNIST's digits fit this box, then are placed by centre of mass
 _INK = 0.1  # of full ink; fainter pixels do not count as part of a digit when it is cropped
@@ -25,10 +27,6 @@ _IMAGES, _LABELS = 2051, 2049  # idx magic numbers: unsigned bytes in 3 dimensio
 
 Pixels = npt.NDArray[np.float32]  # (rows, 784), 0 paper … 1 ink
 Labels = npt.NDArray[np.int64]  # (rows,), 0 … 9
-
-
-class DataError(Exception):
-    """The data is missing or not what it should be; names the file."""
 
 
 @dataclass(frozen=True, slots=True)

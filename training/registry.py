@@ -16,7 +16,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -131,6 +131,32 @@ class Registry:
             if not exists:
                 obstore.put(self._store, f"{prefix}/{MANIFEST}", raw)
         return Published(_uri(model, manifest.version), manifest.version, created=not exists)
+
+    # Objects beside the versions, such as checkpoints. Each may raise StoreError.
+
+    def put(self, key: str, body: bytes | Path) -> None:
+        """Write an object, in place of the one of that key."""
+        with self._clear_errors(f"write {key}"):
+            obstore.put(self._store, key, body)
+
+    def get(self, key: str) -> bytes | None:
+        """An object's bytes, None where there is none."""
+        with self._clear_errors(f"read {key}"), suppress(FileNotFoundError):
+            return bytes(obstore.get(self._store, key).bytes())
+        return None
+
+    def keys(self, prefix: str) -> list[str]:
+        """The keys of every object under a prefix, which ends in a slash."""
+        with self._clear_errors(f"list {prefix}"):
+            pages = obstore.list(self._store, prefix=prefix)
+            return sorted(item["path"] for page in pages for item in page)
+
+    def delete(self, keys: list[str]) -> None:
+        """Remove objects, in this order; one that is gone already is no error."""
+        with self._clear_errors(f"delete {len(keys)} objects"):
+            for key in keys:
+                with suppress(FileNotFoundError):
+                    obstore.delete(self._store, key)
 
     def versions(self, model: str) -> list[Version]:
         """Every complete version of a model, newest first.

@@ -1,16 +1,17 @@
 """What all training scripts share as programs: the common flags, exit codes, clean endings."""
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 from predictors.runtime import ArtifactError
 from training.artifact import OutputError
-from training.digits import DataError
+from training.errors import DataError
 from training.gates import GateError
 from training.registry import RegistryError, SettingsError
 
@@ -56,6 +57,55 @@ def flags(module: str, document: str | None, min_accuracy: str | None) -> argpar
         help="write the artifact there and publish nothing; replaces an artifact, nothing else",
     )
     return parser
+
+
+def setting(
+    parser: argparse.ArgumentParser,
+    name: str,
+    read: Callable[[str], Any],
+    default: Any,
+    help_text: str,
+) -> None:
+    """Add a setting that a Job gives as an environment variable and a person as a flag.
+
+    Args:
+        parser: of `flags`.
+        name: the variable, BATCH_SIZE; the flag is --batch-size, and wins.
+        read: text to value; raises ValueError with what was expected.
+        default: where neither is given.
+        help_text: what it means; the default and the variable are added.
+    """
+
+    def named(text: str) -> Any:
+        try:
+            return read(text)
+        except ValueError as error:
+            raise argparse.ArgumentTypeError(f"{name}: {error}, got {text!r}") from error
+
+    value = default
+    if given := os.environ.get(name):
+        try:
+            value = named(given)
+        except argparse.ArgumentTypeError as error:
+            parser.error(str(error))
+    parser.add_argument(
+        f"--{name.lower().replace('_', '-')}",
+        type=named,
+        default=value,
+        metavar=name.rpartition("_")[2],
+        help=f"{help_text} (default {default}; or the variable {name})",
+    )
+
+
+def at_least(minimum: int) -> Callable[[str], int]:
+    """A reader of whole numbers for `setting`."""
+
+    def read(text: str) -> int:
+        if not text.strip().isdecimal() or int(text) < minimum:
+            raise ValueError(f"expected a whole number of at least {minimum}")
+        return int(text)
+
+    return read
 
 
 def run(main: Callable[[], None]) -> NoReturn:

@@ -43,14 +43,14 @@ def save(
             verbose=False,
         )
         assert made is not None  # noqa: S101 - None is what the exporter of old gave
-        export.save(_without_traces(made.model_proto), folder / "model.onnx")
+        export.save(without_traces(made.model_proto), folder / "model.onnx")
         for node in program.graph.nodes:  # notes as in the ONNX: addresses and paths
             for note in ("from_node", "nn_module_stack", "source_fn_stack", "stack_trace"):
                 node.meta.pop(note, None)
         torch.export.save(program, folder / "model.pt2")
 
 
-def _without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
+def without_traces(model: onnx.ModelProto) -> onnx.ModelProto:
     """The model without the exporter's notes, which hold source lines and paths of this machine."""
     graph = model.graph
     tensors = (*graph.input, *graph.output, *graph.initializer, *graph.value_info)

@@ -1,0 +1,163 @@
+"""Whether a premise entails a hypothesis, contradicts it, or neither (T5, ONNX Runtime).
+
+Trained by training/nli.py: a T5 (Raffel et al. 2020, arXiv:1910.10683; Flan-T5: arXiv:2210.11416)
+on MultiNLI (Williams et al. 2018, arXiv:1704.05426) or, where that is not at hand, on sentences
+written by rules. The answer is not generated: one decoder step scores the three label words.
+"""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+# Pairs are tokenised on the thread that asks: the inference engine has the cores.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
+
+from tokenizers import Tokenizer
+
+from predictors.runtime import ArtifactError, InvalidRequest, TensorSpec, V2Model, serve
+
+LABELS = ("entailment", "neutral", "contradiction")  # columns of `probabilities`
+PROMPT = ("mnli hypothesis: ", "premise: ")  # T5's own; the text before each part
+PAD, END = "<pad>", "</s>"
+_NAMES = np.array([label.encode() for label in LABELS], dtype=object)
+_CHARACTERS_A_TOKEN = 64  # far more than any has: a longer text is cut before it is tokenised
+_LARGEST_CALL = 16  # pairs; more of one length gain nothing on a core
+_PADDING = 1.25  # a call's longest pair to its shortest
+
+
+class PairTokenizer:
+    """Premises and hypotheses to token ids, the same in training and in serving.
+
+    tokenizer.json says how texts are cut: to `max_length` tokens a pair, the longer text first.
+    """
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
+        self._tokenizer = tokenizer
+        cut, pad = tokenizer.truncation, tokenizer.token_to_id(PAD)
+        if cut is None or pad is None:
+            raise ValueError(f"it sets no truncation or knows no {PAD}")
+        self.max_length: int = cut["max_length"]
+        self.truncation: str = cut["strategy"]
+        self._pad = pad
+        self._most_characters = self.max_length * _CHARACTERS_A_TOKEN
+
+    @classmethod
+    def read(cls, path: Path) -> "PairTokenizer":
+        """The tokenizer of an artifact.
+
+        Raises:
+            ArtifactError: the file is not what training writes.
+        """
+        try:
+            return cls(Tokenizer.from_file(str(path)))
+        except Exception as error:  # tokenizers has no other class
+            raise ArtifactError(f"{path} does not load: {error!r}") from error
+
+    def save(self, path: Path) -> None:
+        """Write tokenizer.json."""
+        self._tokenizer.save(str(path))
+
+    def encode(
+        self, premises: Sequence[str], hypotheses: Sequence[str]
+    ) -> tuple[list[list[int]], npt.NDArray[np.bool_]]:
+        """Tokenise pairs.
+
+        Returns:
+            The ids of each pair, and whether anything of it was cut: (pairs,) bool.
+        """
+        most = self._most_characters
+        texts = list(zip(hypotheses, premises, strict=True))
+        encoded = self._tokenizer.encode_batch_fast(
+            [(PROMPT[0] + one[:most], PROMPT[1] + other[:most]) for one, other in texts]
+        )
+        cut = [
+            bool(pair.overflowing) or max(map(len, both)) > most
+            for pair, both in zip(encoded, texts, strict=True)
+        ]
+        return [pair.ids for pair in encoded], np.array(cut, np.bool_)
+
+    def padded(self, ids: Sequence[list[int]]) -> npt.NDArray[np.int64]:
+        """Rows of one length, the shorter ones padded at their end: (pairs, longest) int64."""
+        longest = max(map(len, ids))
+        return np.array([one + [self._pad] * (longest - len(one)) for one in ids], np.int64)
+
+
+class NliModel(V2Model):
+    """What holds between a premise and a hypothesis, with calibrated probabilities."""
+
+    inputs = (TensorSpec("premise", "BYTES", (-1,)), TensorSpec("hypothesis", "BYTES", (-1,)))
+    outputs = (
+        TensorSpec("label", "BYTES", (-1,)),
+        TensorSpec("probabilities", "FP32", (-1, 3), labels=LABELS),
+        TensorSpec("truncated", "BOOL", (-1,)),
+    )
+
+    def load(self) -> bool:
+        self._pairs = PairTokenizer.read(self.model_dir / "tokenizer.json")
+        self._session = self.onnx_session("model.onnx")
+        return super().load()
+
+    def get_input_types(self) -> list[dict[str, object]]:
+        """The inputs, with how much of them is read."""
+        limits = {
+            "max_length_tokens": self._pairs.max_length,  # of premise and hypothesis together
+            "truncation": self._pairs.truncation,
+        }
+        return [{**spec.metadata(), "parameters": limits} for spec in self.inputs]
+
+    def infer(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        """Judge a batch of pairs.
+
+        Args:
+            arrays: `premise` and `hypothesis`, (batch,) bytes, UTF-8.
+
+        Returns:
+            label: (batch,) bytes, one of LABELS.
+            probabilities: (batch, 3) float32, each row sums to 1.
+            truncated: (batch,) bool, whether the pair was longer than what is read of it.
+
+        Raises:
+            InvalidRequest: a text is not UTF-8.
+        """
+        texts = [_texts(spec.name, arrays[spec.name]) for spec in self.inputs]
+        ids, truncated = self._pairs.encode(*texts)
+        probabilities = np.empty((len(ids), len(LABELS)), np.float32)
+        for rows in _calls([len(one) for one in ids]):
+            feed = {"input_ids": self._pairs.padded([ids[row] for row in rows])}
+            (probabilities[rows],) = self._session.run(["probabilities"], feed)
+        return {
+            "label": _NAMES[probabilities.argmax(axis=1)],
+            "probabilities": probabilities,
+            "truncated": truncated,
+        }
+
+
+def _texts(name: str, elements: npt.NDArray[Any]) -> list[str]:
+    texts = []
+    for index, element in enumerate(elements.tolist()):
+        try:
+            texts.append(element.decode() if isinstance(element, bytes) else element)
+        except UnicodeDecodeError as error:
+            raise InvalidRequest(
+                f"tensor '{name}': expected UTF-8 text, got other bytes at element {index}"
+            ) from error
+    return texts
+
+
+def _calls(lengths: list[int]) -> Iterator[list[int]]:
+    """Rows to compute together: of similar length, as padding is computed too."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    start = 0
+    for stop in range(1, len(order) + 1):
+        full = stop - start == _LARGEST_CALL
+        if stop == len(order) or full or lengths[order[stop]] > _PADDING * lengths[order[start]]:
+            yield order[start:stop]
+            start = stop
+
+
+if __name__ == "__main__":
+    serve(NliModel)

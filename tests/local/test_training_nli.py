@@ -1,0 +1,182 @@
+"""training.nli as a Job runs it: killed and started again, told by its environment, given a T5."""
+
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from predictors.runtime import read_artifact
+from tests.support.predictor import running, train
+from tests.support.required import ROOT
+from tests.support.s3 import S3Server
+from training.registry import Registry
+
+SETTINGS = (
+    *("MODEL_NAME", "BATCH_SIZE", "EPOCHS", "LEARNING_RATE", "MAX_LENGTH"),
+    "GRADIENT_ACCUMULATION_STEPS",
+)
+SMOKE = ["--smoke", "--checkpoint-steps=2"]
+STEPS = 36  # of a smoke run: two epochs of 18
+KILLS = 3
+
+
+def command(*flags: str | Path) -> list[str]:
+    """The training script with these flags."""
+    return [sys.executable, "-m", "training.nli", *map(str, flags)]
+
+
+def run(*flags: str | Path, **environment: str) -> "subprocess.CompletedProcess[str]":
+    """The training script to its end."""
+    return subprocess.run(
+        command(*flags),
+        cwd=ROOT,
+        env=os.environ | environment,
+        capture_output=True,
+        text=True,
+        timeout=240,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What an uninterrupted run makes."""
+    return train("nli", tmp_path_factory.mktemp("nli") / "artifact")
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3Server]:
+    """A store with an empty bucket."""
+    (tmp_path / "s3" / "models").mkdir(parents=True)
+    server = S3Server(tmp_path / "s3")
+    server.start()
+    yield server
+    server.stop()
+
+
+def last_step(s3: S3Server) -> int:
+    """The step of the newest checkpoint, 0 where there is none."""
+    for latest in s3.folder.glob("models/nli/checkpoints/*/LATEST.json"):
+        try:
+            return int(json.loads(latest.read_text())["step"])
+        except (OSError, ValueError):  # being written
+            continue
+    return 0
+
+
+@pytest.mark.timeout(400)
+def test_a_run_killed_three_times_ends_with_the_uninterrupted_ones_bytes(
+    artifact: Path, s3: S3Server
+) -> None:
+    """Kill -9 at random points; each start goes on from the last checkpoint; one whole version."""
+    rng = random.Random(7)
+    targets = sorted(rng.sample(range(2, STEPS - 1, 2), KILLS))
+    for number, target in enumerate(targets):
+        process = subprocess.Popen(
+            command(*SMOKE),
+            cwd=ROOT,
+            env=os.environ | s3.environment,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        deadline = time.monotonic() + 120
+        while last_step(s3) < target:
+            assert process.poll() is None, process.communicate()[1]
+            assert time.monotonic() < deadline, f"waited 120 s for step {target}"
+            time.sleep(0.005)
+        time.sleep(rng.uniform(0, 0.2))  # anywhere between two checkpoints
+        process.kill()
+        said = process.communicate()[1]
+        assert process.returncode == -signal.SIGKILL, said
+        assert ("goes on after step" in said) == (number > 0), said
+        assert Registry(s3.environment).versions("nli") == []
+
+    done = run(*SMOKE, **s3.environment)
+    (version,) = Registry(s3.environment).versions("nli")
+
+    assert done.returncode == 0, done.stderr
+    assert "goes on after step" in done.stderr
+    assert done.stdout == f"{version.uri}\n"
+    assert version.version == read_artifact(artifact).version
+    assert read_artifact(s3.folder / "models" / "nli" / version.version).model == "nli"
+    assert Registry(s3.environment).keys("nli/checkpoints/") == []
+
+
+@pytest.mark.parametrize("name", SETTINGS)
+def test_a_bad_setting_is_refused_by_its_name(name: str, tmp_path: Path) -> None:
+    """As a variable and as a flag: exit 2, before anything is trained."""
+    if name == "MODEL_NAME":
+        pytest.skip("any text may be a model's name")
+    flag = f"--{name.lower().replace('_', '-')}=0"
+    for done in (run("--output", tmp_path / "a", **{name: "none"}), run(flag)):
+        assert done.returncode == 2, done.stderr
+        assert f"{name}: expected a" in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def test_a_model_that_is_nowhere_is_one_sentence(tmp_path: Path) -> None:
+    """No such folder, and no hub to ask."""
+    done = run("--output", tmp_path / "a", MODEL_NAME=str(tmp_path / "none"), HF_HUB_OFFLINE="1")
+
+    assert done.returncode == 1
+    assert f"error: MODEL_NAME {tmp_path / 'none'} cannot be loaded" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.timeout(240)
+def test_a_t5_of_transformers_is_fine_tuned_from_the_store(
+    artifact: Path, s3: S3Server, tmp_path: Path
+) -> None:
+    """MODEL_NAME as s3://: a folder as transformers writes it goes through the same code."""
+    store = Registry(s3.environment)
+    for path in (artifact / "transformers").iterdir():
+        store.put(f"t5/tiny/{path.name}", path)
+    done = run(
+        *("--smoke", "--output", tmp_path / "out"),
+        **(s3.environment | {"MODEL_NAME": "s3://models/t5/tiny", "BATCH_SIZE": "8"}),
+        GRADIENT_ACCUMULATION_STEPS="4",
+        MAX_LENGTH="32",
+        LEARNING_RATE="1e-4",
+    )
+    assert done.returncode == 0, done.stderr
+
+    metrics = read_artifact(tmp_path / "out").document["metrics"]
+    assert (metrics["model_name"], metrics["batch_size"]) == ("s3://models/t5/tiny", 8)
+    assert (metrics["max_length"], metrics["gradient_accumulation_steps"]) == (32, 4)
+
+
+def test_texts_are_cut_where_metadata_says_and_the_answer_tells(
+    artifact: Path, tmp_path: Path
+) -> None:
+    """`truncated` is true for a long pair; bytes that are no text are refused by tensor."""
+    with running("nli", artifact, tmp_path / "log") as predictor:
+        described = predictor.request("GET", "/v2/models/nli").json["inputs"]
+        names = [tensor["name"] for tensor in described]
+        short, long = "A dog is running.", "A dog is running. " * 500
+        tensors = [
+            {"name": name, "datatype": "BYTES", "shape": [3], "data": data}
+            for name, data in zip(names, ([short, long, short], [short, short, long]), strict=True)
+        ]
+        answer = predictor.infer({"inputs": tensors}).json["outputs"]
+        one = b"\x02\x00\x00\x00a\xff"
+        raw = {"datatype": "BYTES", "shape": [1], "parameters": {"binary_data_size": len(one)}}
+        header = json.dumps({"inputs": [{"name": name, **raw} for name in names]}).encode()
+        fields = {"Inference-Header-Content-Length": str(len(header))}
+        refused = predictor.infer(header + one + one, **fields)
+
+    assert [tensor["parameters"] for tensor in described] == [
+        {"max_length_tokens": 128, "truncation": "longest_first"}
+    ] * 2
+    assert next(one for one in answer if one["name"] == "truncated")["data"] == [False, True, True]
+    assert refused.status == 400
+    assert (
+        "tensor 'premise': expected UTF-8 text, got other bytes at element 0"
+        in refused.body.decode()
+    )

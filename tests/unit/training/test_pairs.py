@@ -1,0 +1,124 @@
+"""Pairs: read in the forms that people have them, made by rules, and refused by line."""
+
+import json
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from training.errors import DataError
+from training.pairs import read, read_file
+from training.rewrites import rewrites
+from training.sentences import generated
+
+pytestmark = pytest.mark.timeout(60)  # `datasets` takes seconds to be imported
+OURS = {"premise": "A dog runs.", "hypothesis": "An animal runs.", "label": "entailment"}
+MULTINLI = {"sentence1": "A dog runs.", "sentence2": "A cat.", "gold_label": "contradiction"}
+
+
+def write(path: Path, *lines: object) -> Path:
+    """JSON lines."""
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        (OURS, 0),
+        (OURS | {"label": 1}, 1),
+        (MULTINLI, 2),
+        (MULTINLI | {"genre": "fiction", "pairID": "7"}, 2),
+    ],
+)
+def test_the_known_forms_are_read(tmp_path: Path, line: dict[str, object], label: int) -> None:
+    """MultiNLI's own field names, and Hugging Face's with words or numbers."""
+    pairs = read_file(write(tmp_path / "pairs.jsonl", line))
+
+    assert pairs.labels.tolist() == [label]
+    assert pairs.premises == ["A dog runs."]
+
+
+def test_pairs_without_a_gold_label_are_left_out(tmp_path: Path) -> None:
+    """Where annotators disagreed there is nothing to learn."""
+    file = write(tmp_path / "a.jsonl", MULTINLI, MULTINLI | {"gold_label": "-"})
+
+    assert len(read_file(file)) == 1
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (OURS | {"label": "maybe"}, "line 2: expected one of .*, got 'maybe'"),
+        (OURS | {"label": 3}, "line 2: expected one of .*, got 3"),
+        (OURS | {"premise": None}, "line 2: premise must be text, got None"),
+    ],
+)
+def test_what_is_no_pair_is_named_by_line(
+    tmp_path: Path, line: dict[str, object], message: str
+) -> None:
+    """The file, the line, what was expected and what came."""
+    with pytest.raises(DataError, match=message) as refused:
+        read_file(write(tmp_path / "pairs.jsonl", OURS, line))
+
+    assert "pairs.jsonl" in str(refused.value)
+
+
+def test_other_files_are_refused(tmp_path: Path) -> None:
+    """No file, no JSON, no labels, nothing."""
+    (tmp_path / "text.jsonl").write_text("no JSON\n")
+    (tmp_path / "empty.jsonl").write_text("")
+    write(tmp_path / "other.jsonl", {"text": "a"})
+    for name in ("none.jsonl", "text.jsonl", "empty.jsonl", "other.jsonl"):
+        with pytest.raises(DataError, match=name):
+            read_file(tmp_path / name)
+
+
+def test_a_folder_is_taken_for_multinlis(tmp_path: Path) -> None:
+    """Its training and dev-matched files, whatever else is there; two of a kind are a question."""
+    write(tmp_path / "multinli_1.0_train.jsonl", OURS, OURS)
+    write(tmp_path / "multinli_1.0_dev_matched.jsonl", MULTINLI)
+    write(tmp_path / "multinli_1.0_dev_mismatched.jsonl", OURS)
+    learnt, tested = read(tmp_path, None)
+
+    assert (len(learnt), len(tested)) == (2, 1)
+    write(tmp_path / "another_train.jsonl", OURS)
+    with pytest.raises(DataError, match="expected one file"):
+        read(tmp_path, None)
+
+
+def test_every_tenth_pair_of_a_lone_file_is_for_the_test(tmp_path: Path) -> None:
+    """And is not learnt."""
+    lines = [OURS | {"premise": str(number)} for number in range(20)]
+    learnt, tested = read(write(tmp_path / "pairs.jsonl", *lines), None)
+
+    assert tested.premises == ["0", "10"]
+    assert len(learnt) == 18
+
+
+def test_generated_sentences_are_balanced_and_the_tests_forms_are_not_learnt() -> None:
+    """The same for a seed; each label about a third; no pair of the test set was learnt."""
+    train, test = generated(0)
+
+    assert (train, test) == generated(0)
+    assert train != generated(1)[0]
+    for rows in (train, test):
+        labels = Counter(label for _, _, label in rows)
+        assert max(labels.values()) < 0.37 * len(rows)
+    assert not {row[:2] for row in train} & {row[:2] for row in test}
+
+
+def test_rewrites_follow_their_rules() -> None:
+    """What is entailed has only words of its premise, in order; the same for a seed."""
+    texts = ["the quick brown fox jumps over the lazy dog", "a cat sat on the old mat all day"] * 3
+    pairs = rewrites(texts, 300, seed=0)
+
+    assert pairs.sha256 == rewrites(texts, 300, seed=0).sha256
+    assert pairs.sha256 != rewrites(texts, 300, seed=1).sha256
+    assert set(pairs.labels.tolist()) == {0, 1, 2}
+    for premise, hypothesis, label in zip(
+        pairs.premises, pairs.hypotheses, pairs.labels, strict=True
+    ):
+        if label == 0:
+            words = iter(premise.split())
+            assert all(word in words for word in hypothesis.split())

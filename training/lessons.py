@@ -1,0 +1,122 @@
+"""Learning by steps that can be counted: a run that was killed goes on where its checkpoint says.
+
+Which pairs a step learns from follows from the seed and the step's number, and dropout from torch's
+random state, which the checkpoint holds; so on a CPU, with the same number of threads, a resumed
+run ends with the very bytes of one that was not interrupted.
+"""
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import torch
+
+from training.checkpoints import Checkpoints
+from training.progress import Reporter
+
+WARM_UP_STEPS, COOL_DOWN = 100, 0.3  # steps, share of a lesson
+_POOL = 20  # batches: sorted by length among so many, so that little is padding
+_LARGEST_GRADIENT = 1.0
+
+Rows = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """Rows to learn, how often and how fast."""
+
+    name: str
+    ids: list[list[int]]
+    labels: Rows
+    epochs: int
+    rate: float  # the learning rate at its highest
+
+    def batches(self, size: int, seed: int, epoch: int) -> list[Rows]:
+        """An epoch's rows, in batches of like length, in the order of this seed and epoch."""
+        rng = np.random.default_rng([seed, epoch])
+        order = rng.permutation(len(self.ids))
+        batches = []
+        for pool in np.array_split(order, math.ceil(len(order) / (_POOL * size))):
+            by_length = sorted(pool, key=lambda row: len(self.ids[row]))
+            batches += [np.array(by_length[at : at + size]) for at in range(0, len(pool), size)]
+        return [batches[at] for at in rng.permutation(len(batches))]
+
+
+def learn(
+    model: torch.nn.Module,
+    lessons: Sequence[Lesson],
+    *,
+    batch_size: int,
+    accumulation_steps: int,
+    seed: int,
+    loss: Callable[[Lesson, Rows], torch.Tensor],
+    held_out_loss: Callable[[], float],
+    checkpoints: Checkpoints | None,
+    checkpoint_steps: int,
+    report: Reporter,
+) -> None:
+    """Teach a model in place; it ends with the weights of the last lesson's best epoch.
+
+    Args:
+        model: as new; a checkpoint's state replaces it.
+        lessons: in their order.
+        batch_size: rows computed at once.
+        accumulation_steps: batches that one step of the optimizer learns from.
+        seed: of the rows' order.
+        loss: mean over some rows of a lesson.
+        held_out_loss: asked after each epoch of the last lesson.
+        checkpoints: where states go; None keeps none.
+        checkpoint_steps: how many steps a kill may cost.
+        report: says how it goes.
+
+    Raises:
+        StoreError: a checkpoint could not be read or kept.
+    """
+    optimizer = torch.optim.AdamW(model.parameters())
+    best: dict[str, Any] = {"loss": math.inf, "weights": model.state_dict()}
+    step, resumed = 0, 0
+    if checkpoints and (state := checkpoints.load()):
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        torch.set_rng_state(state["random"])
+        best, resumed = state["best"], state["step"]
+        report.say(f"run {checkpoints.run} goes on after step {resumed}")
+    for lesson in lessons:
+        size = batch_size * accumulation_steps
+        epochs = [lesson.batches(size, seed, epoch) for epoch in range(lesson.epochs)]
+        steps = sum(map(len, epochs))
+        with report.bar(f"learning {lesson.name}", steps) as bar:
+            at = 0
+            for epoch, batches in enumerate(epochs, 1):
+                for batch in batches:
+                    at += 1
+                    step += 1
+                    bar.reach(at)
+                    if step <= resumed:
+                        continue
+                    warmth = min(at / WARM_UP_STEPS, 1, (steps - at + 1) / (COOL_DOWN * steps))
+                    optimizer.param_groups[0]["lr"] = lesson.rate * warmth
+                    optimizer.zero_grad()
+                    model.train()
+                    for start in range(0, len(batch), batch_size):
+                        rows = batch[start : start + batch_size]
+                        torch.autograd.backward(loss(lesson, rows) * len(rows) / len(batch))
+                    torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
+                    optimizer.step()
+                    if checkpoints and step % checkpoint_steps == 0:
+                        state = {"step": step, "best": best, "random": torch.get_rng_state()}
+                        state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+                        checkpoints.save(step, state)
+                # A checkpoint of an epoch's last step was kept before the epoch was judged.
+                if lesson is lessons[-1] and step >= resumed:
+                    model.eval()
+                    found = held_out_loss()
+                    report.say(f"epoch {epoch} of {len(epochs)}: loss {found:.4f} on held-out rows")
+                    if found < best["loss"]:
+                        weights = {name: one.clone() for name, one in model.state_dict().items()}
+                        best = {"loss": found, "weights": weights}
+    model.load_state_dict(best["weights"])
+    model.eval()
