@@ -29,7 +29,7 @@ class T5Model(Model):
         source = self._folder / "transformers"
         self._tokenizer = AutoTokenizer.from_pretrained(source)
         self._model: Any = T5ForConditionalGeneration.from_pretrained(source)
-        self._model.eval()
+        self._model.train(mode=False)
         metrics = json.loads((self._folder / "MANIFEST.json").read_bytes())["metrics"]
         self._temperature, self._max_length = metrics["temperature"], metrics["max_length"]
         encoded = self._tokenizer(list(LABELS), add_special_tokens=False)["input_ids"]
