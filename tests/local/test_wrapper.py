@@ -1,4 +1,4 @@
-"""The ./serin wrapper: .venv made once, repaired, rebuilt, and found from anywhere."""
+"""The ./serin wrapper: .venv made once, repaired, kept, and found from anywhere."""
 
 import os
 import shutil
@@ -74,17 +74,36 @@ def test_first_use_makes_a_venv_and_later_uses_do_not(checkout: Path) -> None:
     assert not (checkout / ".serin").exists()
 
 
-def test_changed_pins_and_a_half_made_venv_are_made_anew(checkout: Path, quick: Path) -> None:
-    """The stamp is a copy of the requirements, placed last."""
-    run(checkout / "serin", python=quick)
+def test_changed_pins_and_an_unfinished_part_are_installed_into_the_same_venv(
+    checkout: Path, quick: Path
+) -> None:
+    """The stamp is a copy of the requirements, placed last; other parts stay as they are."""
+    run(checkout / "serin", "install", "extra", python=quick)
+    venv = checkout / ".venv"
+    (venv / "kept").touch()
     (checkout / "requirements" / "base.txt").write_text("# other pins\n", "utf-8")
     changed = run(checkout / "serin", python=quick)
-    (checkout / ".venv" / ".installed-base.txt").unlink()
+    (venv / ".installed-base.txt").unlink()
+    finished = run(checkout / "serin", python=quick)
+
+    for done in (changed, finished):
+        assert done.returncode == 0, done.stderr
+        assert "installing part 'base' into .venv" in done.stderr
+    assert (venv / "kept").exists()
+    assert (venv / ".installed-extra.txt").exists()
+    assert (venv / ".installed-base.txt").read_text() == "# other pins\n"
+
+
+def test_a_venv_whose_python_is_gone_is_made_anew(checkout: Path, quick: Path) -> None:
+    """As after an upgrade of the system's Python, which its links point to."""
+    run(checkout / "serin", "install", "extra", python=quick)
+    for link in (checkout / ".venv" / "bin").glob("python*"):
+        link.unlink()
     repaired = run(checkout / "serin", python=quick)
 
-    for done in (changed, repaired):
-        assert done.returncode == 0, done.stderr
-        assert "making it anew" in done.stderr
+    assert repaired.returncode == 0, repaired.stderr
+    assert "making it anew" in repaired.stderr
+    assert not (checkout / ".venv" / ".installed-extra.txt").exists()
 
 
 def test_a_part_is_installed_once(checkout: Path, quick: Path) -> None:
