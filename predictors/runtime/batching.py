@@ -19,6 +19,7 @@ from predictors.runtime.errors import (
     ClientGone,
     DeadlineExceeded,
     InferenceFailed,
+    InvalidRequest,
     NotReady,
     Overloaded,
     V2Error,
@@ -213,7 +214,8 @@ class Batcher:
             )
         except V2Error as error:
             if len(batch) == 1:
-                batch[0][0].fail(error)
+                job, _, taken = batch[0]
+                job.fail(_placed(error, job, taken))
                 return
             for item in batch:  # one bad row must not fail its neighbours
                 self._compute([item])
@@ -243,3 +245,11 @@ class Batcher:
             if timing is not None:
                 timing.computed(rows, seconds)
         return outputs
+
+
+def _placed(error: V2Error, job: Job, taken: int) -> V2Error:
+    """A refusal of a request that was cut, with the rows that it counts elements from."""
+    if type(error) is not InvalidRequest or taken == job.rows:
+        return error
+    stop = job.rows - job.rows_left
+    return InvalidRequest(f"in rows {stop - taken} to {stop - 1}: {error}")
