@@ -1,8 +1,6 @@
 """One `serin bench`: prepares, measures, refuses what is no result, tells and writes the rest."""
 
 import json
-import shlex
-import subprocess
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -19,6 +17,7 @@ from scripts.benchmark.chart import chart
 from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.measure import Measured, Settings, Subject, measure
 from scripts.benchmark.overload import SETTINGS, Overload, overload
+from scripts.benchmark.provenance import provenance
 from scripts.benchmark.question import Question
 from scripts.benchmark.report import Report
 from scripts.benchmark.repository import ROOT, home
@@ -179,27 +178,9 @@ def _overloads(
 
 def _provenance(ready: Peers) -> dict[str, Any]:
     return {
-        "date": datetime.now(UTC).date().isoformat(),
-        "command": shlex.join(["./serin", "bench", *map(_told, sys.argv[2:])]),
-        "code": _git("rev-parse", "--short=12", "HEAD") + ("+changes" if _changed() else ""),
-        "machine": machine.describe(),
+        **provenance("./serin", "bench", arguments=sys.argv[2:]),
         "versions": {name: environments.versions(python) for name, (_, python) in ready.items()},
     }
-
-
-def _told(argument: str) -> str:
-    """An argument as it is published: where this machine keeps its files is nobody's business."""
-    path = Path(argument)
-    return f"…/{path.name}" if path.is_absolute() else argument
-
-
-def _git(*arguments: str) -> str:
-    ran = subprocess.run(["git", *arguments], check=False, cwd=ROOT, capture_output=True, text=True)
-    return ran.stdout.strip()
-
-
-def _changed() -> bool:
-    return bool(_git("status", "--porcelain", "--", "predictors", "scripts", "training"))
 
 
 def _say_where(cores: machine.Cores, load_average: float) -> None:

@@ -1,0 +1,96 @@
+"""causal-lm beside `transformers.generate` in stock kserve, and its time to first token.
+
+    ./serin install train-causal-lm serve-causal-lm
+    .venv/bin/python -m scripts.benchmark.causal_lm ARTIFACT [--connections 8,32] [--rounds 3]
+
+ARTIFACT is what `python -m training.causal_lm --output ARTIFACT` wrote. Prints JSON; one answer
+that differs, and there is none.
+"""
+
+import argparse
+import http.client
+import sys
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+from scripts.benchmark.beside_stock import Server, both, compare, post, report
+from scripts.benchmark.errors import BenchmarkError
+from scripts.benchmark.first_token import first_token
+
+MAX_TOKENS = 64
+TRIES = 9
+STARTS = ("Once upon a time", "Return the", "One day, a boy", "The cat", "It was a", "Lily and Tom")
+ENDS = ("", " and", " who", " that is", " in the park", " with a big")
+PROMPTS = [start + end for end in ENDS for start in STARTS]
+
+
+def continued(connection: http.client.HTTPConnection, number: int) -> tuple[str, int]:
+    """What a server puts after one prompt, and of how many tokens it is."""
+    inputs = [
+        {
+            "name": "text_input",
+            "datatype": "BYTES",
+            "shape": [1],
+            "data": [PROMPTS[number % len(PROMPTS)]],
+        },
+        {"name": "max_tokens", "datatype": "INT32", "shape": [1], "data": [MAX_TOKENS]},
+    ]
+    answer = post(connection, "/v2/models/causal-lm/infer", {"inputs": inputs})
+    outputs = {one["name"]: one["data"][0] for one in answer["outputs"]}
+    return outputs["text_output"], outputs["completion_tokens"]
+
+
+def ask(connection: http.client.HTTPConnection, number: int) -> int:
+    """One prompt continued; in tokens."""
+    return continued(connection, number)[1]
+
+
+def main() -> None:
+    """Start both, compare answers, load them in turn, wait for first tokens, print JSON."""
+    parser = argparse.ArgumentParser(description="causal-lm beside stock kserve with transformers")
+    parser.add_argument("artifact", type=Path)
+    parser.add_argument("--connections", default="8,32")
+    parser.add_argument("--seconds", type=float, default=5)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    connections = [int(count) for count in args.connections.split(",")]
+
+    def measure() -> dict[str, Any]:
+        with both("causal-lm", "stock_kserve_generate.py", args.artifact, ask) as servers:
+            _same_answers(servers)
+            compared = [
+                compare(servers, count, args.seconds, args.rounds, ask) for count in connections
+            ]
+            return {
+                "max_tokens": MAX_TOKENS,
+                "tokens": compared,
+                "first_token_behind_16_long_prompts": {
+                    "that_came_just_before": _first_tokens(servers[0], answering=False),
+                    "that_are_being_answered": _first_tokens(servers[0], answering=True),
+                },
+            }
+
+    report("scripts.benchmark.causal_lm", args.artifact, measure)
+
+
+def _same_answers(servers: list[Server]) -> None:
+    one, other = (server.connection() for server in servers)
+    for number, prompt in enumerate(PROMPTS):
+        answers = (continued(one, number), continued(other, number))
+        if answers[0] != answers[1]:
+            raise BenchmarkError(f"{prompt!r} is continued otherwise, not compared: {answers}")
+
+
+def _first_tokens(server: Server, *, answering: bool) -> dict[str, Any]:
+    """Medians of several tries, and the worst one."""
+    tries = [first_token(server.port, answering=answering) for _ in range(TRIES)]
+    found: dict[str, Any] = {name: round(median(t[name] for t in tries), 3) for name in tries[0]}
+    return {**found, "most_token_times": round(max(t["token_times"] for t in tries), 3)}
+
+
+if __name__ == "__main__":
+    try:
+        main()
+    except BenchmarkError as error:
+        sys.exit(f"error: {error.message}")
