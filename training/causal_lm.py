@@ -89,7 +89,7 @@ def main() -> None:
     )
     args = parser.parse_args()
     destination = Destination("causal-lm", args.output)
-    report = Reporter()
+    report = Reporter("causal-lm")
     shape = SMOKE if args.smoke else (args.steps, BATCH)
     transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
@@ -260,9 +260,7 @@ def fitted(
             optimizer.step()
             schedule.step()
             optimizer.zero_grad()
-            bar.reach(step)
-            if step % max(1, steps // 10) == 0:
-                report.say(f"step {step} of {steps}: loss {loss.item():.3f}")
+            bar.reach(step, samples=batch_windows, loss=loss.item())
     return model
 
 

@@ -20,6 +20,7 @@ from sklearn.model_selection import train_test_split
 
 from training.errors import DataError
 
+MNIST, BUNDLED = "mnist", "sklearn-digits-28x28"  # names of data sets
 SIDE = 28  # pixels
 BOX = 20  # pixels; MNIST's digits fit this box, then are placed by centre of mass
 _INK = 0.1  # of full ink; fainter pixels do not count as part of a digit when it is cropped
@@ -76,7 +77,7 @@ def bundled(seed: int) -> Digits:
         np.arange(len(drawn)), test_size=0.25, stratify=data.target, random_state=seed
     )
     flat, labels = drawn.reshape(-1, SIDE * SIDE), data.target.astype(np.int64)
-    return Digits(flat[train], labels[train], flat[test], labels[test], "sklearn-digits-28x28")
+    return Digits(flat[train], labels[train], flat[test], labels[test], BUNDLED)
 
 
 def mnist(folder: Path) -> Digits:
@@ -86,7 +87,7 @@ def mnist(folder: Path) -> Digits:
         DataError: one of the files is missing, damaged, or another's.
     """
     pixels, labels = zip(*(_part(folder, part) for part in ("train", "t10k")), strict=True)
-    return Digits(pixels[0], labels[0], pixels[1], labels[1], "mnist")
+    return Digits(pixels[0], labels[0], pixels[1], labels[1], MNIST)
 
 
 def redraw(image: npt.NDArray[np.floating]) -> Pixels:

@@ -37,7 +37,7 @@ def main() -> None:
     args = parser.parse_args()
     min_accuracy = MIN_ACCURACY if args.min_accuracy == -1 else args.min_accuracy
     destination = Destination("iris", args.output)
-    report = Reporter()
+    report = Reporter("iris")
 
     # --- Data: 150 flowers, a third of each species held out ------------------------------------
     flowers = load_iris()

@@ -94,18 +94,22 @@ def learn(
                 for batch in batches:
                     at += 1
                     step += 1
-                    bar.reach(at)
                     if step <= resumed:
+                        bar.resume(at)
                         continue
                     warmth = min(at / WARM_UP_STEPS, 1, (steps - at + 1) / (COOL_DOWN * steps))
                     optimizer.param_groups[0]["lr"] = lesson.rate * warmth
                     optimizer.zero_grad()
                     model.train()
+                    total = 0.0
                     for start in range(0, len(batch), batch_size):
                         rows = batch[start : start + batch_size]
-                        torch.autograd.backward(loss(lesson, rows) * len(rows) / len(batch))
+                        share = loss(lesson, rows) * len(rows) / len(batch)
+                        torch.autograd.backward(share)
+                        total += share.item()
                     torch.nn.utils.clip_grad_norm_(model.parameters(), _LARGEST_GRADIENT)
                     optimizer.step()
+                    bar.reach(at, samples=len(batch), loss=total)
                     if checkpoints and step % checkpoint_steps == 0:
                         state = {"step": step, "best": best, "random": torch.get_rng_state()}
                         state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}

@@ -8,27 +8,20 @@ Two convolutions and two dense layers. Each digit is turned, sheared, scaled and
 anew in each epoch: nobody writes twice alike.
 """
 
-from pathlib import Path
-
 import numpy as np
 import torch
-from sklearn.metrics import confusion_matrix
 from torch import nn
 from torch.nn import functional
 
 import predictors.mnist_cnn
-import training.digits
 from predictors.mnist_cnn import MnistCnnModel
-from predictors.runtime import build_manifest, golden_sample
-from training import script, torch_export
-from training.artifact import Destination, code_identity, write_manifest
-from training.digits import SIDE, bundled, mnist
-from training.gates import Arrays, require_accuracy, require_parity
+from training import digit_models, script, torch_export
+from training.artifact import Destination
+from training.digits import BUNDLED, MNIST, SIDE
 from training.progress import Reporter
 
-MIN_ACCURACY = {"mnist": 0.99, "sklearn-digits-28x28": 0.97}
-EPOCHS = {"mnist": 5, "sklearn-digits-28x28": 30}
-TOLERANCE = 1e-5  # of a probability; engines add up float32 in different orders
+MIN_ACCURACY = {MNIST: 0.99, BUNDLED: 0.97}
+EPOCHS = {MNIST: 5, BUNDLED: 30}
 BATCH = 128  # digits
 PEAK_LEARNING_RATE = 4e-3
 THREADS = 2  # fixed, since the order of additions decides the last bits of a version
@@ -57,15 +50,7 @@ class Network(nn.Module):
 def main() -> None:
     """Data, fit, evaluate, export, publish; raises where a gate stays closed."""
     # --- Flags ----------------------------------------------------------------------------------
-    parser = script.flags(
-        "training.mnist_cnn", __doc__, min_accuracy="0.99 on MNIST, 0.97 on bundled digits"
-    )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="MNIST's four idx files, gzipped or not (default: scikit-learn's bundled digits)",
-    )
+    parser = digit_models.flags("training.mnist_cnn", __doc__, MIN_ACCURACY)
     parser.add_argument(
         "--epochs",
         type=int,
@@ -76,17 +61,18 @@ def main() -> None:
     )
     args = parser.parse_args()
     destination = Destination("mnist-cnn", args.output)
-    report = Reporter()
+    report = Reporter("mnist-cnn")
     torch.manual_seed(args.seed)
     torch.use_deterministic_algorithms(mode=True)
     torch.set_num_threads(THREADS)
 
     # --- Data -----------------------------------------------------------------------------------
-    digits = bundled(args.seed) if args.data is None else mnist(args.data)
-    min_accuracy = MIN_ACCURACY[digits.name] if args.min_accuracy == -1 else args.min_accuracy
-    epochs = EPOCHS[digits.name] if args.epochs == -1 else args.epochs
+    digits = digit_models.data(args)
+    epochs = args.epochs
     if args.smoke:
-        digits, epochs = digits.few(), 1
+        epochs = 1
+    elif epochs == -1:
+        epochs = EPOCHS[digits.name]
     pixels = torch.from_numpy(digits.train_pixels).reshape(-1, 1, SIDE, SIDE)
     labels = torch.from_numpy(digits.train_labels)
     test_pixels = digits.test_pixels.reshape(-1, 1, SIDE, SIDE)
@@ -110,7 +96,7 @@ def main() -> None:
                 optimizer.step()
                 schedule.step()
                 losses.append(loss.item())
-                bar.reach(schedule.last_epoch)
+                bar.reach(schedule.last_epoch, samples=len(rows), loss=losses[-1])
             report.say(f"epoch {epoch + 1} of {epochs}: loss {np.mean(losses):.4f}")
     served = nn.Sequential(network, nn.Softmax(dim=1)).eval()
 
@@ -118,26 +104,12 @@ def main() -> None:
     with torch.inference_mode():
         chunks = torch.split(torch.from_numpy(test_pixels), 1000)
         probabilities = torch.cat([served(chunk) for chunk in chunks]).numpy()  # (rows, 10)
-    read = probabilities.argmax(axis=1)  # (rows,)
-    confused = confusion_matrix(digits.test_labels, read, labels=range(10))
+    answers = {"digit": probabilities.argmax(axis=1), "probabilities": probabilities}
     metrics = {
-        "accuracy": float((read == digits.test_labels).mean()),
-        "worst_digit_recall": float((confused.diagonal() / confused.sum(axis=1)).min()),
+        **digit_models.evaluate(digits, answers["digit"], args, MIN_ACCURACY, report),
         "epochs": epochs,
         "parameters": sum(weights.numel() for weights in network.parameters()),
     }
-    report.say(
-        f"accuracy {metrics['accuracy']:.4f} on {len(read)} digits not trained on; of the worst "
-        f"read digit {metrics['worst_digit_recall']:.1%} are found"
-    )
-    if args.smoke:
-        metrics["smoke"] = True
-    else:
-        require_accuracy(metrics["accuracy"], min_accuracy)
-
-    def native(rows: slice) -> Arrays:
-        """What PyTorch itself answered, under the names that the predictor uses."""
-        return {"digit": read[rows], "probabilities": probabilities[rows]}
 
     with destination.folder() as folder:
         # --- Export: ONNX to serve, a torch.export program for people ----------------------------
@@ -146,34 +118,14 @@ def main() -> None:
         torch_export.save(served, sample, "pixels", "probabilities", folder)
         report.say(f"model.onnx {(folder / 'model.onnx').stat().st_size / 1e6:.1f} MB")
 
-        # --- Manifest: the first two digits of the test set are the golden sample ----------------
-        golden = slice(0, 2)
-        manifest = build_manifest(
-            folder,
-            model="mnist-cnn",
-            engine="onnxruntime",
-            inputs=MnistCnnModel.inputs,
-            outputs=MnistCnnModel.outputs,
+        # --- Manifest, parity: what will be served answers as what was trained ------------------
+        digit_models.complete(
+            *(folder, "mnist-cnn", MnistCnnModel, digits, answers, report),
             metrics=metrics,
-            data={**digits.identity, "seed": args.seed},
-            code=code_identity(
-                *(__file__, training.digits.__file__, torch_export.__file__),
-                predictors.mnist_cnn.__file__,
-                libraries=torch_export.LIBRARIES,
-            ),
-            golden_sample=golden_sample(
-                MnistCnnModel.inputs,
-                MnistCnnModel.outputs,
-                {"input-0": test_pixels[golden]},
-                native(golden),
-            ),
+            settings={"seed": args.seed},
+            sources=(__file__, torch_export.__file__, predictors.mnist_cnn.__file__),
+            libraries=torch_export.LIBRARIES,
         )
-        write_manifest(folder, manifest)
-
-        # --- Parity: what will be served answers as what was trained ----------------------------
-        given = {"input-0": test_pixels}
-        off = require_parity(MnistCnnModel, folder, given, native(slice(None)), TOLERANCE)
-        report.say(f"parity: {len(read)} digits read alike, probabilities within {off:.1e}")
 
         # --- Publish ----------------------------------------------------------------------------
         print(destination.deliver(folder))

@@ -44,7 +44,7 @@ def main() -> None:
     # --- Settings -------------------------------------------------------------------------------
     args = nli_settings.read(__doc__)
     destination = Destination("nli", args.output)
-    report = Reporter()
+    report = Reporter("nli")
     torch.use_deterministic_algorithms(mode=True)
     small = args.model_name == nli_settings.SMALL
     if small:  # too small to be worth sharing; another number rounds otherwise: another version
