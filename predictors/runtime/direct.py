@@ -107,7 +107,7 @@ class Turn:
             elif endpoint.is_short(request):
                 short.append((protocol, call, request))
             else:
-                self._met -= 1  # it counts as waiting from here on
+                self._met = max(self._met - 1, 0)  # it counts as waiting from here on
                 protocol.hand_over((call, request))
         outputs = endpoint.compute([request for _, _, request in short])
         for (protocol, call, request), output in zip(short, outputs, strict=True):

@@ -113,6 +113,18 @@ def test_a_request_handed_to_the_worker_fills_the_queue_once(tmp_path: Path) -> 
     assert Counter(statuses) == {200: many}
 
 
+def test_a_short_request_after_a_long_one_is_answered(tmp_path: Path) -> None:
+    """The turn that handed a request to the worker must not keep the next one from being met."""
+    artifact = write_artifact(tmp_path / "artifact", 0.0)
+    with running("slow", artifact, tmp_path / "log", module=MODULE) as predictor:
+        statuses = []
+        for rows in (ROWS, 1, ROWS, 1):
+            tensor = {"name": "seconds", "datatype": "FP32", "shape": [rows], "data": [0.0] * rows}
+            statuses.append(predictor.infer({"inputs": [tensor]}).status)
+
+    assert statuses == [200] * 4
+
+
 def test_artificial_load_costs_processor_time_and_is_seen(tmp_path: Path) -> None:
     """Each row of a batch costs what was set; metadata and a warning tell of it."""
     artifact = write_artifact(tmp_path / "artifact", 0.0)
