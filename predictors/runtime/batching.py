@@ -66,9 +66,9 @@ class Batcher:
                 started = time.perf_counter()
                 self.model.infer(arrays)
                 seconds.append(time.perf_counter() - started)
-                if seconds[-1] > 2 * INLINE_SECONDS:
-                    break  # long beyond doubt: a slow model must not be slow to start as well
-            if sorted(seconds)[len(seconds) // 2] > INLINE_SECONDS:
+                if sum(seconds) > 10 * INLINE_SECONDS:
+                    break  # a slow model must not be slow to start as well
+            if min(seconds) > INLINE_SECONDS:  # the rest is other programs' doing
                 break
             self.inline_rows = rows
             rows *= 2
