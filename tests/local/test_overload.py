@@ -133,7 +133,7 @@ def test_artificial_load_costs_processor_time_and_is_seen(tmp_path: Path) -> Non
     (warning,) = [line for line in predictor.log_lines() if line["level"] == "WARNING"]
 
     assert answer.status == 200
-    assert used >= 0.4
+    assert used > 0.38  # the kernel counts in ticks of a hundredth
     assert metadata["platform"] == "sleep, slowed down by 0.1 CPU seconds a row"
     assert over_grpc.platform == metadata["platform"]
     assert "PREDICTOR_ARTIFICIAL_CPU_SECONDS=0.1" in warning["event"]
