@@ -36,6 +36,18 @@ class Load:
                     break
                 yield at
 
+    def evenly(self) -> Iterator[float]:
+        """Times of single requests, 1/rate seconds from one to the next."""
+        ends = (*self.seconds[1:], self.duration)
+        owed = 1.0  # of the next request; 1 is due
+        for start, end, rate in zip(self.seconds, ends, self.rates, strict=True):
+            count = 0
+            # Each time from the segment's start: sums of gaps would drift.
+            while rate > 0 and (due := start + (1.0 - owed + count) / rate) < end:
+                yield due
+                count += 1
+            owed += (end - start) * rate - count
+
 
 def read(path: Path) -> Load:
     """Read `seconds,requests_per_second` lines; a heading and lines with # are skipped.
@@ -87,13 +99,14 @@ def curve(shape: Callable[[float], float], duration: float, step: float = 5.0) -
     return Load(seconds, tuple(max(shape(at), 0.0) for at in seconds), duration)
 
 
-def built_in(name: str, low: float, high: float, duration: float) -> Load:
+def built_in(name: str, low: float, high: float, duration: float, step: float = 5.0) -> Load:
     """One of the curves in CURVES, between two rates."""
-    return curve(lambda at: low + (high - low) * CURVES[name](at / duration), duration)
+    return curve(lambda at: low + (high - low) * CURVES[name](at / duration), duration, step)
 
 
 CURVES: dict[str, Callable[[float], float]] = {
     "constant": lambda _: 1.0,
+    "ramp": lambda part: part,
     "step": lambda part: float(part >= 0.2),
     "spike": lambda part: float(0.2 <= part < 0.3),
     "daily": lambda part: 0.5 - 0.5 * math.cos(2 * math.pi * part),

@@ -1,0 +1,180 @@
+"""`serin load`: asks a model at a rate that you set, and says how long its clients would wait."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from scripts.loadtest.process import EngineProcess
+    from scripts.loadtest.tally import Tally
+    from scripts.loadtest.target import Target
+    from scripts.loadtest.view import View
+    from scripts.simulation.load import Load
+
+FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
+OUT = click.Path(dir_okay=False, path_type=Path)
+POSITIVE = click.FloatRange(min=0, min_open=True)
+POLL_SECONDS = 0.25
+
+
+@click.command("load", context_settings={"ignore_unknown_options": True})
+@click.argument("model")
+@click.argument("values", nargs=-1, metavar="[NUMBER… | TEXT… | IMAGE…]")
+@click.option("--rate", type=POSITIVE, default=100.0, show_default=True, help="Requests a second.")
+@click.option("--duration", type=POSITIVE, default=30.0, show_default=True, metavar="SECONDS")
+@click.option(
+    "--curve",
+    type=click.Choice(["constant", "ramp", "step", "spike", "daily"]),
+    default="constant",
+    show_default=True,
+    help="From --low to --rate over the duration.",
+)
+@click.option("--low", type=click.FloatRange(min=0), help="Of a curve.  [default: a tenth of rate]")
+@click.option("--load", "trace", type=FILE, help="CSV of seconds,requests_per_second instead.")
+@click.option("--even", is_flag=True, help="Equal gaps, as wrk2; else as independent clients come.")
+@click.option("--grpc", "over_grpc", is_flag=True, help="gRPC instead of REST.")
+@click.option("--data", type=FILE, help="V2 requests as JSON, one a line, sent in turn.")
+@click.option(
+    "--connections",
+    type=click.IntRange(min=1, max=4096),
+    help="REST: one request at a time on each.  [default: 64, over gRPC 4]",
+)
+@click.option("--timeout", type=POSITIVE, default=30.0, show_default=True, metavar="SECONDS")
+@click.option("--seed", type=int, default=1, show_default=True, help="Of the arrivals' chance.")
+@click.option("--host", metavar="URL", help="Another gateway than this checkout's.")
+@click.option("--context", metavar="NAME", help="The gateway of a cluster, by kubectl's context.")
+@click.option("--yes", is_flag=True, help="Load a machine that is not this one.")
+@click.option("--output", "-o", "outputs", type=OUT, multiple=True, help="FILE.json or FILE.svg.")
+@click.option("--json", "as_json", is_flag=True, help="Print the whole result, as JSON.")
+def command(
+    model: str,
+    values: tuple[str, ...],
+    rate: float,
+    duration: float,
+    curve: str,
+    low: float | None,
+    trace: Path | None,
+    even: bool,
+    over_grpc: bool,
+    data: Path | None,
+    connections: int | None,
+    timeout: float,
+    seed: int,
+    host: str | None,
+    context: str | None,
+    yes: bool,
+    outputs: tuple[Path, ...],
+    as_json: bool,
+) -> None:
+    """Load a model at a rate, whatever it answers, and measure what its clients would see.
+
+    \b
+    serin load iris --rate 500                             rows of the golden sample, in turn
+    serin load iris 5.1 3.5 1.4 0.2 --curve spike -o spike.svg
+    serin load mnist-forest --grpc --load trace.csv --json
+    serin load iris --context kind-serin                   a cluster's gateway
+
+    Every request has its time before the load begins, and its latency counts from that time: a
+    server that stops for a second makes all that should have been sent meanwhile late. Exits 1 if
+    nothing was answered.
+    """
+    from datetime import UTC, datetime
+
+    from scripts.loadtest import inputs, report, target
+    from scripts.loadtest.plan import Plan
+    from scripts.loadtest.process import EngineProcess
+    from scripts.loadtest.tally import Tally
+    from scripts.loadtest.view import View
+    from scripts.loadtest.wire import grpc_request, rest_request
+
+    for path in outputs:
+        if path.suffix not in {".json", ".svg"}:
+            raise click.BadParameter(f"{path}: expected FILE.json or FILE.svg", param_hint="-o")
+    where = target.find(model, host, context, yes)
+    if values and data:
+        raise click.UsageError("Give values or --data, not both.")
+    if data:
+        asked = inputs.from_file(data)
+    else:
+        asked = inputs.typed(where, model, values) if values else inputs.golden(where, model)
+    name, gateway = where.authority, where.gateway
+    if over_grpc:
+        requests = [grpc_request(name, model, one, gateway.secure) for one in asked]
+    else:
+        requests = [rest_request(name, model, one) for one in asked]
+    wave = _load(trace, curve, rate, rate / 10 if low is None else low, duration)
+    address, _, port = gateway.dialled.rpartition(":")
+    plan = Plan(
+        host=address.strip("[]"),
+        port=int(port),
+        secure=gateway.secure,
+        authority=name,
+        over_grpc=over_grpc,
+        requests=tuple(requests),
+        load=wave,
+        poisson=not even,
+        seed=seed,
+        connections=connections or (4 if over_grpc else 64),
+        timeout_seconds=timeout,
+    )
+    how = "gRPC" if over_grpc else "REST"
+    what = trace.name if trace else f"{curve} {rate:g}/s"
+    title = f"{model} at {gateway.url}, {how}, {what}"
+    tally = Tally()
+    begun_at = datetime.now(UTC).isoformat(timespec="seconds")
+    with (
+        EngineProcess(plan) as engine,
+        View(title, wave.duration, tally, lambda: _replicas(where, model)) as view,
+    ):
+        last = _watch(engine, tally, view)
+    result = report.Result(title, plan, tally, last, begun_at)
+    for path in outputs:
+        drawn = report.picture if path.suffix == ".svg" else report.as_json
+        path.write_text(drawn(result), "utf-8")
+    click.echo(report.as_json(result) if as_json else report.text(result), nl=False)
+    if not tally.latency.count:
+        raise SystemExit(1)
+
+
+def _watch(engine: "EngineProcess", tally: "Tally", view: "View") -> dict[str, object]:
+    """Count and show until the engine's last word; Ctrl-C ends the load early, with its result."""
+    from scripts.loadtest.plan import END, NAMES, RECORDS
+    from scripts.loadtest.process import ended
+
+    messages = engine.messages(POLL_SECONDS)
+    while True:
+        try:
+            for kind, content in messages:
+                if kind == NAMES:
+                    tally.name(content)
+                elif kind == RECORDS:
+                    view.came(tally.record(content))
+                elif kind == END:
+                    return ended(content)
+                view.draw()
+        except KeyboardInterrupt:
+            click.echo("Stopping: waiting for the last answers.", err=True)
+            engine.stop()
+            messages = engine.messages(POLL_SECONDS)
+
+
+def _load(trace: Path | None, curve: str, rate: float, low: float, duration: float) -> "Load":
+    from scripts.simulation import load as loads
+
+    if trace:
+        return loads.read(trace)
+    if curve == "constant":
+        return loads.Load((0.0,), (rate,), duration)
+    return loads.built_in(curve, low, rate, duration, step=min(1.0, duration / 100))
+
+
+def _replicas(where: "Target", model: str) -> str:
+    """Ready and wanted replicas, where this checkout's platform is loaded."""
+    from controlplane.local import client, state
+
+    if not where.platform:
+        return ""
+    now = client.status(state.home()) or {}
+    found = (now.get("models") or {}).get(model)
+    return f"{found['replicas_ready']}/{found['replicas_wanted']}" if found else ""

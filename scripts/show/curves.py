@@ -1,0 +1,181 @@
+"""Curves as an SVG: panels below each other over one time axis.
+
+Written by hand for the reason given in scripts/benchmark/chart.py. Colours follow the reader's
+light or dark page; they are Okabe and Ito's, which colour-blind readers tell apart.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from xml.sax.saxutils import escape
+
+WIDTH, LEFT, RIGHT = 860, 70, 24  # pixels
+HEAD, PANEL, GAP, FOOT = 60, 96, 34, 34
+POINTS = 400
+"""At most so many points a line: more than the eye can tell apart."""
+COLOURS = 7
+_CHARACTER = 7.2
+"""Width of a letter of a legend, pixels, on average."""
+STYLE = """
+  text { font: 12px system-ui, sans-serif; fill: #24292f }
+  .title { font-weight: 600; font-size: 15px } .note { fill: #6e7781 }
+  .page { fill: #ffffff } .grid { stroke: #d8dee4 }
+  .limit { stroke: #cf222e; stroke-dasharray: 4 3 }
+  .line { fill: none; stroke-width: 1.6 }
+  .area { fill: #0969da; fill-opacity: 0.18 }
+  .s0 { stroke: #0969da } .s1 { stroke: #d55e00 } .s2 { stroke: #009e73 } .s3 { stroke: #cc79a7 }
+  .s4 { stroke: #e69f00 } .s5 { stroke: #56b4e9 } .s6 { stroke: #8a6d00 }
+  @media (prefers-color-scheme: dark) {
+    text { fill: #e6edf3 } .note { fill: #8d96a0 } .page { fill: #0d1117 }
+    .grid { stroke: #30363d } .limit { stroke: #f85149 }
+    .s0 { stroke: #4493f8 } .area { fill: #4493f8 }
+  }
+"""
+Values = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One curve: a value at each step of time, None where there is none."""
+
+    values: Values
+    name: str = ""
+    """In the legend, where a panel has several."""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Curves over one axis."""
+
+    title: str
+    lines: Sequence[Line]
+    steps: bool = False
+    area: Values = ()
+    limit: float | None = None
+
+
+def picture(title: str, panels: Sequence[Panel], seconds: float, note: str) -> str:
+    """Draw panels below each other, over `seconds` of time; `note` stands at the foot."""
+    height = HEAD + len(panels) * (PANEL + GAP) + FOOT
+    opening = (
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
+        f'width="{WIDTH}" height="{height}" role="img" aria-label="{escape(title)}">'
+    )
+    parts = [
+        opening,
+        f"<style>{STYLE}</style>",
+        f'<rect class="page" width="{WIDTH}" height="{height}"/>',
+        f'<text class="title" x="16" y="26">{escape(title)}</text>',
+    ]
+    for number, panel in enumerate(panels):
+        parts += _panel(panel, HEAD + number * (PANEL + GAP))
+    parts += _axis(seconds, height - FOOT - GAP + 14)
+    parts.append(f'<text class="note" x="16" y="{height - 12}">{escape(note)}</text>')
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def _panel(panel: Panel, top: int) -> list[str]:
+    known = [value for line in panel.lines for value in line.values if value is not None]
+    known += [value for value in panel.area if value is not None]
+    highest = max(known, default=0.0)
+    if panel.limit is not None and panel.limit <= 3 * max(highest, panel.limit / 3):
+        highest = max(highest, panel.limit)
+    highest = highest or 1.0
+    bottom = top + PANEL
+    count = max((len(line.values) for line in panel.lines), default=1)
+
+    def x(place: float) -> float:
+        return LEFT + place / max(count - 1, 1) * (WIDTH - LEFT - RIGHT)
+
+    def y(value: float) -> float:
+        return bottom - value / highest * (PANEL - 6)
+
+    parts = [
+        f'<text x="{LEFT}" y="{top - 6}">{escape(panel.title)}</text>',
+        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
+        f'<text class="note" x="{LEFT - 8}" y="{bottom + 4}" text-anchor="end">0</text>',
+        f'<text class="note" x="{LEFT - 8}" y="{top + 10}" text-anchor="end">{highest:.4g}</text>',
+        *_legend(panel, top - 6),
+    ]
+    if panel.area:
+        edge = _corners(_points(panel.area), steps=True)
+        text = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in edge)
+        base = f"{x(count - 1):.1f},{bottom} {x(0):.1f},{bottom}"
+        parts.append(f'<polygon class="area" points="{text} {base}"/>')
+    for number, line in enumerate(panel.lines):
+        for piece in _pieces(_points(line.values)):
+            corners = _corners(piece, steps=panel.steps)
+            if len(corners) == 1:  # a point alone would not be seen
+                corners = [corners[0], (corners[0][0] + 0.5, corners[0][1])]
+            text = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in corners)
+            parts.append(f'<polyline class="line s{number % COLOURS}" points="{text}"/>')
+    if panel.limit is not None and panel.limit <= highest:
+        level = f"{y(panel.limit):.1f}"
+        parts.append(
+            f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level}" y2="{level}"/>'
+        )
+    return parts
+
+
+def _legend(panel: Panel, y: float) -> list[str]:
+    """Names of the curves behind the title, from the right, where there is more than one."""
+    if not any(line.name for line in panel.lines):
+        return []
+    parts: list[str] = []
+    right = float(WIDTH - RIGHT)
+    for number, line in reversed(list(enumerate(panel.lines))):
+        left = right - len(line.name) * _CHARACTER
+        if left < LEFT + len(panel.title) * _CHARACTER + 40:
+            break  # no room for more
+        name = escape(line.name)
+        ends = f'x1="{left - 20:.0f}" x2="{left - 6:.0f}" y1="{y - 4}" y2="{y - 4}"'
+        parts += [
+            f'<text class="note" x="{right:.0f}" y="{y}" text-anchor="end">{name}</text>',
+            f'<line class="line s{number % COLOURS}" {ends}/>',
+        ]
+        right = left - 34
+    return parts
+
+
+def _axis(seconds: float, y: float) -> list[str]:
+    parts = []
+    for tick in range(5):
+        at = tick / 4 * max(seconds, 1)
+        x = LEFT + tick / 4 * (WIDTH - LEFT - RIGHT)
+        anchor = "end" if tick == 4 else "middle"
+        text = f"{at:.3g} s" if seconds <= 120 else f"{at / 60:.3g} min"
+        parts.append(f'<text class="note" x="{x:.0f}" y="{y}" text-anchor="{anchor}">{text}</text>')
+    return parts
+
+
+def _points(values: Values) -> list[tuple[float, float | None]]:
+    """At most POINTS of them; a point stands for the highest value of its steps."""
+    width = -(-len(values) // POINTS) or 1
+    found: list[tuple[float, float | None]] = []
+    for start in range(0, len(values), width):
+        known = [value for value in values[start : start + width] if value is not None]
+        found.append((float(start), max(known) if known else None))
+    return found
+
+
+def _pieces(points: Sequence[tuple[float, float | None]]) -> list[list[tuple[float, float | None]]]:
+    """Runs of points that have a value."""
+    pieces: list[list[tuple[float, float | None]]] = [[]]
+    for at, value in points:
+        if value is None:
+            pieces.append([])
+        else:
+            pieces[-1].append((at, value))
+    return [piece for piece in pieces if piece]
+
+
+def _corners(
+    points: Sequence[tuple[float, float | None]], *, steps: bool
+) -> list[tuple[float, float]]:
+    found: list[tuple[float, float]] = []
+    for at, value in points:
+        if value is None:
+            continue
+        if steps and found:
+            found.append((at, found[-1][1]))
+        found.append((at, value))
+    return found
