@@ -110,21 +110,33 @@ class Resources:
         *,
         status: bool,
     ) -> tuple[Object, list[str], bool]:
-        """Patch an object; apply may create it. Returns it, warnings, and whether it is new."""
-        old = self.objects.find(kind.name, namespace, name)
-        if media_type == patches.APPLY:
-            config = _body(kind, namespace, name, patch)
-            config["metadata"].setdefault("name", name)
-            one = ownership.applied(old, config, how.manager, force=how.force)
-        else:
-            old = self.get(kind, namespace, name)
-            one = patches.patched(kind, media_type, old, patch)
-            one = _body(kind, namespace, name, one)
-            ownership.updated(old, one, how.manager, "status" if status else "")
-        if status and old:
-            one = {**old, "status": one.get("status", {}), "metadata": one["metadata"]}
-        warnings = await admit(kind, one, old, self.objects, self._resolve, how.validation)
-        return await self._store(kind, one, old, how, status=status), warnings, old is None
+        """Patch an object; apply may create it. Returns it, warnings, and whether it is new.
+
+        What was changed while admission looked at it is patched again, as the API server does; a
+        patch that names a resourceVersion is not.
+        """
+        for tries_left in reversed(range(TRIES)):
+            old = self.objects.find(kind.name, namespace, name)
+            if media_type == patches.APPLY:
+                config = _body(kind, namespace, name, patch)
+                config["metadata"].setdefault("name", name)
+                one = ownership.applied(old, config, how.manager, force=how.force)
+            else:
+                old = self.get(kind, namespace, name)
+                one = patches.patched(kind, media_type, old, patch)
+                one = _body(kind, namespace, name, one)
+                ownership.updated(old, one, how.manager, "status" if status else "")
+            if status and old:
+                one = {**old, "status": one.get("status", {}), "metadata": one["metadata"]}
+            warnings = await admit(kind, one, old, self.objects, self._resolve, how.validation)
+            try:
+                made = await self._store(kind, one, old, how, status=status)
+            except Conflict:
+                if not tries_left or not old or _version(one) != _version(old):
+                    raise
+            else:
+                return made, warnings, old is None
+        raise AssertionError("the last try returns or raises")
 
     async def delete(
         self, kind: Kind, namespace: str, name: str, options: Object, *, dry_run: bool
@@ -180,6 +192,11 @@ class Resources:
         made = self.objects.update(one, status=status) if old else self.objects.create(one)
         await self.objects.save()
         return made
+
+
+def _version(one: Object) -> str | None:
+    found: str | None = one["metadata"].get("resourceVersion")
+    return found
 
 
 def _body(kind: Kind, namespace: str, name: str, body: Any) -> Object:
