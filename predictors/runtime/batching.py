@@ -11,9 +11,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
+from predictors.runtime.answers import choices, class_scores
 from predictors.runtime.call import Timing
 from predictors.runtime.errors import (
     ClientGone,
@@ -45,6 +47,7 @@ class Batcher:
         self.inline_rows = 0
         self._measured: set[str] = set()
         self._metrics = metrics
+        self._scores = class_scores(model.outputs)
         self._max_rows = max_rows if model.signature.batched else 1
         self._queue_size = queue_size
         self._queue: deque[Job] = deque()
@@ -78,11 +81,17 @@ class Batcher:
         rows = request.rows
         return rows <= self.inline_rows and (not rows or request.arrays.keys() == self._measured)
 
-    def run(self, arrays: Arrays, rows: int, timings: Sequence[Timing | None] = ()) -> Arrays:
-        """Compute here and now; for what `is_short`."""
+    def run(
+        self,
+        arrays: Arrays,
+        rows: int,
+        timings: Sequence[Timing | None] = (),
+        firsts: Sequence[int] = (0,),
+    ) -> Arrays:
+        """Compute here and now; for what `is_short`. `firsts` are the rows that begin a request."""
         if rows == 0 and self.model.signature.batched:
             return {spec.name: spec.empty() for spec in self.model.outputs}
-        return self._infer(arrays, rows, timings)
+        return self._infer(arrays, rows, timings, firsts)
 
     def run_many(self, requests: list[Request]) -> list[Outputs | V2Error]:
         """Compute short requests that arrived together: as few calls as `inline_rows` allows."""
@@ -122,6 +131,7 @@ class Batcher:
                 joined([request.arrays for request in group]),
                 sum(request.rows for request in group),
                 [request.timing for request in group],
+                _begins([request.rows for request in group]),
             )
         except V2Error:  # one bad row must not fail its neighbours
             return [self._run_one(request) for request in group]
@@ -211,6 +221,8 @@ class Batcher:
                 batch[0][1] if len(batch) == 1 else joined([piece for _, piece, _ in batch]),
                 rows,
                 [job.timing for job, _, _ in batch],
+                # A later piece of a large request begins none.
+                _begins([taken for _, _, taken in batch], [job.rows_taken for job, _, _ in batch]),
             )
         except V2Error as error:
             if len(batch) == 1:
@@ -228,7 +240,13 @@ class Batcher:
             job.give({name: one[start : start + taken] for name, one in outputs.items()})
             start += taken
 
-    def _infer(self, arrays: Arrays, rows: int, timings: Sequence[Timing | None]) -> Arrays:
+    def _infer(
+        self,
+        arrays: Arrays,
+        rows: int,
+        timings: Sequence[Timing | None],
+        firsts: Sequence[int],
+    ) -> Arrays:
         started = time.perf_counter()
         try:
             outputs = self.model.check_outputs(self.model.infer(arrays), rows)
@@ -244,6 +262,8 @@ class Batcher:
         for timing in timings:
             if timing is not None:
                 timing.computed(rows, seconds)
+        if self._scores is not None and firsts:
+            self._metrics.answered(*choices(outputs[self._scores.name], firsts))
         return outputs
 
 
@@ -253,3 +273,13 @@ def _placed(error: V2Error, job: Job, taken: int) -> V2Error:
         return error
     stop = job.rows - job.rows_left
     return InvalidRequest(f"in rows {stop - taken} to {stop - 1}: {error}")
+
+
+def _begins(rows: Sequence[int], taken: Sequence[int] | None = None) -> list[int]:
+    """The rows of a batch that begin a request, given each part's rows and those taken so far."""
+    starts = accumulate(rows, initial=0)
+    return [
+        start
+        for start, count, so_far in zip(starts, rows, taken or rows, strict=False)
+        if count and count == so_far
+    ]

@@ -47,6 +47,11 @@ class Job:
         """Rows not handed to a batch yet."""
         return self.rows - self._taken
 
+    @property
+    def rows_taken(self) -> int:
+        """Rows handed to a batch so far."""
+        return self._taken
+
     def take(self, rows: int) -> Arrays:
         """Hand the next rows to a batch."""
         start = self._taken

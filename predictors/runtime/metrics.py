@@ -1,7 +1,7 @@
 """Every metric that a predictor exports, declared together; served on a port of its own.
 
-Labels are `model`, `model_version` and, for counts, `outcome`. Each series exists at zero from the
-load on: a KEDA trigger treats a missing one as failed.
+Labels are `model`, `model_version` and, for counts, `outcome` or `class`. Each series exists at
+zero from the load on: a KEDA trigger treats a missing one as failed.
 
 prometheus_client renders and serves; the counting itself is here. Its own counters take a lock
 for each number and search buckets in Python, eight times a request: measured at a tenth of a
@@ -11,7 +11,7 @@ be in memory that they share, and be added up.
 
 import threading
 from bisect import bisect_left
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
 from prometheus_client.core import (
@@ -29,6 +29,7 @@ _SECONDS = (
     *(5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
+_CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
 
@@ -93,7 +94,12 @@ class ModelMetrics(Collector):
     """The metrics of one loaded model version."""
 
     def __init__(
-        self, model: str, version: str, engine: str, shared: memoryview | None = None
+        self,
+        model: str,
+        version: str,
+        engine: str,
+        shared: memoryview | None = None,
+        classes: Sequence[str] = (),
     ) -> None:
         memory = Memory(shared)
         self.labels = {"model": model, "model_version": version}
@@ -115,6 +121,14 @@ class ModelMetrics(Collector):
         )
         self._rows = Histogram(
             memory, "predictor_batch_rows", "Rows in one call of the model.", _ROWS
+        )
+        self.classes = classes
+        self.answers = memory.integers(len(classes))
+        self._confidence = Histogram(
+            memory,
+            "predictor_confidence",
+            "Score of the likeliest class, of each request's first row.",
+            _CONFIDENCES,
         )
 
     def begin(self) -> None:
@@ -145,6 +159,13 @@ class ModelMetrics(Collector):
             self._infer.observe(seconds)
             self._rows.observe(rows)
 
+    def answered(self, places: Sequence[int], scores: Sequence[float]) -> None:
+        """Requests got their classes: which, by their places, and with what scores."""
+        with self._guard:
+            for place, score in zip(places, scores, strict=True):
+                self.answers[place] += 1
+                self._confidence.observe(score)
+
     def loaded(self, seconds: float) -> None:
         """The model answered its golden sample."""
         self.load_seconds[0] = seconds
@@ -164,6 +185,8 @@ class ModelMetrics(Collector):
         self.in_flight[0] += other.in_flight[0]
         for place, count in enumerate(other.outcomes):
             self.outcomes[place] += count
+        for place, count in enumerate(other.answers):
+            self.answers[place] += count
         self.load_seconds[0] = max(self.load_seconds[0], other.load_seconds[0])
         for mine, its in zip(self.histograms, other.histograms, strict=True):
             mine.add(its)
@@ -171,7 +194,8 @@ class ModelMetrics(Collector):
     @property
     def histograms(self) -> tuple[Histogram, ...]:
         """All of them, in the order they are shown."""
-        return self._request, self._queue, self._infer, self._rows
+        always = self._request, self._queue, self._infer, self._rows
+        return (*always, self._confidence) if self.classes else always
 
     def collect(self) -> Iterator[Metric]:
         """Render every series, for prometheus_client."""
@@ -190,6 +214,13 @@ class ModelMetrics(Collector):
                 labels=labels,
             )
             in_flight.add_metric(values, self.in_flight[0])
+            answers = CounterMetricFamily(
+                "predictor_answers_total",
+                "Requests answered, by the likeliest class of their first row.",
+                labels=[*labels, "class"],
+            )
+            for name, count in zip(self.classes, self.answers, strict=True):
+                answers.add_metric([*values, name], count)
             families = [histogram.family(self.labels) for histogram in self.histograms]
         info = GaugeMetricFamily(
             "predictor_model_info",
@@ -203,7 +234,8 @@ class ModelMetrics(Collector):
             labels=labels,
         )
         load.add_metric(values, self.load_seconds[0])
-        yield from (requests, in_flight, *families, info, load)
+        counts = (requests, answers) if self.classes else (requests,)
+        yield from (*counts, in_flight, *families, info, load)
 
     def serve(self, host: str, port: int) -> None:
         """Answer GET /metrics in a thread of its own."""

@@ -19,6 +19,7 @@ import uvloop
 from pydantic import ValidationError
 
 from predictors.runtime import logs
+from predictors.runtime.answers import classes_of
 from predictors.runtime.artifact import ArtifactError, Manifest, read_artifact
 from predictors.runtime.artificial_load import slow_down
 from predictors.runtime.batching import Batcher
@@ -118,8 +119,9 @@ def _serve_with_workers(
             with _failure_told():
                 _serve(model_class, flags, settings, manifest, metrics)
 
-        workers = Workers(flags.workers, worker, manifest.model, manifest.version, manifest.engine)
-        return workers.run(settings.host, settings.metrics_port)
+        facts = manifest.model, manifest.version, manifest.engine
+        made = Workers(flags.workers, worker, *facts, classes_of(model_class.outputs))
+        return made.run(settings.host, settings.metrics_port)
 
 
 class V2Server(ModelServer):
@@ -141,7 +143,8 @@ class V2Server(ModelServer):
         )
         self._settings = settings
         self._is_worker = metrics is not None
-        metrics = metrics or ModelMetrics(model.name, model.version, model.manifest.engine)
+        facts = model.name, model.version, model.manifest.engine
+        metrics = metrics or ModelMetrics(*facts, classes=classes_of(model.outputs))
         limits = {"max_rows": settings.max_batch_rows, "queue_size": settings.queue_size}
         batcher: Batcher
         if isinstance(model, StreamingModel):
@@ -170,8 +173,7 @@ class V2Server(ModelServer):
     def start(self, models: list[BaseKServeModel]) -> None:
         """Register the loaded model and serve it until SIGTERM or SIGINT."""
         self._register_and_check_atleast_one_model_is_ready(models)
-        settings = self._settings
-        share = self._is_worker
+        settings, share = self._settings, self._is_worker
         rest = listen(settings.host, self.http_port, "REST", "--http_port", share=share)
         rpc = None
         if self.enable_grpc:

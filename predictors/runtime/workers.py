@@ -18,7 +18,7 @@ import socketserver
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +26,9 @@ from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.workers_metrics import WorkersMetrics, metrics_server
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
-_SLOT_BYTES = 4096  # of shared memory for the numbers of one worker: 80 of 8 bytes, and a page
+_SLOT_BYTES = (
+    4096  # of shared memory for the numbers of one worker: up to 200 of 8 bytes, and a page
+)
 # Before a worker that failed while it loaded is tried again; doubled each time.
 _FIRST_DELAY_SECONDS, _LONGEST_DELAY_SECONDS = 1.0, 30.0
 logger = logging.getLogger("serin.workers")
@@ -42,12 +44,15 @@ class Workers:
         model: str,
         version: str,
         engine: str,
+        classes: Sequence[str] = (),
     ) -> None:
         memory = memoryview(mmap.mmap(-1, count * _SLOT_BYTES))
         self._serve = serve  # loads and serves until SIGTERM, counting in the metrics it is given
         self._parts = [
             ModelMetrics(
-                model, version, engine, memory[place * _SLOT_BYTES : (place + 1) * _SLOT_BYTES]
+                *(model, version, engine),
+                memory[place * _SLOT_BYTES : (place + 1) * _SLOT_BYTES],
+                classes,
             )
             for place in range(count)
         ]
@@ -58,7 +63,7 @@ class Workers:
         self._stopping = False
         self._exit_code = 0
         self._metrics = WorkersMetrics(
-            lambda: ModelMetrics(model, version, engine), self._parts, self._pids
+            lambda: ModelMetrics(model, version, engine, classes=classes), self._parts, self._pids
         )
         # Workers read from it; its end tells them that the parent is gone, however it went.
         self._alive_reader, self._alive_writer = os.pipe()
