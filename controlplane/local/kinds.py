@@ -59,7 +59,9 @@ KINDS = (
         subresources=("log",),
         categories=WORKLOAD,
     ),
-    Kind("", "v1", "Event", "events", ("ev",), verbs=READ),
+    # Controllers that run beside this one tell and lead by them, as in a cluster.
+    Kind("", "v1", "Event", "events", ("ev",), verbs=("create", *READ)),
+    Kind("coordination.k8s.io", "v1", "Lease", "leases"),
     Kind(
         *("apps", "v1", "Deployment", "deployments", ("deploy",)),
         verbs=READ,

@@ -190,6 +190,10 @@ BUILTIN: dict[str, tuple[list[Column], Cells]] = {
         _columns("Secrets,Age"),
         lambda one: [_name(one), len(one.get("secrets") or ()), _age(one)],
     ),
+    "Lease": (
+        _columns("Holder,Age"),
+        lambda one: [_name(one), one["spec"].get("holderIdentity", ""), _age(one)],
+    ),
     "Namespace": (_columns("Status,Age"), lambda one: [_name(one), "Active", _age(one)]),
     "Event": (
         _columns(

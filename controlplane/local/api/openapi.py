@@ -117,7 +117,7 @@ def _gvk(kind: Kind) -> dict[str, str]:
 def _name(kind: Kind) -> str:
     if kind.is_custom:
         return ".".join([*reversed(kind.group.split(".")), kind.version, kind.name])
-    package = kind.group or "core"
+    package = kind.group.partition(".")[0] or "core"
     return f"io.k8s.api.{package}.{kind.version}.{kind.name}"
 
 

@@ -24,7 +24,7 @@ def schema_of(kind: Kind) -> Schema:
         meta = _inlined({"$ref": _PREFIX + META})
         schema["properties"] = {**schema["properties"], "metadata": meta}
         return schema
-    package = kind.group or "core"
+    package = kind.group.partition(".")[0] or "core"  # coordination.k8s.io
     found: Schema = _inlined({"$ref": f"{_PREFIX}io.k8s.api.{package}.{kind.version}.{kind.name}"})
     return found
 
