@@ -1,0 +1,68 @@
+"""What a rollout may do to a cluster, and what it says; data, carried out by cluster.py. Pure."""
+
+from dataclasses import dataclass
+
+from controlplane.rollout.state import State
+
+
+@dataclass(frozen=True, slots=True)
+class Act:
+    """One change to the cluster."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetCanary(Act):
+    """Write spec.canary."""
+
+    uri: str
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class RemoveCanary(Act):
+    """Empty spec.canary."""
+
+
+@dataclass(frozen=True, slots=True)
+class SetStable(Act):
+    """Write the version that stable serves."""
+
+    uri: str
+
+
+@dataclass(frozen=True, slots=True)
+class Wake(Act):
+    """Have KEDA look for the canary's Deployment now: it looks ever more seldom for a late one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scale(Act):
+    """Have at least so many replicas."""
+
+    canary: bool
+    replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class GiveBack(Act):
+    """Give ScaledObjects the minReplicaCount that they had."""
+
+    least: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """What is told as an Event and in the log."""
+
+    reason: str
+    text: str
+    warning: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Next:
+    """Where the rollout is now, and what is to be done for it before the next look."""
+
+    state: State
+    act: Act | None = None
+    notes: tuple[Note, ...] = ()

@@ -1,0 +1,135 @@
+"""A rollout's eyes and hands: one model's objects in a cluster."""
+
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.rollout.acts import (
+    Act,
+    GiveBack,
+    Note,
+    RemoveCanary,
+    Scale,
+    SetCanary,
+    SetStable,
+    Wake,
+)
+from controlplane.rollout.kubernetes import Kubernetes, Object
+from controlplane.rollout.seen import CANARY, Seen, deployment_name, read
+
+_PAUSED = "autoscaling.keda.sh/paused"
+_KEPT = ("modelFormat", "runtime", "protocolVersion")
+
+
+class Cluster:
+    """One InferenceService and what belongs to it."""
+
+    def __init__(self, api: Kubernetes, model: str) -> None:
+        self.api = api
+        self.model = model
+        self._service: Object = {}
+
+    def look(self) -> Seen | None:
+        """What is now; None where the InferenceService is gone."""
+        service = self.api.get("inferenceservices", self.model)
+        if service is None:
+            return None
+        self._service = service
+        return read(
+            service,
+            self.api.get("httproutes", self.model),
+            [one for one in map(self._deployment, (False, True)) if one],
+            self.api.list("scaledobjects"),
+        )
+
+    def do(self, act: Act, seen: Seen) -> None:
+        """Change what the last look saw; doing it twice is doing it once.
+
+        Raises:
+            Conflict: The InferenceService was changed since that look.
+            ApiError: The API server refuses, or does not answer.
+        """
+        match act:
+            case SetCanary(uri, percent):
+                self._set({"canary": [self._canary(uri, percent)]})
+            case RemoveCanary():
+                self._set({"canary": None})
+            case SetStable(uri):
+                self._set({"predictor": {"model": {"storageUri": uri}}})
+            case _:
+                self._scale(act, seen)
+
+    def _scale(self, act: Act, seen: Seen) -> None:
+        match act:
+            case Wake():
+                if seen.canary.scaled_by:
+                    for value in ("true", None):
+                        self._annotate(seen.canary.scaled_by, value)
+            case Scale(canary, replicas):
+                workload = seen.canary if canary else seen.stable
+                if workload.scaled_by:
+                    self._bound(workload.scaled_by, replicas)
+                else:
+                    self.api.scale(deployment_name(self.model, canary=canary), replicas)
+            case GiveBack(least):
+                there = {one["metadata"]["name"] for one in self.api.list("scaledobjects")}
+                for name in least.keys() & there:
+                    self._bound(name, least[name])
+
+    def tell(self, note: Note) -> None:
+        """Write an Event on the InferenceService."""
+        if not self._service:
+            return
+        metadata = self._service["metadata"]
+        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        self.api.create(
+            "events",
+            {
+                "apiVersion": "v1",
+                "kind": "Event",
+                "metadata": {
+                    "name": f"{self.model}.{uuid.uuid4().hex[:16]}",
+                    "namespace": self.api.namespace,
+                },
+                "involvedObject": {
+                    "apiVersion": self._service["apiVersion"],
+                    "kind": self._service["kind"],
+                    "name": self.model,
+                    "namespace": self.api.namespace,
+                    "uid": metadata["uid"],
+                    "resourceVersion": metadata["resourceVersion"],
+                },
+                "type": "Warning" if note.warning else "Normal",
+                "reason": note.reason,
+                "message": note.text[:1024],
+                "source": {"component": "serin-rollout"},
+                "reportingComponent": "serin-rollout",
+                "reportingInstance": "",
+                "count": 1,
+                "firstTimestamp": now,
+                "lastTimestamp": now,
+            },
+        )
+
+    def _deployment(self, canary: bool) -> Object | None:  # noqa: FBT001  mapped over both
+        return self.api.get("deployments", deployment_name(self.model, canary=canary))
+
+    def _canary(self, uri: str, percent: int) -> Object:
+        stable: dict[str, Any] = self._service["spec"]["predictor"]
+        model = {name: stable["model"][name] for name in _KEPT if name in stable["model"]}
+        predictor: Object = {"name": CANARY, "model": {**model, "storageUri": uri}}
+        if stable.get("minReplicas", 1) > 0:  # else KServe starts no pod for a weight of 0
+            predictor["minReplicas"] = 1
+        return {"trafficPercent": percent, "predictor": predictor}
+
+    def _set(self, spec: Object) -> None:
+        version = self._service["metadata"]["resourceVersion"]
+        patch = {"metadata": {"resourceVersion": version}, "spec": spec}
+        self.api.patch("inferenceservices", self.model, patch)
+
+    def _annotate(self, scaled_object: str, value: str | None) -> None:
+        patch = {"metadata": {"annotations": {_PAUSED: value}}}
+        self.api.patch("scaledobjects", scaled_object, patch)
+
+    def _bound(self, scaled_object: str, least: int) -> None:
+        self.api.patch("scaledobjects", scaled_object, {"spec": {"minReplicaCount": least}})

@@ -1,0 +1,130 @@
+"""The loop that carries a rollout out: look, judge, decide, act, write down; every two seconds."""
+
+import contextlib
+import functools
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from controlplane.rollout.acts import Next
+from controlplane.rollout.cluster import Cluster
+from controlplane.rollout.evidence import collect
+from controlplane.rollout.judgement import HOLD, Verdict, judge
+from controlplane.rollout.kubernetes import ApiError, Conflict, Kubernetes
+from controlplane.rollout.machine import command, decide
+from controlplane.rollout.prometheus import Prometheus, PrometheusError
+from controlplane.rollout.record import Record, Records
+from controlplane.rollout.state import Phase, State
+
+LOOK_SECONDS = 2.0
+PATIENCE_SECONDS = 60.0
+"""How long the API may fail before the engine ends; the rollout stays as it is."""
+_LOG = logging.getLogger("serin.rollout")
+
+
+class Engine:
+    """Acts on one model's rollout while it holds the lease."""
+
+    def __init__(
+        self,
+        api: Kubernetes,
+        model: str,
+        prometheus: Prometheus,
+        me: str,
+        wait: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self.cluster = Cluster(api, model)
+        self.records = Records(api, model)
+        self.me = me
+        self._model = model
+        self._prometheus = prometheus
+        self._wait = wait
+        self._said = ""
+
+    def run(self) -> State | None:
+        """Go on until the rollout is over; None where another engine acts, or there is nothing.
+
+        Raises:
+            ApiError: The API failed for a minute. Another engine can go on at any time.
+        """
+        record = self.records.acquire(self.me, self._wait)
+        if record is None or record.state is None:
+            return None
+        answered = time.monotonic()
+        while not _is_over(record):
+            try:
+                found = self.tick()
+            except Conflict:
+                self._wait(LOOK_SECONDS / 10)  # somebody wrote between a look and a write
+            except ApiError as error:
+                if time.monotonic() - answered > PATIENCE_SECONDS:
+                    raise
+                self._say(str(error))
+                self._wait(LOOK_SECONDS)
+            else:
+                answered = time.monotonic()
+                if found is None:
+                    _LOG.warning("another engine took over")
+                    return None
+                moved, record = _moved(record, found), found
+                if not moved:
+                    self._wait(LOOK_SECONDS)
+        return record.state
+
+    def tick(self) -> Record | None:
+        """One look and what follows from it; None where the lease is another's."""
+        record = self.records.read()
+        if record is None or record.state is None or record.holder != self.me:
+            return None
+        state, now = record.state, time.time()
+        if record.command:
+            by = str(record.command["by"])
+            found = command(state, str(record.command["do"]), by, now)
+            return self._write(record, found, heard=True)
+        seen = self.cluster.look()
+        verdict = self._judge(state, now) if state.phase is Phase.JUDGING else None
+        found = decide(state, seen, verdict, now)
+        if found.act is not None and seen is not None:
+            _LOG.info("%s: %s", state.phase, found.act)
+            self.cluster.do(found.act, seen)
+        if found.state.phase is Phase.JUDGING and found.state.verdict:
+            self._say(f"{state.percent} %: {found.state.verdict['reason']}")
+        return self._write(record, found, heard=False)
+
+    def _write(self, record: Record, found: Next, *, heard: bool) -> Record:
+        over = found.state.is_over
+        written = self.records.save(record, self.me, found.state, heard=heard, over=over)
+        if record.state and found.state.phase is not record.state.phase:
+            self._say(f"{found.state.phase} {found.state.percent} %")
+        for note in found.notes:
+            _LOG.log(logging.WARNING if note.warning else logging.INFO, note.text)
+            with contextlib.suppress(ApiError):  # an Event is for people; the state is written
+                self.cluster.tell(note)
+        # What was written is what counts, even where the answer shows a later command.
+        return replace(written, state=found.state)
+
+    def _judge(self, state: State, now: float) -> Verdict | None:
+        seconds = now - state.since
+        if seconds < 1:
+            return None
+        try:
+            namespace = self.records.api.namespace
+            ask = functools.partial(self._prometheus.ask, at=self._prometheus.now())
+            evidence = collect(ask, namespace, self._model, seconds)
+        except PrometheusError as error:
+            return Verdict(HOLD, str(error))
+        return judge(evidence, state.plan, state.percent, seconds)
+
+    def _say(self, text: str) -> None:
+        if text != self._said:
+            self._said = text
+            _LOG.info("%s", text)
+
+
+def _moved(before: Record, now: Record) -> bool:
+    return before.state is None or now.state is None or before.state.phase is not now.state.phase
+
+
+def _is_over(record: Record) -> bool:
+    return record.state is None or record.state.is_over

@@ -1,0 +1,166 @@
+"""What the cluster is like now, as far as a rollout cares; read from its objects. Pure."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+CANARY = "canary"
+"""The canary predictor's name: its Deployment is <model>-canary-predictor, and so is its
+ScaledObject."""
+SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
+Object = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Workload:
+    """A Deployment and what scales it."""
+
+    uri: str = ""
+    """What its pods are to serve; empty where it is not there."""
+    wanted: int = 0
+    available: int = 0
+    rolled: bool = False
+    """Every pod is of the newest template, and available."""
+    failed: str = ""
+    """Why it does not get there; empty while it may."""
+    scaled_by: str = ""
+    """Its ScaledObject."""
+    least: int = 0
+    """The ScaledObject's minReplicaCount."""
+    most: int = 0
+    """The ScaledObject's maxReplicaCount."""
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look."""
+
+    stable_uri: str
+    canary_uri: str
+    """Of spec.canary; empty where there is none."""
+    percent: int
+    """Of spec.canary."""
+    spec: str
+    """A digest of the rest of the spec."""
+    routed: int | None
+    """The canary's share in the HTTPRoute, in percent; None where it is not there."""
+    stable: Workload = Workload()
+    canary: Workload = Workload()
+    external: bool = True
+    """Replicas are left to ScaledObjects, or to whoever sets them: autoscalerClass external."""
+    others: bool = False
+    """spec.canary has other entries than ours."""
+
+
+def deployment_name(model: str, *, canary: bool) -> str:
+    """As KServe names it."""
+    return f"{model}-{CANARY}-predictor" if canary else f"{model}-predictor"
+
+
+def read(
+    service: Object,
+    route: Object | None,
+    deployments: Sequence[Object],
+    scaled: Sequence[Object],
+) -> Seen:
+    """Read the objects of one InferenceService.
+
+    Args:
+        service: The InferenceService.
+        route: Its HTTPRoute.
+        deployments: Of its namespace.
+        scaled: The namespace's ScaledObjects.
+    """
+    model, spec = service["metadata"]["name"], service["spec"]
+    annotations = service["metadata"].get("annotations") or {}
+    entries = spec.get("canary") or []
+    ours = [one for one in entries if one["predictor"].get("name") == CANARY]
+    stable, canary = (
+        _workload(deployment_name(model, canary=which), deployments, scaled)
+        for which in (False, True)
+    )
+    return Seen(
+        stable_uri=spec["predictor"].get("model", {}).get("storageUri", ""),
+        canary_uri=ours[0]["predictor"].get("model", {}).get("storageUri", "") if ours else "",
+        percent=ours[0]["trafficPercent"] if ours else 0,
+        spec=digest(spec),
+        routed=None if route is None else _share(route, deployment_name(model, canary=True)),
+        stable=stable,
+        canary=canary,
+        external=annotations.get("serving.kserve.io/autoscalerClass") == "external",
+        others=len(entries) > len(ours[:1]),
+    )
+
+
+def digest(spec: Object) -> str:
+    """A hash of all of a spec but the canary and the version served."""
+    predictor = spec["predictor"]
+    model = {key: value for key, value in predictor.get("model", {}).items() if key != "storageUri"}
+    rest = {key: value for key, value in spec.items() if key != "canary"}
+    rest["predictor"] = {**predictor, "model": model}
+    return hashlib.sha256(json.dumps(rest, sort_keys=True).encode()).hexdigest()[:12]
+
+
+def _share(route: Object, canary: str) -> int | None:
+    """The canary's percentage; None while the gateway has not accepted the route as it is."""
+    generation = route["metadata"].get("generation")
+    for parent in (route.get("status") or {}).get("parents") or ():
+        for condition in parent.get("conditions") or ():
+            if condition["type"] == "Accepted" and (
+                condition["status"] != "True"
+                or condition.get("observedGeneration", generation) != generation
+            ):
+                return None
+    shares = set()
+    for rule in route["spec"]["rules"]:
+        weights = {one["name"]: one.get("weight", 1) for one in rule["backendRefs"]}
+        shares.add(round(100 * weights.get(canary, 0) / max(sum(weights.values()), 1)))
+    return shares.pop() if len(shares) == 1 else None
+
+
+def _workload(name: str, deployments: Sequence[Object], scaled: Sequence[Object]) -> Workload:
+    by = next((one for one in scaled if one["spec"]["scaleTargetRef"]["name"] == name), None)
+    bounds: dict[str, Any] = {}
+    if by:
+        bounds = {
+            "scaled_by": by["metadata"]["name"],
+            "least": by["spec"].get("minReplicaCount", 0),
+            "most": by["spec"].get("maxReplicaCount", 100),
+        }
+    found = next((one for one in deployments if one["metadata"]["name"] == name), None)
+    if found is None:
+        return Workload(**bounds)
+    spec, status = found["spec"], found.get("status") or {}
+    wanted = spec.get("replicas", 1)
+    counts = [status.get(key, 0) for key in ("replicas", "updatedReplicas", "availableReplicas")]
+    observed = status.get("observedGeneration", 0) >= found["metadata"].get("generation", 0)
+    failed = next(
+        (
+            one.get("message") or one.get("reason", "it does not start")
+            for one in status.get("conditions") or ()
+            if one["type"] == "Progressing" and one["status"] == "False"
+        ),
+        "",
+    )
+    return Workload(
+        uri=_source(found),
+        wanted=wanted,
+        available=counts[2],
+        rolled=observed and counts == [wanted] * 3,
+        failed=failed if observed else "",
+        **bounds,
+    )
+
+
+def _source(deployment: Object) -> str:
+    template = deployment["spec"]["template"]
+    annotations = (template.get("metadata") or {}).get("annotations") or {}
+    if SOURCE in annotations:
+        return str(annotations[SOURCE])
+    # KServe's own: the storage initializer's first argument.
+    for container in template["spec"].get("initContainers") or ():
+        if container["name"] == "storage-initializer" and container.get("args"):
+            return str(container["args"][0])
+    return ""

@@ -1,0 +1,69 @@
+"""The beginning of a rollout: what it starts from, written down for an engine."""
+
+import time
+import uuid
+
+from controlplane.errors import SerinError
+from controlplane.rollout.kubernetes import Conflict, Kubernetes
+from controlplane.rollout.plan import Plan
+from controlplane.rollout.record import Records
+from controlplane.rollout.seen import digest
+from controlplane.rollout.state import State
+
+
+def begin(api: Kubernetes, model: str, version: str, plan: Plan) -> State:
+    """Write down a rollout of a version that is published beside the one served.
+
+    Args:
+        api: The cluster.
+        model: The InferenceService.
+        version: The last part of the storageUri, or all of it.
+        plan: Steps and limits.
+
+    Raises:
+        SerinError: Another rollout is under way, or this one makes no sense; says why.
+    """
+    service = api.get("inferenceservices", model)
+    if service is None:
+        there = ", ".join(one["metadata"]["name"] for one in api.list("inferenceservices"))
+        raise SerinError(f"There is no InferenceService {model}; there are: {there or 'none'}.")
+    spec = service["spec"]
+    stable = str(spec["predictor"].get("model", {}).get("storageUri", "")).rstrip("/")
+    prefix, _, served = stable.rpartition("/")
+    canary = version if "://" in version else f"{prefix}/{version}"
+    if not served or not prefix.count("/") > 2:
+        raise SerinError(
+            f"{model} serves {stable or 'nothing'}, which names no version: a rollout could not "
+            "go back to it. Serve a version first: s3://models/<model>/<version>."
+        )
+    if canary == stable:
+        raise SerinError(f"{model} serves {served} already.")
+    if "transformer" in spec or "explainer" in spec:
+        raise SerinError(f"{model} has a transformer or an explainer, past which a canary goes.")
+    records = Records(api, model)
+    last = records.read()
+    if last and last.state and not last.state.is_over:
+        raise SerinError(
+            f"A rollout of {model} to {last.state.canary} is under way ({last.state.phase}): see "
+            f"serin rollout status {model}, or end it with serin rollout abort {model}."
+        )
+    if spec.get("canary"):
+        raise SerinError(
+            f"{model} has a canary that no rollout made: remove it first, kubectl patch isvc "
+            f'{model} --type merge -p \'{{"spec": {{"canary": null}}}}\'.'
+        )
+    now = time.time()
+    state = State(
+        id=uuid.uuid4().hex[:8],
+        stable=stable,
+        canary=canary,
+        spec=digest(spec),
+        plan=plan,
+        started=now,
+        since=now,
+    )
+    try:
+        records.begin(state)
+    except Conflict as error:
+        raise SerinError(f"Another rollout of {model} began just now.") from error
+    return state

@@ -1,0 +1,217 @@
+"""`serin rollout`: rolls a version out step by step, judged against the one that serves."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from scripts.rollouts.target import Target
+
+_OPTIONS = (
+    click.option(
+        "--kubeconfig",
+        type=click.Path(exists=True, dir_okay=False, path_type=Path),
+        help="Default: KUBECONFIG, or what runs on this laptop.",
+    ),
+    click.option("--context", help="Of the kubeconfig; default: its current one."),
+    click.option("-n", "--namespace", help="Default: the context's."),
+    click.option(
+        "--prometheus",
+        metavar="URL",
+        help="Default: the laptop's; else the cluster's, through the Kubernetes API.",
+    ),
+)
+_MODEL = click.argument("model")
+
+
+def _cluster(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a verb the options that say which cluster, as one argument `target`."""
+
+    @functools.wraps(function)
+    def call(
+        *arguments: object,
+        kubeconfig: Path | None,
+        context: str | None,
+        namespace: str | None,
+        prometheus: str | None,
+        **options: object,
+    ) -> Any:
+        from scripts.rollouts.target import Target
+
+        target = Target.of(kubeconfig, context, namespace, prometheus)
+        return function(*arguments, target=target, **options)
+
+    for option in reversed(_OPTIONS):
+        call = option(call)
+    return call
+
+
+@click.group("rollout")
+def command() -> None:
+    """Roll a version out behind guards: more requests step by step, or none at all again.
+
+    \b
+    serin rollout start iris 1f2e --steps 5,25,50,100 --slo p99=50ms,errors=0.1% --watch
+    serin rollout status iris
+    serin rollout pause iris                    the weight stays; a guilty canary still ends it
+    serin rollout abort iris
+
+    The canary is compared with stable while both serve: errors, latency, the classes it answers and
+    how sure it is. What is wrong stops it at once; too few requests, or no metrics, never pass it.
+    """
+
+
+@command.command("start")
+@_MODEL
+@click.argument("version")
+@click.option(
+    "--steps",
+    default="5,25,50,100",
+    show_default=True,
+    help="The canary's percentages of the requests.",
+)
+@click.option(
+    "--slo",
+    default="",
+    metavar="p99=50ms,errors=0.1%",
+    help="Absolute limits, beside the comparison with stable.",
+)
+@click.option(
+    "--min-requests",
+    type=click.IntRange(min=1),
+    default=500,
+    show_default=True,
+    help="Of each version, before a step can be passed.",
+)
+@click.option(
+    "--step-seconds",
+    type=click.FloatRange(min=1),
+    default=60.0,
+    show_default=True,
+    help="How long a step lasts at least.",
+)
+@click.option(
+    "--latency-floor",
+    default="5ms",
+    show_default=True,
+    metavar="TIME",
+    help="Faster is fast enough: what is below is not compared.",
+)
+@click.option("--watch", is_flag=True, help="Tell what happens until it is over.")
+@_cluster
+def start(
+    model: str,
+    version: str,
+    steps: str,
+    slo: str,
+    min_requests: int,
+    step_seconds: float,
+    latency_floor: str,
+    watch: bool,
+    target: "Target",
+) -> None:
+    """Roll VERSION of MODEL out; with --watch, exit 1 unless it is promoted.
+
+    VERSION is the last part of its storageUri, or all of it; on the laptop its beginning will do.
+    """
+    from controlplane.rollout.plan import Plan, parse_objectives, parse_seconds, parse_steps
+    from controlplane.rollout.start import begin
+    from scripts.rollouts import follow
+
+    plan = Plan(
+        steps=parse_steps(steps),
+        objectives=parse_objectives(slo),
+        min_requests=min_requests,
+        step_seconds=step_seconds,
+        floor_seconds=parse_seconds(latency_floor),
+    )
+    target.check_prometheus()
+    with target.api() as api:
+        state = begin(api, model, target.version(model, version), plan)
+        click.echo(f"{model}: {state.stable} → {state.canary}", err=True)
+        target.start_engine(model)
+        if watch:
+            raise SystemExit(follow.until_over(api, model, state.id))
+    click.echo(f"See serin rollout status {model}.", err=True)
+
+
+@command.command("status")
+@_MODEL
+@click.option("-o", "--output", type=click.Choice(["json"]), help="Print JSON.")
+@click.option("--watch", is_flag=True, help="Tell what happens until it is over.")
+@_cluster
+def status(model: str, output: str | None, watch: bool, target: "Target") -> None:
+    """Show where MODEL's rollout is, and what each guard says."""
+    from controlplane.rollout.record import Records
+    from scripts.rollouts import follow, shown
+
+    with target.api() as api:
+        record = Records(api, model).read()
+        if record is None or record.state is None:
+            click.echo(f"{model} had no rollout.", err=True)
+            return
+        if output:
+            click.echo(shown.as_json(record))
+        else:
+            click.echo(shown.description(model, record), nl=False)
+        if watch and not record.state.is_over:
+            raise SystemExit(follow.until_over(api, model, record.state.id))
+
+
+@command.command("history")
+@_MODEL
+@click.option("-o", "--output", type=click.Choice(["json"]), help="Print JSON.")
+@_cluster
+def history(model: str, output: str | None, target: "Target") -> None:
+    """Show MODEL's last rollouts, the newest first."""
+    import json
+
+    from controlplane.rollout.record import Records
+    from scripts.rollouts import shown
+    from scripts.show import columns
+
+    with target.api() as api:
+        record = Records(api, model).read()
+    past = list(reversed(record.history)) if record else []
+    if output:
+        click.echo(json.dumps({"items": past}, indent=1))
+    elif past:
+        columns.show(shown.HISTORY, [shown.row(one) for one in past])
+    else:
+        click.echo(f"No rollout of {model} is over yet.", err=True)
+
+
+def _order(word: str, sentence: str) -> None:
+    @command.command(word, help=sentence)
+    @_MODEL
+    @_cluster
+    def verb(model: str, target: "Target") -> None:
+        import getpass
+
+        from controlplane.errors import SerinError
+        from controlplane.rollout.record import Records
+
+        with target.api() as api:
+            records = Records(api, model)
+            record = records.read()
+            if record is None or record.state is None or record.state.is_over:
+                raise SerinError(
+                    f"No rollout of {model} is under way. Begin one with: serin rollout start "
+                    f"{model} VERSION"
+                )
+            records.order(word, getpass.getuser())
+            if not record.is_held:  # its engine was killed, or its machine is gone
+                target.start_engine(model)
+        click.echo(f"{model}: told to {word}. See serin rollout status {model}.", err=True)
+
+
+for _word, _sentence in {
+    "pause": "Stay at the current weight; guards go on judging.",
+    "resume": "Go on after a pause, or after the engine was killed.",
+    "promote": "Judge no more: give MODEL's canary everything, then make it stable.",
+    "abort": "Take the canary's requests away, then the canary.",
+}.items():
+    _order(_word, _sentence)

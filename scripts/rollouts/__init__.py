@@ -1,0 +1,1 @@
+"""What `serin rollout` needs: which cluster, an engine, and words for what happens."""

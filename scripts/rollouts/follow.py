@@ -1,0 +1,45 @@
+"""What happens in a rollout, line by line until it is over."""
+
+import time
+
+import click
+
+from controlplane.errors import SerinError
+from controlplane.rollout.kubernetes import Kubernetes
+from controlplane.rollout.record import LEASE_SECONDS, Records
+from controlplane.rollout.state import Outcome, Phase
+from scripts.rollouts.shown import line
+
+_POLL_SECONDS = 1.0
+
+
+def until_over(api: Kubernetes, model: str, rollout: str) -> int:
+    """Print each change; 0 where the version was promoted, else 1.
+
+    Raises:
+        SerinError: Another rollout took its place, or no engine acts on it.
+    """
+    records, said, held_at = Records(api, model), "", time.monotonic()
+    while True:
+        record = records.read()
+        if record is None or record.state is None or record.state.id != rollout:
+            raise SerinError(f"Another rollout of {model} began: serin rollout status {model}")
+        state = record.state
+        text = line(state)
+        if state.phase is Phase.JUDGING and state.verdict:
+            text = f"{text}  {state.verdict['reason']}"
+        if state.is_over:
+            text = f"{text}: {state.reason}"
+        if text != said:
+            said = text
+            click.echo(text)
+        if state.is_over:
+            return 0 if state.outcome is Outcome.PROMOTED else 1
+        if record.is_held:
+            held_at = time.monotonic()
+        elif time.monotonic() - held_at > 2 * LEASE_SECONDS:
+            raise SerinError(
+                f"No engine acts on the rollout of {model}: go on with serin rollout resume "
+                f"{model}; .serin/logs/rollout-{model}.log says what the last one did."
+            )
+        time.sleep(_POLL_SECONDS)

@@ -1,0 +1,74 @@
+"""A rollout in words: where it is, what each guard says, what was before."""
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.rollout.judgement import threshold
+from controlplane.rollout.record import Record
+from controlplane.rollout.state import Phase, State
+from scripts.show import columns
+
+HISTORY = ("STARTED", "FROM", "TO", "OUTCOME", "STEP", "REASON")
+
+
+def as_json(record: Record) -> str:
+    """The state, with who acts on it."""
+    assert record.state is not None  # noqa: S101  the caller asked
+    return json.dumps({**record.state.as_json(), "held": record.is_held}, indent=1)
+
+
+def description(model: str, record: Record) -> str:
+    """Some lines and a table of guards."""
+    state = record.state
+    assert state is not None  # noqa: S101  the caller asked
+    lines = [
+        f"{model}: {_version(state.stable)} → {_version(state.canary)}",
+        f"phase    {line(state)}",
+    ]
+    if state.reason:
+        lines.append(f"reason   {state.reason}")
+    lines += [
+        f"step     {one['percent']} %: {one['decision']} after {one['seconds']} s, "
+        f"{one['requests']} requests of the canary, {one['errors']} failed: {one['reason']}"
+        for one in state.steps
+    ]
+    if state.phase is Phase.JUDGING and state.verdict:
+        lines.append(f"verdict  {state.verdict['decision']}: {state.verdict['reason']}")
+    if not state.is_over and not record.is_held:
+        lines.append(f"engine   none acts: go on with serin rollout resume {model}")
+    text = "\n".join(lines) + "\n"
+    guards = state.verdict.get("guards") or ()
+    if guards:
+        alarm = f"{threshold(state.plan):.3g}"
+        rows = [
+            (one["name"], one["decision"], f"{one['evidence']:.3g}", alarm, one["text"])
+            for one in guards
+        ]
+        header = ("GUARD", "SAYS", "EVIDENCE", "ALARM AT", "NUMBERS")
+        text += "\n" + columns.plain(header, rows)
+    return text
+
+
+def line(state: State) -> str:
+    """Where it is, in a few words."""
+    if state.is_over:
+        return str(state.outcome)
+    words = [str(state.phase)]
+    if state.phase in {Phase.SCALING, Phase.SHIFTING, Phase.JUDGING}:
+        words.append(f"{state.percent} %")
+    if state.paused:
+        words.append("(paused)")
+    return " ".join(words)
+
+
+def row(stored: dict[str, Any]) -> tuple[str, ...]:
+    """One rollout of the history."""
+    state = State.of(stored)
+    begun = datetime.fromtimestamp(state.started, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
+    served = _version(state.stable), _version(state.canary)
+    return (begun, *served, str(state.outcome), f"{state.percent} %", state.reason)
+
+
+def _version(uri: str) -> str:
+    return uri.rsplit("/", 1)[-1]

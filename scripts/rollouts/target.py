@@ -1,0 +1,95 @@
+"""The cluster that `serin rollout` speaks to, by default this laptop's, and an engine for it."""
+
+import os
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from controlplane.errors import SerinError
+from controlplane.local import client, s3, state
+from controlplane.local.state import ROOT
+from controlplane.registry.catalog import Catalog
+from controlplane.rollout.kubernetes import Access, Kubernetes
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A cluster, and where its Prometheus is."""
+
+    access: Access
+    prometheus: str
+    """Empty: through the Kubernetes API."""
+    on_laptop: bool
+
+    @classmethod
+    def of(
+        cls,
+        kubeconfig: Path | None,
+        context: str | None,
+        namespace: str | None,
+        prometheus: str | None,
+    ) -> Self:
+        """From the options; without any, KUBECONFIG, then what runs in the state folder."""
+        home = state.home()
+        named = os.environ.get("KUBECONFIG", "")
+        if kubeconfig is None and named and ":" not in named:
+            kubeconfig = Path(named)
+        if kubeconfig is None and not named and home.kubeconfig.exists():
+            kubeconfig = home.kubeconfig
+        local = kubeconfig is not None and kubeconfig.resolve() == home.kubeconfig.resolve()
+        if prometheus is None:
+            prometheus = (client.status(home) or {}).get("prometheus_url", "") if local else ""
+        return cls(Access(kubeconfig, context, namespace), prometheus or "", local)
+
+    def api(self) -> Kubernetes:
+        """A client of its API."""
+        return Kubernetes(self.access)
+
+    def check_prometheus(self) -> None:
+        """Refuse a rollout that nothing could judge.
+
+        Raises:
+            SerinError: The laptop's Prometheus does not run; says why.
+        """
+        if not self.on_laptop or self.prometheus:
+            return
+        running = client.status(state.home())
+        if running is None:
+            raise SerinError("Nothing runs. Start with: ./serin up")
+        why = running.get("prometheus_error") or "it is starting: try again"
+        raise SerinError(f"A rollout is judged by what Prometheus counts, but: {why}")
+
+    def version(self, model: str, version: str) -> str:
+        """The whole name of a version; on the laptop its beginning will do.
+
+        Raises:
+            SerinError: It is not published; names those that are.
+        """
+        if not self.on_laptop or "://" in version:
+            return version
+        with s3.available(state.home()) as store:
+            return Catalog(store).find(model, version).version
+
+    def start_engine(self, model: str) -> None:
+        """Start an engine that outlives this verb; it leaves at once where another acts."""
+        home = state.home()
+        home.logs.mkdir(parents=True, exist_ok=True)
+        options = {
+            "--kubeconfig": str(self.access.kubeconfig or ""),
+            "--context": self.access.context or "",
+            "--namespace": self.access.namespace or "",
+            "--prometheus": self.prometheus,
+        }
+        given = [f"{name}={value}" for name, value in options.items() if value]
+        with (home.logs / f"rollout-{model}.log").open("ab") as log:
+            subprocess.Popen(
+                [sys.executable, "-P", "-m", "controlplane.rollout", model, *given],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                cwd=ROOT,
+                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                start_new_session=True,
+            )
