@@ -28,6 +28,10 @@ class Gateway:
         self.port = port or processes.free_port()
         self.child: Child | None = None
         self._written: dict[Path, str] = {}
+        self._clusters: dict[str, str] = {}
+        """Deployment → its readiness path, for all that Envoy was told of."""
+        self._named: set[str] = set()
+        """Those that the plan before this one named."""
 
     def check_port(self) -> None:
         """Refuse a port that is taken.
@@ -67,6 +71,10 @@ class Gateway:
     def apply(self, plan: Plan, pods: Mapping[str, Iterable[Endpoint]]) -> None:
         """Write what changed: endpoints, then clusters, then routes to them.
 
+        A cluster that no route names any more stays until the routes are written, and for as long
+        as pods of it leave: a request that was on its way there would find nothing, not even
+        where to try again.
+
         Args:
             plan: Its routes say which Deployments get requests.
             pods: Deployment → its ready pods, for every Deployment that exists.
@@ -76,7 +84,18 @@ class Gateway:
                 self._write(self.folder / "eds" / name, content)
         service = {deployment.name: deployment.service for deployment in plan.deployments}
         ready_path = {route.service: route.ready_path for route in plan.routes}
-        extra = {name: ready_path[service[name]] for name in pods if name in service}
+        named = {name: ready_path[service[name]] for name in pods if name in service}
+        named |= {
+            backend.deployment: route.ready_path
+            for route in plan.routes
+            for backend in route.backends
+        }
+        staying = {
+            name: path
+            for name, path in self._clusters.items()
+            if name in pods or name in self._named
+        }
+        self._clusters, self._named = {**staying, **named}, set(named)
         missing = {
             backend.deployment
             for route in plan.routes
@@ -88,7 +107,7 @@ class Gateway:
                 self._write(self.folder / "eds" / name, content)
         self._write(
             self.folder / "cds" / "clusters.json",
-            upstreams.clusters(self.folder, plan.routes, extra),
+            upstreams.clusters(self.folder, self._clusters),
         )
         self._write(self.folder / "rds" / "routes.json", envoy.routes(plan))
 

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.local.envoy import TYPE, Json, address, watched
-from controlplane.local.plan import Route
 
 _HTTP = f"{TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CLUSTER = f"{TYPE}.config.cluster.v3.Cluster"
@@ -24,19 +23,16 @@ class Endpoint:
     grpc_port: int | None
 
 
-def clusters(folder: Path, routes: Iterable[Route], extra: Mapping[str, str]) -> Json:
-    """Describe the upstream clusters of every Deployment a route names.
+def clusters(folder: Path, ready_paths: Mapping[str, str]) -> Json:
+    """Describe the upstream clusters of Deployments.
 
     Args:
         folder: As for `bootstrap`.
-        routes: The plan's routes.
-        extra: Deployments without weight yet → their readiness path. Envoy learns of a Deployment
-            before requests go there and forgets it after.
+        ready_paths: Deployment → the path that says whether a pod of it is ready.
     """
-    paths = {backend.deployment: route.ready_path for route in routes for backend in route.backends}
     resources = [
         _cluster(folder, deployment, kind, path)
-        for deployment, path in sorted({**paths, **extra}.items())
+        for deployment, path in sorted(ready_paths.items())
         for kind in ("http", "grpc")
     ]
     return {"resources": resources}

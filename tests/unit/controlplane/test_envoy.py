@@ -1,8 +1,11 @@
+import json
 from pathlib import Path
 from typing import Any
 
 from controlplane.local import envoy, upstreams
+from controlplane.local.gateway import Gateway
 from controlplane.local.plan import Backend, Plan, Route
+from controlplane.local.state import Home
 from controlplane.local.upstreams import Endpoint
 
 FOLDER = Path("/state/envoy")
@@ -79,7 +82,7 @@ def test_a_deployment_has_two_clusters_that_ask_the_rest_port() -> None:
 
 def test_a_deployment_without_weight_is_known_before_it_gets_requests() -> None:
     """Envoy checks a canary's health while its weight still is 0."""
-    found = upstreams.clusters(FOLDER, [], {"iris-canary-predictor": "/v2/models/iris/ready"})
+    found = upstreams.clusters(FOLDER, {"iris-canary-predictor": "/v2/models/iris/ready"})
 
     assert [cluster["name"] for cluster in found["resources"]] == [
         "iris-canary-predictor-http",
@@ -89,8 +92,44 @@ def test_a_deployment_without_weight_is_known_before_it_gets_requests() -> None:
 
 def test_a_dead_pod_may_cost_many_retries_at_once() -> None:
     """Envoy's default of 3 retries at a time loses requests when a pod dies under load."""
-    (http, _) = upstreams.clusters(FOLDER, [route(Backend("iris-predictor", 100))], {})["resources"]
+    (http, _) = upstreams.clusters(FOLDER, {"iris-predictor": "/ready"})["resources"]
 
     (limits,) = http["circuit_breakers"]["thresholds"]
     assert limits["max_retries"] >= 1024
     assert http["ignore_health_on_host_removal"] is True
+
+
+def clusters_of(gateway: Gateway) -> set[str]:
+    """The Deployments that Envoy has been told of."""
+    found = json.loads((gateway.folder / "cds" / "clusters.json").read_text("utf-8"))
+    return {cluster["name"].removesuffix("-http") for cluster in found["resources"][::2]}
+
+
+def test_a_cluster_outlives_the_routes_to_it(tmp_path: Path) -> None:
+    """Envoy reads clusters before routes: what goes at once is missed by what is on its way."""
+    stable, canary = Backend("iris-predictor", 80), Backend("iris-canary-predictor", 20)
+    both, alone = Plan((), (route(stable, canary),)), Plan((), (route(stable),))
+    pod = [Endpoint(5001, 5002)]
+    gateway = Gateway(Home(tmp_path), 8080)
+    names = {"iris-predictor", "iris-canary-predictor"}
+
+    gateway.apply(both, {"iris-predictor": pod, "iris-canary-predictor": pod})
+    for _ in range(3):  # its pod is leaving
+        gateway.apply(alone, {"iris-predictor": pod, "iris-canary-predictor": []})
+        assert clusters_of(gateway) == names
+    gateway.apply(alone, {"iris-predictor": pod})
+    assert clusters_of(gateway) == {"iris-predictor"}
+
+
+def test_a_cluster_without_pods_goes_after_the_routes_to_it(tmp_path: Path) -> None:
+    """Such as that of a canary that slept."""
+    stable, canary = Backend("iris-predictor", 80), Backend("iris-canary-predictor", 20)
+    pod = [Endpoint(5001, 5002)]
+    gateway = Gateway(Home(tmp_path), 8080)
+
+    gateway.apply(Plan((), (route(stable, canary),)), {"iris-predictor": pod})
+    seen = []
+    for _ in range(2):
+        gateway.apply(Plan((), (route(stable),)), {"iris-predictor": pod})
+        seen.append(clusters_of(gateway))
+    assert seen == [{"iris-predictor", "iris-canary-predictor"}, {"iris-predictor"}]
