@@ -1,9 +1,10 @@
 """Continuous batching: rows join and leave between two tokens.
 
 One thread turns in a loop. A turn drops the rows whose clients have left, takes waiting rows in,
-computes one token for every row that is through its prompt, puts a few chunks of prompts into the
-cache, and delivers. So a long answer holds nobody, a long prompt holds the others for a chunk at
-most, and a client that leaves is gone by the next token.
+computes one token for every row that is through its prompt and the first one of short prompts,
+delivers, and puts a chunk of the oldest prompt into the cache. So a long answer holds nobody, a
+long prompt holds the others for a chunk at most, and a client that leaves is gone by the next
+token.
 
 What a row answers does not depend on what shares its batch: prompts are cut at fixed places and
 filled one row at a time, a row draws from a generator of its own, and ONNX Runtime was measured to
@@ -30,8 +31,7 @@ from predictors.runtime.errors import (
 from predictors.runtime.job import Job
 from predictors.runtime.metrics import ModelMetrics
 
-CHUNK = 64  # tokens of a prompt that are filled in one call
-FILL = 2 * CHUNK  # tokens of prompts in one turn: about what a step of 16 rows takes
+CHUNK = 32  # tokens of a prompt that are filled in one call: less than a step of 16 rows takes
 
 logger = logging.getLogger("serin.engine")
 
@@ -106,7 +106,13 @@ class Engine:
         with self._changed:
             self._admit()
         self._step()
-        self._fill()
+        self._fill_short()
+        self._deliver()
+        self._fill_oldest()
+        self._deliver()
+
+    def _deliver(self) -> None:
+        """Send what is new, and free the places of rows that have ended."""
         changed = {id(row.answer): row.answer for row in self._rows if row.answer.changed}
         for place in reversed(range(len(self._rows))):
             if self._rows[place].reason:
@@ -153,29 +159,40 @@ class Engine:
             if answer.waiting:
                 self._answers.append(answer)
 
-    def _fill(self) -> None:
-        """Put chunks of prompts into the cache: of the oldest row, then of those with least left.
-
-        A short prompt overtakes long ones that way, and none is overtaken for ever.
-        """
-        entering = self._rows[self._through :]
-        entering = entering[:1] + sorted(entering[1:], key=lambda row: row.left)
-        spent = 0
-        for row in entering:
-            if spent >= FILL:
+    def _fill_short(self) -> None:
+        """Read what is left of prompts where that is little: a short one overtakes long ones."""
+        oldest, spent = self._oldest(), 0
+        for row in sorted(self._rows[self._through :], key=lambda row: row.left):
+            if row is oldest:
+                continue
+            spent += row.left
+            if spent > CHUNK:
                 return
-            tokens = row.prompt.tokens[row.filled : row.filled + CHUNK]
-            started = time.perf_counter()
-            place = self._rows.index(row)
-            logits = self._network.fill(place, tokens, row.filled)
-            self._report(1, started)
-            row.filled += len(tokens)
-            spent += len(tokens)
-            if not row.left:
-                row.take(row.prompt.sampler.draw(logits), self._ending)
-            if not row.left and not row.reason:
-                self._swap(place, self._through)
-                self._through += 1
+            self._fill(row)
+
+    def _fill_oldest(self) -> None:
+        """Read a chunk of the prompt that came first, however many short ones come."""
+        if oldest := self._oldest():
+            self._fill(oldest)
+
+    def _oldest(self) -> Row | None:
+        """The row that has waited longest for its prompt to be read; None where none waits."""
+        entering = self._rows[self._through :]
+        return min(entering, key=lambda row: row.answer.job.queued_at, default=None)
+
+    def _fill(self, row: Row) -> None:
+        """Put a row's next chunk into the cache; its first token follows from the last one."""
+        tokens = row.prompt.tokens[row.filled : row.filled + CHUNK]
+        started = time.perf_counter()
+        place = self._rows.index(row)
+        logits = self._network.fill(place, tokens, row.filled)
+        self._report(1, started)
+        row.filled += len(tokens)
+        if not row.left:
+            row.take(row.prompt.sampler.draw(logits), self._ending)
+        if not row.left and not row.reason:
+            self._swap(place, self._through)
+            self._through += 1
 
     def _step(self) -> None:
         """Compute the next token of every row that is through its prompt."""

@@ -94,6 +94,24 @@ def test_a_long_prompt_is_not_overtaken_for_ever() -> None:
     assert long.pieces
 
 
+def test_the_prompt_that_came_first_is_read_as_fast_as_alone() -> None:
+    """Short ones that come and go, and a long one behind it, cost it no turn."""
+
+    def turns(*, company: bool) -> int:
+        bench = Bench(max_rows=8)
+        first = bench.ask(LONG * 2, max_tokens=1)
+        for number in range(1, 100):
+            if company:
+                bench.ask(LONG + str(number), max_tokens=1)
+                bench.ask("dog", max_tokens=2)
+            bench.turn()
+            if first.pieces:
+                return number
+        raise AssertionError("no token in 99 turns")
+
+    assert turns(company=True) == turns(company=False) > 1
+
+
 def test_many_prompts_in_one_request_leave_room_for_others() -> None:
     """One request has at most half of the places."""
     bench = Bench(max_rows=4)
