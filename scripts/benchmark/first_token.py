@@ -16,8 +16,8 @@ from scripts.benchmark.errors import NoAnswerError
 LONG_PROMPTS = 16
 ANSWER_SECONDS = 60
 _EVENT, _DONE = b"data: {", b'"done":true'
-LONG = "One day a little girl named Lily went to the park with her mom and her dog. " * 40
-LONG_TOKENS, SHORT_TOKENS = 64, 8  # new ones; the long prompts fill what is left of 256
+LONG = "One day a little girl named Lily went to the park with her mom and her dog. " * 6
+LONG_TOKENS, SHORT_TOKENS = 100, 8  # new ones: the first long one goes on when the last begins
 
 
 @dataclass(slots=True)
@@ -44,8 +44,8 @@ def first_token(port: int, *, answering: bool) -> dict[str, float]:
 
     Args:
         port: of a server of causal-lm.
-        answering: whether the long ones are being answered when the short prompt comes; or else
-            they came a moment before it, and are read first.
+        answering: whether all the long ones are being answered when the short prompt comes; or
+            else only the first of them, while the prompts of the others are still read.
 
     Returns:
         `token_ms`: between two tokens of a long one, while all are answered; `first_token_ms` of
@@ -57,7 +57,8 @@ def first_token(port: int, *, answering: bool) -> dict[str, float]:
     with selectors.DefaultSelector() as ready:
         prompts = [f"{number} {LONG}" for number in range(LONG_PROMPTS)]
         long = [_send(ready, port, prompt, LONG_TOKENS) for prompt in prompts]
-        short = None if answering else _send(ready, port, "The", SHORT_TOKENS)
+        short: _Stream | None = None
+        enough = all if answering else any
         deadline = time.perf_counter() + ANSWER_SECONDS
         while short is None or not all(stream.ended for stream in (*long, short)):
             if time.perf_counter() > deadline:
@@ -67,7 +68,7 @@ def first_token(port: int, *, answering: bool) -> dict[str, float]:
                 if key.data.ended:
                     ready.unregister(key.fileobj)
                     key.data.sock.close()
-            if short is None and all(stream.times for stream in long):
+            if short is None and enough(stream.times for stream in long):
                 short = _send(ready, port, "The", SHORT_TOKENS)
     if not all(len(stream.times) > 1 for stream in (*long, short)):
         raise NoAnswerError("a stream ended after its first token")

@@ -9,6 +9,7 @@ from kserve import model_server
 from kserve.model import Model
 from kserve.model_server import ModelServer
 from kserve.protocol.infer_type import InferOutput, InferResponse
+from kserve.utils.utils import generate_uuid
 from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 
@@ -57,7 +58,7 @@ class CausalLm(Model):
         ]
         outputs[0].set_data_from_numpy(texts, binary_data=False)
         outputs[1].set_data_from_numpy(count, binary_data=False)
-        return InferResponse(payload.id, self.name, outputs)
+        return InferResponse(payload.id or generate_uuid(), self.name, outputs)
 
 
 if __name__ == "__main__":
