@@ -31,7 +31,7 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     serves it.
     """
     from controlplane import parts
-    from controlplane.local import s3, state
+    from controlplane.local import client, s3, state
 
     if model is None or model.startswith("-"):
         click.echo(ctx.get_help())
@@ -41,10 +41,13 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
         known = ", ".join(sorted(scripts()))
         raise click.UsageError(f"There is no training script for {model!r}. There are: {known}.")
     parts.install([f"train-{model}"])
+    running = client.status(state.home()) or {}
+    # The training's metrics are scraped where a platform runs; PUSHGATEWAY_URL of the shell wins.
+    push = {"PUSHGATEWAY_URL": url} if (url := running.get("pushgateway_url")) else {}
     with s3.available(state.home()) as store:
         done = subprocess.run(
             [sys.executable, "-P", "-m", f"training.{module}", *arguments],
-            env={**os.environ, **store.env(), "PYTHONPATH": str(ROOT)},
+            env={**push, **os.environ, **store.env(), "PYTHONPATH": str(ROOT)},
             check=False,
         )
     raise SystemExit(done.returncode)

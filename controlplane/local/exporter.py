@@ -1,13 +1,19 @@
-"""The platform's own /metrics: what kube-state-metrics tells of Deployments in a cluster."""
+"""The platform's /metrics: what kube-state-metrics, KEDA and a Pushgateway tell in a cluster."""
 
+import socketserver
+import threading
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
-from prometheus_client import CollectorRegistry, start_http_server
+from prometheus_client import CollectorRegistry, make_wsgi_app
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from controlplane.local import objectmetrics
 from controlplane.local.envoy import LOOPBACK
+from controlplane.local.objectmeta import Object
+from controlplane.local.pushed import Pushed, accepting
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,14 +34,34 @@ class Exporter(Collector):
 
     def __init__(self) -> None:
         self._deployments: tuple[DeploymentCounts, ...] = ()
+        self._objects: tuple[tuple[Object, ...], tuple[Object, ...]] = ((), ())
+        self.scalers = objectmetrics.Scalers()
+        pushed = Pushed()
         registry = CollectorRegistry()
         registry.register(self)
-        self._server, self._thread = start_http_server(0, LOOPBACK, registry)
+        registry.register(pushed)
+        application = accepting(pushed, make_wsgi_app(registry))
+        self._server = make_server(
+            LOOPBACK, 0, application, server_class=_Server, handler_class=_Quiet
+        )
+        self._thread = threading.Thread(target=self._server.serve_forever, daemon=True)
+        self._thread.start()
         self.port: int = self._server.server_port
 
-    def publish(self, deployments: Iterable[DeploymentCounts]) -> None:
-        """Say this from now on."""
+    @property
+    def url(self) -> str:
+        """Where it is scraped, and pushed to."""
+        return f"http://{LOOPBACK}:{self.port}"
+
+    def publish(
+        self,
+        deployments: Iterable[DeploymentCounts],
+        autoscalers: Iterable[Object] = (),
+        services: Iterable[Object] = (),
+    ) -> None:
+        """Say this from now on: Deployments, HorizontalPodAutoscalers, InferenceServices."""
         self._deployments = tuple(deployments)
+        self._objects = (tuple(autoscalers), tuple(services))
 
     def collect(self) -> Iterator[Metric]:
         """The metrics, under kube-state-metrics' names."""
@@ -52,9 +78,26 @@ class Exporter(Collector):
             for one in deployments:
                 family.add_metric([one.namespace, one.name], getattr(one, field))
             yield family
+        autoscalers, services = self._objects
+        yield from objectmetrics.autoscalers(autoscalers)
+        yield from objectmetrics.canaries(services)
+        yield from self.scalers.collect()
 
     def stop(self) -> None:
         """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join(5)
+
+
+class _Server(socketserver.ThreadingMixIn, WSGIServer):
+    """A thread for each request, so that one slow client holds up no scrape."""
+
+    daemon_threads = True
+
+
+class _Quiet(WSGIRequestHandler):
+    """Logs nothing."""
+
+    def log_message(self, format: str, *arguments: object) -> None:  # noqa: A002  its name there
+        """Log nothing."""

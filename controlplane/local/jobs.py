@@ -17,6 +17,7 @@ from controlplane.errors import ManifestError
 from controlplane.local import commands, environment, events, jobstatus, processes, workloads
 from controlplane.local.conditions import condition
 from controlplane.local.jobstatus import End
+from controlplane.local.monitoring import Monitoring
 from controlplane.local.objectmeta import Object, now, owned
 from controlplane.local.objects import Objects
 from controlplane.local.state import ROOT, Home
@@ -42,9 +43,10 @@ class _Try:
 class Jobs:
     """Runs every Job there is."""
 
-    def __init__(self, home: Home, objects: Objects) -> None:
+    def __init__(self, home: Home, objects: Objects, monitoring: Monitoring) -> None:
         self.home = home
         self.objects = objects
+        self.monitoring = monitoring
         self._tries: dict[str, _Try] = {}
         """By the Job's uid."""
         self._next: dict[str, float] = {}
@@ -153,6 +155,7 @@ class Jobs:
             commands.job(words),
             self.home.logs / f"{name}.log",
             {
+                "PUSHGATEWAY_URL": self.monitoring.push_url,
                 **commands.inherited(),
                 **temporary,
                 **env,

@@ -2,11 +2,13 @@
 
 import logging
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
+from controlplane.autoscale.readings import Reading
 from controlplane.errors import SerinError
 from controlplane.local import prometheus
 from controlplane.local.exporter import DeploymentCounts, Exporter
+from controlplane.local.objects import Objects
 from controlplane.local.plan import Plan
 from controlplane.local.pods import Pod
 from controlplane.local.prometheus import Server, Target
@@ -40,11 +42,17 @@ class Monitoring:
         self.prometheus.scrape(prometheus.STATE, [own])
         self._start_prometheus()
 
-    def step(self, pods: Sequence[Pod], plan: Plan, admin_port: int | None) -> None:
+    def step(
+        self, pods: Sequence[Pod], plan: Plan, admin_port: int | None, objects: Objects
+    ) -> None:
         """Tell Prometheus what there is now, and start it again if it ended."""
         if self._exporter is None:
             return
-        self._exporter.publish(counts(plan, pods))
+        self._exporter.publish(
+            counts(plan, pods),
+            objects.list_of("HorizontalPodAutoscaler"),
+            objects.list_of("InferenceService"),
+        )
         listed = [self._target(pod) for pod in pods if pod.child and not pod.leaving]
         self.prometheus.scrape(
             prometheus.PREDICTORS, sorted(listed, key=lambda target: target.labels["pod"])
@@ -56,9 +64,23 @@ class Monitoring:
             _LOG.error("Prometheus ended (%s): starting it again", child.exit_code())
             self._start_prometheus()
 
+    def scaled(self, namespace: str, name: str, readings: Mapping[str, Reading]) -> None:
+        """A ScaledObject's triggers were read."""
+        if self._exporter:
+            self._exporter.scalers.read(namespace, name, readings)
+
+    @property
+    def push_url(self) -> str:
+        """Where trainings push their metrics, as to a Pushgateway."""
+        return self._exporter.url if self._exporter else ""
+
     def state(self) -> dict[str, str]:
         """What `serin status` tells of it."""
-        return {"prometheus_url": self.url, "prometheus_error": self.error}
+        return {
+            "prometheus_url": self.url,
+            "prometheus_error": self.error,
+            "pushgateway_url": self.push_url,
+        }
 
     def stop(self) -> None:
         """Stop everything."""

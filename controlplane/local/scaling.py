@@ -158,6 +158,7 @@ class Scaling:
     async def _turn(self, key: tuple[str, str, str], one: _Scaled, at: float) -> None:
         """KEDA's poll, the HPA's look, or both, on the same readings."""
         readings = await measures.readings(self._client, one.rule, self._monitoring.url, at)
+        self._monitoring.scaled(key[1], key[2], readings)
         if self._scale(key[1], one.rule) is None:
             self._scaled.pop(key, None)  # until there is a Deployment again
             return

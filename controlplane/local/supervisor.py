@@ -53,7 +53,7 @@ class Supervisor:
         self.scaling = Scaling(self.objects, self.monitoring, home.logs / "scaling.log")
         self.holding = Holding(self.scaling.wake)
         self.api = ApiServer(home, self.objects, self._newest, self._evict)
-        self.jobs = Jobs(home, self.objects)
+        self.jobs = Jobs(home, self.objects, self.monitoring)
         self.intake = Intake(home, self.api.resources, self._newest, self.wake)
         self._saving: asyncio.Task[None] | None = None
         self._error = ""
@@ -93,7 +93,7 @@ class Supervisor:
                 self._restart_helpers()
                 await self._look()
                 self._converge()
-                self.monitoring.step(self.pods, self._plan(), self.gateway.admin_port)
+                self.monitoring.step(self.pods, self._plan(), self.gateway.admin_port, self.objects)
                 self.jobs.step()
                 self._publish()
                 self._keep()

@@ -46,6 +46,8 @@ class Training:
             ),
             self.log,
             {
+                # The training's metrics are scraped; PUSHGATEWAY_URL of the shell wins.
+                "PUSHGATEWAY_URL": (client.status(platform.home) or {}).get("pushgateway_url", ""),
                 **os.environ,
                 **store.env(),
                 "PYTHONPATH": str(ROOT),

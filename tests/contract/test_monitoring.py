@@ -1,0 +1,119 @@
+"""Alerts and their runbooks; what the platform tells under other projects' names."""
+
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import yaml
+from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client.exposition import push_to_gateway
+
+from controlplane.autoscale.readings import Reading
+from controlplane.local.exporter import DeploymentCounts, Exporter
+from scripts.checks.repository import ROOT
+
+
+def alerts() -> list[dict[str, Any]]:
+    return [
+        rule
+        for path in sorted((ROOT / "monitoring" / "rules").glob("*.rules.yaml"))
+        for group in yaml.safe_load(path.read_text())["spec"]["groups"]
+        for rule in group["rules"]
+        if "alert" in rule
+    ]
+
+
+def test_every_alert_has_a_runbook_and_every_runbook_an_alert() -> None:
+    """The annotation names a file that is there and says what to do, step by step."""
+    named = {rule["annotations"]["runbook_url"] for rule in alerts()}
+
+    assert named == {
+        str(path.relative_to(ROOT)) for path in (ROOT / "docs" / "runbooks").glob("*.md")
+    }
+    for path in named:
+        text = (ROOT / path).read_text()
+        assert "**Impact.**" in text
+        assert "\n1. " in text
+
+
+def test_every_alert_is_tested_and_says_how_urgent_it_is() -> None:
+    """A promtool test names each alert; it pages or makes a ticket."""
+    tests = "".join(path.read_text() for path in (ROOT / "monitoring" / "tests").glob("*.yaml"))
+
+    assert len({rule["alert"] for rule in alerts()}) == 10
+    for rule in alerts():
+        assert f'alertname="{rule["alert"]}"' in tests
+        assert rule["labels"]["severity"] in {"page", "ticket"}
+        assert rule["annotations"]["summary"]
+
+
+@pytest.fixture
+def exporter() -> Iterator[Exporter]:
+    found = Exporter()
+    yield found
+    found.stop()
+
+
+def scraped(exporter: Exporter) -> list[str]:
+    with urllib.request.urlopen(f"{exporter.url}/metrics", timeout=10) as answer:
+        lines: list[str] = answer.read().decode().splitlines()
+    return lines
+
+
+def test_autoscaling_is_told_as_a_cluster_tells_it(exporter: Exporter) -> None:
+    """kube-state-metrics' names for Deployments, HPAs and canaries, KEDA's for triggers."""
+    external = {
+        "metric": {"name": "s0-prometheus"},
+        "target": {"type": "AverageValue", "averageValue": "8500m"},
+    }
+    hpa = {
+        "metadata": {"namespace": "m", "name": "h"},
+        "spec": {"minReplicas": 1, "maxReplicas": 5, "metrics": [{"external": external}]},
+        "status": {"currentReplicas": 2, "desiredReplicas": 3},
+    }
+    service = {
+        "metadata": {"namespace": "m", "name": "iris"},
+        "spec": {"canary": [{"trafficPercent": 25}]},
+    }
+    exporter.publish([DeploymentCounts("m", "d", 3, 2, 1)], [hpa], [service])
+    exporter.scalers.read("m", "so", {"a": Reading("s0-prometheus", 4500)})
+    exporter.scalers.read("m", "so", {"a": Reading("s0-prometheus", error="no data")})
+    lines = scraped(exporter)
+
+    scaler = (
+        'metric="s0-prometheus",namespace="m",scaledObject="so",scaler="prometheusScaler",'
+        'triggerIndex="0",type="scaledobject"'
+    )
+    told = 'horizontalpodautoscaler="h",namespace="m"'
+    target = (
+        'horizontalpodautoscaler="h",metric_name="s0-prometheus",metric_target_type="average",'
+        'namespace="m"'
+    )
+    canary = "kube_customresource_inferenceservice_canary_traffic_percent"
+    for line in (
+        'kube_deployment_spec_replicas{deployment="d",namespace="m"} 3.0',
+        f"kube_horizontalpodautoscaler_spec_max_replicas{{{told}}} 5.0",
+        f"kube_horizontalpodautoscaler_status_desired_replicas{{{told}}} 3.0",
+        f"kube_horizontalpodautoscaler_spec_target_metric{{{target}}} 8.5",
+        f'{canary}{{inferenceservice="iris",namespace="m"}} 25.0',
+        f"keda_scaler_metrics_value{{{scaler}}} 4.5",
+        f"keda_scaler_detail_errors_total{{{scaler}}} 1.0",
+    ):
+        assert line in lines
+
+
+def test_a_training_pushes_as_to_a_pushgateway(exporter: Exporter) -> None:
+    """The official client's push is scraped with the labels of its path; the newest push counts."""
+    for loss in (2.0, 0.5):
+        registry = CollectorRegistry()
+        Gauge("training_loss", "Of the training that runs", registry=registry).set(loss)
+        push_to_gateway(exporter.url, "training", registry, {"model": "iris"}, timeout=10)
+    lines = scraped(exporter)
+
+    assert 'training_loss{job="training",model="iris"} 0.5' in lines
+    assert any(line.startswith("push_time_seconds{") for line in lines)
+    refused = urllib.request.Request(f"{exporter.url}/metrics/job/a/b", b"x", method="PUT")
+    with pytest.raises(urllib.error.HTTPError, match="400"):
+        urllib.request.urlopen(refused, timeout=10)
