@@ -203,8 +203,7 @@ def _order(word: str, sentence: str) -> None:
                     f"{model} VERSION"
                 )
             records.order(word, getpass.getuser())
-            if not record.is_held:  # its engine was killed, or its machine is gone
-                target.start_engine(model)
+            target.start_engine(model)  # the last may have been killed just now; else it leaves
         click.echo(f"{model}: told to {word}. See serin rollout status {model}.", err=True)
 
 

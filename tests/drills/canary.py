@@ -12,10 +12,12 @@ import asyncio
 import itertools
 import json
 import math
+import random
 import subprocess
 import sys
 import time
 import urllib.parse
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -45,6 +47,8 @@ class Load:
     host: str
     path: str
     rate: float
+    inputs: Sequence[dict[str, Any]] = (FLOWER,)
+    """Tensors; each request takes one by chance."""
     answers: list[Answer] = field(default_factory=list)
     lost: list[str] = field(default_factory=list)
     latest: float = 0.0
@@ -87,7 +91,7 @@ class Load:
         if connection is None:
             connection = await asyncio.open_connection(address.hostname, address.port or 80)
         reader, writer = connection
-        body = json.dumps({"inputs": [FLOWER]})
+        body = json.dumps({"inputs": [random.choice(self.inputs)]})
         writer.write(
             f"POST {self.path} HTTP/1.1\r\nHost: {self.host}\r\n"
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode()

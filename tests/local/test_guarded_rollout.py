@@ -1,0 +1,199 @@
+"""`serin rollout` on the real platform: good and guilty versions under load, kills, other hands."""
+
+import asyncio
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from controlplane.local import s3
+from controlplane.local.state import Home
+from tests.drills.canary import FLOWER, Load
+from tests.support import guilty
+from tests.support.kubectl import Kubectl
+from tests.support.platform import ROOT, Platform, wait_for
+from training.registry import Registry
+
+RATE = 60  # requests a second
+OTHERS = ([6.0, 2.7, 4.2, 1.3], [6.5, 3.0, 5.5, 2.0])  # cm: a versicolor, a virginica
+INPUTS = [
+    *[FLOWER] * 4,
+    *({**FLOWER, "data": data} for data in OTHERS for _ in range(3)),
+    {**FLOWER, "data": guilty.UNUSUAL},
+]
+PATIENT = ("--min-requests", "100", "--step-seconds", "5")
+CALM = ("--latency-floor", "250ms")  # other tests' load is no fault of the canary's
+
+
+class Shop:
+    """A platform that serves iris, and versions of every kind."""
+
+    def __init__(self, platform: Platform, folder: Path) -> None:
+        self.platform = platform
+        self.kubectl = Kubectl(platform)
+        platform.serin("up", "iris")
+        self.stable = self.served()
+        uri = platform.serin("train", "iris", "--seed", "7").stdout.split()[-1]
+        self.versions = {"good": uri.rsplit("/", 1)[1]}
+        platform.serin("train", "iris", "--output", str(folder / "sound"))
+        (sound,) = (path.parent for path in (folder / "sound").rglob("MANIFEST.json"))
+        store = s3.of_platform(Home(platform.home))
+        assert store is not None
+        registry = Registry(store.env())
+        for way in guilty.WAYS:
+            made = guilty.make(sound, way, folder / way)
+            self.versions[way] = registry.publish(made, "iris").version
+
+    def served(self) -> str:
+        uri = self.kubectl.get("isvc/iris")["spec"]["predictor"]["model"]["storageUri"]
+        return str(uri).rsplit("/", 1)[1]
+
+    def rollout(self, *arguments: str, expect: int = 0, seconds: float = 115) -> str:
+        done = self.platform.serin(
+            *("rollout", *arguments, "--kubeconfig", str(self.platform.home / "kubeconfig")),
+            expect=expect,
+            seconds=seconds,
+        )
+        return done.stdout + done.stderr
+
+    def state(self) -> dict[str, Any]:
+        text = self.rollout("status", "iris", "-o", "json")
+        found: dict[str, Any] = json.loads(text)
+        return found
+
+    def phase(self) -> str:
+        return str(self.state()["phase"])
+
+    def engines(self) -> list[Any]:
+        return [one for one in self.platform.processes() if "controlplane.rollout" in one.cmdline()]
+
+    @contextmanager
+    def load(self) -> Iterator[Load]:
+        """An open load while the block runs; it counts what was lost."""
+        url = self.platform.url
+        load = Load(url, "iris-models.localhost", "/v2/models/iris/infer", RATE, INPUTS)
+        loop = asyncio.new_event_loop()
+        sending = loop.create_task(load.run())
+        thread = threading.Thread(target=lambda: loop.run_until_complete(sending))
+        thread.start()
+        try:
+            yield load
+        finally:
+            loop.call_soon_threadsafe(sending.cancel)
+            thread.join(60)
+            loop.close()
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    folder = tmp_path_factory.mktemp("rollout")
+    platform = Platform(folder / "state")
+    platform.home.mkdir()
+    try:
+        yield Shop(platform, folder)
+    finally:
+        platform.serin("down")
+        wait_for(lambda: not platform.processes(), 90, "the engines' end")
+        assert platform.leftovers() == []
+
+
+@pytest.mark.parametrize(
+    ("way", "guards", "options"),
+    [
+        ("erring", {"errors"}, CALM),
+        ("slow", {"latency"}, ("--latency-floor", "10ms")),
+        ("drifting", {"classes"}, CALM),
+    ],
+)
+def test_a_guilty_version_is_aborted_at_its_first_step(
+    shop: Shop, way: str, guards: set[str], options: tuple[str, ...]
+) -> None:
+    """With its reason in the status, in Events and in the log; stable has all requests again."""
+    version = shop.versions[way]
+    before = shop.served()
+    with shop.load() as load:
+        said = shop.rollout(
+            *("start", "iris", version, "--steps", "20,60,100", *PATIENT, *options, "--watch"),
+            expect=1,
+        )
+    state = shop.state()
+    reason = state["reason"]
+
+    assert state["outcome"] == "Aborted", said
+    assert reason.split(":")[0] in guards
+    assert [step["percent"] for step in state["steps"]] == [20]
+    assert f"Aborted: {reason}" in said
+    assert reason in shop.kubectl.out("events", "--for", "InferenceService/iris")
+    assert reason in (shop.platform.home / "logs" / "rollout-iris.log").read_text("utf-8")
+    assert reason in shop.rollout("history", "iris")
+    assert (shop.served(), shop.kubectl.weights()) == (before, {"iris-predictor": 1})
+    assert "canary" not in shop.kubectl.get("isvc/iris")["spec"]
+    harmed = [one for one in load.lost if not one.startswith("500")]
+    assert harmed == [], "only what the version itself failed is lost"
+    assert bool(load.lost) == (way == "erring")
+
+
+def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop) -> None:
+    """By itself, to everything, and not one request is lost; a second engine finds it held."""
+    old, new = shop.served(), shop.versions["good"]
+    if old == new:
+        pytest.skip("another test promoted it")
+    command = [sys.executable, "-P", "-m", "controlplane.rollout", "iris"]
+    command += [f"--kubeconfig={shop.platform.home / 'kubeconfig'}"]
+    with shop.load() as load:
+        shop.rollout("start", "iris", new, "--steps", "40,100", *PATIENT, *CALM)
+        wait_for(lambda: shop.phase() == "Judging", 60, "the first step")
+        second = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=shop.platform.env,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        )
+        (engine,) = shop.engines()
+        engine.kill()
+        engine.wait(10)
+        assert shop.phase() == "Judging"
+        shop.rollout("resume", "iris")
+        said = shop.rollout("status", "iris", "--watch", seconds=110)
+    state = shop.state()
+
+    assert "another acts" in second.stdout
+    assert state["outcome"] == "Promoted", said
+    assert [step["percent"] for step in state["steps"]] == [40, 100]
+    assert load.lost == []
+    assert {one.version for one in load.answers} == {old, new}
+    assert load.answers[-1].version == new
+    assert shop.served() == new
+    assert shop.kubectl.weights() == {"iris-predictor": 1}
+
+
+def test_the_engine_steps_back_from_what_somebody_else_changed(shop: Shop) -> None:
+    """It leaves their weight, says what it found, and a new rollout asks for a clean start."""
+    version = shop.versions["drifting"]
+    shop.rollout("start", "iris", version, "--steps", "40,100")
+    wait_for(lambda: shop.phase() == "Judging", 60, "the first step")
+    refused = shop.rollout("start", "iris", version, expect=1)
+    canary = shop.kubectl.get("isvc/iris")["spec"]["canary"]
+
+    shop.kubectl.patch("isvc/iris", {"canary": [{**canary[0], "trafficPercent": 37}]})
+    wait_for(lambda: shop.phase() == "Done", 30, "the engine to notice")
+
+    state = shop.state()
+    found = shop.kubectl.get("isvc/iris")["spec"]["canary"][0]["trafficPercent"]
+    again = shop.rollout("start", "iris", version, expect=1)
+    shop.kubectl.patch("isvc/iris", {"canary": None})
+    assert "is under way" in refused
+    assert state["outcome"] == "SteppedBack"
+    assert "a canary of 37 % where 40 % was set" in state["reason"]
+    assert found == 37
+    assert "has a canary that no rollout made" in again
+    assert "RolloutSteppedBack" in shop.kubectl.out("events", "--for", "InferenceService/iris")
