@@ -12,9 +12,9 @@ import grpc
 
 from controlplane.cluster.kubectl import Kubectl
 from predictors.runtime.lean_kserve import pb
+from tests.support.load import Steady
 from tests.support.predictor import JSON, Answer
 from tests.support.required import ROOT
-from tests.support.steady import Steady
 
 MODEL = "iris"
 HOST = "iris-models.localhost"

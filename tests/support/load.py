@@ -1,32 +1,46 @@
-"""Steady requests for one flower from several connections, every answer counted."""
+"""Requests to one model from several connections, every answer counted."""
 
-import contextlib
 import http.client
 import json
 import threading
+import time
 from collections import Counter
+from collections.abc import Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 from urllib.parse import urlsplit
 
 from tests.support.platform import Platform, flower
 
+SECONDS = 30  # a request's time limit
 
-class Load:
-    """Clients that ask one after another until told to stop; no client repeats a request."""
 
-    def __init__(self, platform: Platform, clients: int = 8) -> None:
-        self.address = urlsplit(platform.url).netloc
+class Clients:
+    """Connections that ask until told to stop, each when it may; no request is repeated.
+
+    Attributes:
+        versions: answers by the version that gave them.
+        failures: what was not a 200, in words.
+    """
+
+    def __init__(
+        self, address: str, host: str, model: str, inputs: Sequence[dict[str, Any]], clients: int
+    ) -> None:
         self.versions: Counter[str] = Counter()
         self.failures: list[str] = []
+        self._address = address
+        self._headers = {"Content-Type": "application/json", "Host": host}
+        self._path = f"/v2/models/{model}/infer"
+        self._body = json.dumps({"inputs": list(inputs)})
         self._stop = threading.Event()
         self._guard = threading.Lock()
-        self._threads = [threading.Thread(target=self._ask, daemon=True) for _ in range(clients)]
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(clients)]
 
     @property
     def answered(self) -> int:
         """Answers so far, failures not among them."""
-        return sum(self.versions.values())
+        with self._guard:
+            return sum(self.versions.values())
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -41,31 +55,61 @@ class Load:
     ) -> None:
         self._stop.set()
         for thread in self._threads:
-            thread.join(30)
+            thread.join(SECONDS + 5)
 
-    def _ask(self) -> None:
-        with contextlib.closing(http.client.HTTPConnection(self.address, timeout=30)) as connection:
-            self._ask_over(connection)
+    def _may_ask(self) -> bool:
+        """Wait until the next request is due; False once all is over."""
+        return not self._stop.is_set()
 
-    def _ask_over(self, connection: http.client.HTTPConnection) -> None:
-        body = json.dumps({"inputs": [flower()]})
-        headers = {"Content-Type": "application/json"}
-        while not self._stop.is_set():
-            try:
-                connection.request("POST", "/v2/models/iris/infer", body, headers)
-                answer = connection.getresponse()
-                text = answer.read()
-            except (OSError, http.client.HTTPException) as error:
-                self._failed(repr(error))
-                connection.close()
-                continue
-            if answer.status != 200:
-                self._failed(f"{answer.status} {text[:200]!r}")
-                continue
-            version = json.loads(text)["model_version"]
-            with self._guard:
-                self.versions[version] += 1
+    def _work(self) -> None:
+        connection = http.client.HTTPConnection(self._address, timeout=SECONDS)
+        try:
+            while self._may_ask():
+                self._ask(connection)
+        finally:
+            connection.close()
+
+    def _ask(self, connection: http.client.HTTPConnection) -> None:
+        try:
+            connection.request("POST", self._path, self._body, self._headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException) as error:
+            connection.close()
+            self._failed(repr(error))
+            return
+        if answer.status != 200:
+            self._failed(f"{answer.status} {text[:200]!r}")
+            return
+        with self._guard:
+            self.versions[json.loads(text)["model_version"]] += 1
 
     def _failed(self, what: str) -> None:
         with self._guard:
             self.failures.append(what)
+
+
+class Load(Clients):
+    """A closed loop: each client asks a platform about one flower, again and again."""
+
+    def __init__(self, platform: Platform, clients: int = 8) -> None:
+        address = urlsplit(platform.url).netloc
+        super().__init__(address, address, "iris", [flower()], clients)
+
+
+class Steady(Clients):
+    """An open loop: `rate` requests a second leave at their times, however long answers take."""
+
+    def __init__(
+        self, address: str, host: str, model: str, inputs: Sequence[dict[str, Any]], rate: float
+    ) -> None:
+        super().__init__(address, host, model, inputs, clients=24)
+        self._rate = rate
+        self._sent = 0
+        self._started = time.monotonic()
+
+    def _may_ask(self) -> bool:
+        with self._guard:
+            due = self._started + self._sent / self._rate
+            self._sent += 1
+        return not self._stop.wait(max(0.0, due - time.monotonic()))
