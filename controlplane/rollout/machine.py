@@ -6,6 +6,7 @@ the cluster, never remembered.
 """
 
 import math
+import re
 from dataclasses import replace
 
 from controlplane.rollout.acts import (
@@ -19,7 +20,7 @@ from controlplane.rollout.acts import (
     Wake,
 )
 from controlplane.rollout.edits import foreign, version_of
-from controlplane.rollout.judgement import ABORT, CONTINUE, Verdict
+from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, Verdict
 from controlplane.rollout.seen import Seen, Workload
 from controlplane.rollout.state import Outcome, Phase, State
 
@@ -111,12 +112,22 @@ def _judge(state: State, seen: Seen, verdict: Verdict | None, now: float) -> Nex
     state = replace(state, absent_since=0.0)
     if verdict is None:
         return Next(state)
+    told = _kind(str(state.verdict.get("reason", "")))
     state = replace(state, verdict={**verdict.as_json(), "at": now})
     if verdict.decision == ABORT:
         return _abort(_recorded(state, verdict, now), verdict.reason, now)
     if verdict.decision == CONTINUE and not state.paused:
-        return _onwards(_recorded(state, verdict, now), now, verdict.reason)
-    return Next(state)
+        passed = Note("RolloutContinues", f"{state.percent} %: {verdict.reason}")
+        onwards = _onwards(_recorded(state, verdict, now), now, verdict.reason)
+        return replace(onwards, notes=(passed, *onwards.notes))
+    new = verdict.decision == HOLD and _kind(verdict.reason) != told
+    held = Note("RolloutHolds", f"{state.percent} %: {verdict.reason}")
+    return Next(state, None, (held,) if new else ())
+
+
+def _kind(reason: str) -> str:
+    """A reason without its numbers: what is told once, however they change."""
+    return re.sub(r"\d[\d.e+-]*", "", reason.split(":", maxsplit=1)[0])
 
 
 def _absent(state: State, seen: Seen, now: float) -> Next:

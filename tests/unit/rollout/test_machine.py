@@ -255,6 +255,26 @@ def test_a_word_ends_it_from_any_tick(word: str) -> None:
         assert world.canary is None
 
 
+def test_each_verdict_is_told_once_whatever_its_numbers_do() -> None:
+    """As Events: hold by its kind, and continue with its reason."""
+    world = World(canary=(NEW, 5))
+    state = replace(started(), phase=Phase.JUDGING, weight=5)
+    reasons = [
+        "3 of 500 requests",
+        "90 of 500 requests",
+        "suspicious, errors: 4",
+        "suspicious, errors: 5",
+    ]
+    told = []
+    for reason in reasons:
+        found = decide(state, world.see(), Verdict(HOLD, reason), 10.0)
+        state = found.state
+        told += [note.text for note in found.notes]
+    told += [note.text for note in decide(state, world.see(), GOOD, 20.0).notes]
+
+    assert told == ["5 %: 3 of 500 requests", "5 %: suspicious, errors: 4", "5 %: nothing is wrong"]
+
+
 def test_a_canary_that_does_not_start_or_dies_is_given_up() -> None:
     """With the Deployment's reason; with its own time limit; and once it has no pod for long."""
     broken = last(World(failed="is not published"), started(), {})
