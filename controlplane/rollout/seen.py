@@ -10,6 +10,7 @@ CANARY = "canary"
 """The canary predictor's name: its Deployment is <model>-canary-predictor, and so is its
 ScaledObject."""
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
+"""The pod template's annotation that KServe's storage initializer downloads."""
 Object = Mapping[str, Any]
 
 
@@ -155,12 +156,5 @@ def _workload(name: str, deployments: Sequence[Object], scaled: Sequence[Object]
 
 
 def _source(deployment: Object) -> str:
-    template = deployment["spec"]["template"]
-    annotations = (template.get("metadata") or {}).get("annotations") or {}
-    if SOURCE in annotations:
-        return str(annotations[SOURCE])
-    # KServe's own: the storage initializer's first argument.
-    for container in template["spec"].get("initContainers") or ():
-        if container["name"] == "storage-initializer" and container.get("args"):
-            return str(container["args"][0])
-    return ""
+    metadata = deployment["spec"]["template"].get("metadata") or {}
+    return str((metadata.get("annotations") or {}).get(SOURCE, ""))
