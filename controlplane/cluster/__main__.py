@@ -9,7 +9,7 @@ import click
 
 from controlplane.cluster import address, kind, releases
 from controlplane.cluster.install import install, record, remove
-from controlplane.cluster.kubectl import Kubectl
+from controlplane.cluster.kubectl import FIRST_STRICT_MINOR, Kubectl
 from controlplane.cluster.models import serve
 from controlplane.cluster.steps import KSERVE_FOLDER, ROOT, STEPS, Setup, services
 from controlplane.errors import SerinError
@@ -71,6 +71,7 @@ def main(  # noqa: D103 - its help is the command's, below
         context = kind.create(say)
     overlay = overlay or KSERVE_FOLDER / "overlays" / ("local" if use_kind else "production")
     kubectl = Kubectl(context)
+    kubectl.require(FIRST_STRICT_MINOR)
     setup = Setup(kubectl, overlay, manifests, s3, domain, dict(os.environ), dry_run)
     if down:
         remove(setup, say, lambda question: yes or click.confirm(question, err=True))

@@ -11,6 +11,7 @@ from controlplane.cluster.steps import STEPS, Setup, Step
 
 RECORD_NAMESPACE, RECORD = "serin-system", "setup"
 PENDING = "pending"
+_GONE_SECONDS = 240
 Say = Callable[[str], None]
 
 
@@ -145,6 +146,7 @@ def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
     for service in kubectl.items("inferenceservices", "-n", "models"):
         kubectl.delete([_reference(service)], 120)
         say(f"InferenceService {service['metadata']['name']}: removed")
+    leaving = set[str]()
     for step in reversed(STEPS):
         if step.name not in known:
             continue
@@ -163,11 +165,27 @@ def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
         for level in range(3):
             group = [_reference(one) for one in documents if rank.get(one["kind"], 0) == level]
             if group:
-                kubectl.delete(group, 180)
+                kubectl.delete(group, 180, wait=level != rank["Namespace"])
+        leaving |= {one["metadata"]["name"] for one in documents if one["kind"] == "Namespace"}
         forget(kubectl, step.name)
         say(f"{step.name}: removed")
+    _await_gone(kubectl, leaving)
     if not record(kubectl):
         kubectl.delete([_namespace(RECORD_NAMESPACE)], 60)
+
+
+def _await_gone(kubectl: Kubectl, namespaces: set[str]) -> None:
+    """Namespaces wait for the last of their pods, all at the same time."""
+
+    def left() -> set[str]:
+        return namespaces & {one["metadata"]["name"] for one in kubectl.items("namespaces")}
+
+    wait_until(
+        "namespaces to be gone",
+        _GONE_SECONDS,
+        lambda: not left(),
+        lambda: f"{', '.join(sorted(left()))}: their status says what is left in them.",
+    )
 
 
 def forget(kubectl: Kubectl, step: str) -> None:

@@ -14,6 +14,7 @@ from controlplane.errors import SerinError
 
 Document = dict[str, Any]
 APPLY_SECONDS = 180
+FIRST_STRICT_MINOR = 25  # kubectl 1.25 has --validate=strict
 _POLL_SECONDS = 0.5
 # What the API server says while something that was just installed is still starting, or while it
 # has too much to do: what is asked again is the same.
@@ -69,6 +70,19 @@ class Kubectl:
         if done.returncode:
             raise ClusterError(f"kubectl {' '.join(arguments[:3])}: {done.stderr.strip()}")
         return done.stdout
+
+    def require(self, minor: int) -> None:
+        """Refuse a kubectl that does not know what is asked of it.
+
+        Raises:
+            ClusterError: it is older than 1.`minor`.
+        """
+        known = json.loads(self.run("version", "--client", "-o", "json"))["clientVersion"]
+        if int(known["minor"].rstrip("+")) < minor:
+            raise ClusterError(
+                f"kubectl is {known['gitVersion']}: install 1.{minor} or newer "
+                "(https://kubernetes.io/docs/tasks/tools/)"
+            )
 
     def get(self, *arguments: str) -> Document | None:
         """An object, or a list of them; None where there is none, or no such kind."""
@@ -132,13 +146,13 @@ class Kubectl:
             else:
                 return
 
-    def delete(self, documents: Sequence[Document], seconds: float) -> None:
-        """Delete what is there of these and wait until it is gone."""
+    def delete(self, documents: Sequence[Document], seconds: float, *, wait: bool = True) -> None:
+        """Delete what is there of these and, unless told not to, wait until it is gone."""
         text = yaml.dump_all(documents, Dumper=yaml.CSafeDumper, sort_keys=False)
-        limit = f"--timeout={seconds:.0f}s"
+        limits = (f"--timeout={seconds:.0f}s", f"--wait={str(wait).lower()}")
         try:
             self.run(
-                *("delete", "--ignore-not-found", limit, "-f", "-"),
+                *("delete", "--ignore-not-found", *limits, "-f", "-"),
                 stdin=text,
                 timeout=seconds + 30,
             )

@@ -10,7 +10,7 @@ from cryptography import x509
 
 from controlplane.cluster import kserve, releases, storage
 from controlplane.cluster.install import _digest
-from controlplane.cluster.kubectl import ClusterError, wait_until
+from controlplane.cluster.kubectl import ClusterError, Kubectl, wait_until
 
 CONFIG = {
     "apiVersion": "v1",
@@ -162,3 +162,15 @@ def test_a_deadline_names_what_it_waited_for_and_why() -> None:
     """The message is what a person reads first."""
     with pytest.raises(ClusterError, match=r"waited 0 s for iris to be ready\. Its image is gone"):
         wait_until("iris to be ready", 0, lambda: False, lambda: "Its image is gone.")
+
+
+def test_a_kubectl_that_knows_no_strict_validation_is_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Before anything is applied, with what to do."""
+    known = {"clientVersion": {"minor": "20+", "gitVersion": "v1.20.2"}}
+    monkeypatch.setattr(Kubectl, "run", lambda *_: json.dumps(known))
+
+    Kubectl(None).require(20)
+    with pytest.raises(ClusterError, match=r"kubectl is v1\.20\.2: install 1\.25 or newer"):
+        Kubectl(None).require(25)
