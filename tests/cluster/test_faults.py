@@ -1,25 +1,13 @@
 """What breaks in a cluster, under load: requests go on, and what cannot go on says why."""
 
+import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from controlplane.cluster.kubectl import pods_say
-from tests.support.cluster import MODEL, Cluster, uri, wait
+from tests.support.cluster import CANARY, Cluster, wait
 
 ABSENT = "ffffffffffff"  # a version that nobody published
-CANARY = "iris-canary-predictor"
-
-
-def start_canary(cluster: Cluster, version: str) -> None:
-    """Give a canary half of the requests."""
-    model = {
-        "modelFormat": {"name": MODEL},
-        "runtime": "serin-iris",
-        "protocolVersion": "v2",
-        "storageUri": uri(version),
-    }
-    entry = {"trafficPercent": 50, "predictor": {"name": "canary", "model": model}}
-    cluster.patch({"canary": [entry]})
 
 
 def why(cluster: Cluster, deployment: str) -> str:
@@ -43,7 +31,7 @@ def scaled(cluster: Cluster, deployment: str, namespace: str, replicas: int) -> 
 def test_a_canary_that_cannot_start_gets_no_request(cluster: Cluster) -> None:
     """Its weight is not written while it is not ready; the pod says what it misses."""
     with cluster.load() as load:
-        start_canary(cluster, ABSENT)
+        cluster.canary(50, cluster.model(ABSENT))
         wait(lambda: "storage-initializer" in why(cluster, CANARY), 90, "the canary to fail")
         now = load.answered
         wait(lambda: load.answered > now + 100, 60, "a hundred answers beside it")
@@ -56,24 +44,16 @@ def test_a_canary_that_cannot_start_gets_no_request(cluster: Cluster) -> None:
 def test_a_canary_goes_on_while_kserve_is_down(cluster: Cluster) -> None:
     """Routes and pods stay as they are; both go on answering."""
     with cluster.load() as load:
-        start_canary(cluster, cluster.first)
+        cluster.canary(50, cluster.model(cluster.first))
         cluster.rolled(CANARY, cluster.first)
         with scaled(cluster, "kserve-controller-manager", "kserve", 0):
             now = load.answered
             wait(lambda: load.answered > now + 200, 60, "answers without a controller")
-        cluster.patch({"canary": [{**canary_entry(cluster), "trafficPercent": 0}]})
-        wait(lambda: cluster.weight(CANARY) == 0, 60, "the canary to have no weight")
-        cluster.patch({"canary": None})
+        cluster.leave_canary()
         now = load.answered
         wait(lambda: load.answered > now + 100, 60, "answers after the canary")
 
     assert load.failures == []
-
-
-def canary_entry(cluster: Cluster) -> dict[str, object]:
-    """The one entry of spec.canary."""
-    (entry,) = cluster.get("isvc", MODEL)["spec"]["canary"]
-    return dict(entry)
 
 
 def test_envoy_goes_on_while_its_controller_restarts(cluster: Cluster) -> None:
@@ -109,3 +89,39 @@ def test_serving_goes_on_while_the_store_is_away(cluster: Cluster) -> None:
             cluster.kubectl(*floor, '{"spec":{"minReplicaCount":1}}')
 
     assert load.failures == []
+
+
+def test_a_drained_node_gives_up_one_pod_at_a_time(cluster: Cluster) -> None:
+    """The disruption budget holds the second pod until the first one's successor is ready."""
+    floor = ("-n", "models", "patch", "scaledobject", "iris-predictor", "--type", "merge", "-p")
+    drain = ("drain", "testbed", "--pod-selector=app=isvc.iris-predictor")
+    limits = ("--delete-emptydir-data", "--timeout=240s")
+    cluster.kubectl(*floor, '{"spec":{"minReplicaCount":2}}')
+    try:
+        wait(lambda: cluster.replicas() == 2, 120, "two replicas", cluster.pods)
+        old = {one["metadata"]["name"] for one in cluster.pods_of("iris-predictor")}
+        with (
+            cluster.load() as load,
+            subprocess.Popen(
+                ["kubectl", *drain, *limits],
+                env=dict(cluster.environment),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            ) as draining,
+        ):
+            wait(lambda: "unschedulable" in why(cluster, "iris-predictor"), 90, "a pod to wait")
+            now = load.answered
+            wait(lambda: load.answered > now + 100, 60, "answers of the pod that is left")
+            assert draining.poll() is None, "the drain did not wait"
+            assert cluster.replicas() == 1
+            cluster.kubectl("uncordon", "testbed")
+            said, _ = draining.communicate(timeout=250)
+            assert draining.returncode == 0, said
+            wait(lambda: cluster.replicas() == 2, 120, "two successors", cluster.pods)
+    finally:
+        cluster.kubectl("uncordon", "testbed")
+        cluster.kubectl(*floor, '{"spec":{"minReplicaCount":1}}')
+
+    assert load.failures == []
+    assert old.isdisjoint(one["metadata"]["name"] for one in cluster.pods_of("iris-predictor"))

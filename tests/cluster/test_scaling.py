@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.support.cluster import FLOWER, Cluster, wait
+from controlplane.cluster.models import look_now
+from tests.support.cluster import CANARY, FLOWER, Cluster, wait
 
 CLIENTS = 28  # in flight all the time: 28 ÷ 8 a replica → 4
 
@@ -65,6 +66,24 @@ def test_load_scales_out_and_its_end_scales_in(slow: Cluster) -> None:
     with busy(slow) as statuses:
         wait(lambda: slow.replicas() >= 3, 180, "three replicas", lambda: say(slow))
     wait(lambda: slow.replicas() == 1, 240, "one replica again", lambda: say(slow))
+
+    assert set(statuses) == {200}
+
+
+def test_a_canary_scales_by_itself(cluster: Cluster) -> None:
+    """Requests in flight at a slow canary bring it replicas, and stable none."""
+    model = {
+        **cluster.model(cluster.first),
+        "env": [{"name": "PREDICTOR_ARTIFICIAL_CPU_SECONDS", "value": "0.02"}],
+        "resources": {"limits": {"cpu": "200m"}},
+    }
+    cluster.canary(50, model)
+    cluster.rolled(CANARY, cluster.first)
+    wait(lambda: cluster.weight(CANARY) == 50, 60, "the canary to have its share")
+    look_now(cluster.api, CANARY)
+    with busy(cluster) as statuses:
+        wait(lambda: cluster.replicas(CANARY) >= 2, 180, "two canaries", lambda: say(cluster))
+        assert cluster.replicas() == 1
 
     assert set(statuses) == {200}
 

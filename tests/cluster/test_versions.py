@@ -1,6 +1,8 @@
 """Versions come and go under load, and no request is lost."""
 
+import json
 import subprocess
+import sys
 
 import pytest
 import yaml
@@ -9,8 +11,8 @@ from controlplane.cluster.kubectl import render
 from tests.support.cluster import MODEL, Cluster, uri, wait
 from tests.support.required import ROOT
 
-RATE = 40  # requests a second
-PAUSE_SECONDS = 10
+RATE = 60  # requests a second
+WINDOW = 600  # answers counted at each share
 
 
 @pytest.fixture(scope="session")
@@ -46,49 +48,62 @@ def test_a_second_version_is_served_and_rolled_back(cluster: Cluster, second: st
     assert load.failures == []
 
 
+def test_the_drill_of_the_laptop_loses_nothing(cluster: Cluster, second: str) -> None:
+    """10, 50, 100 %, promoted, and back the same way: shares within 4 sigma, 0 lost.
+
+    How soon a patch is live is the laptop's promise: here KServe and Envoy Gateway have a say.
+    """
+    command = [sys.executable, "tests/drills/canary.py", "--url", f"http://{cluster.address}"]
+    done = subprocess.run(
+        [*command, "--to", uri(second), f"--rate={RATE}", f"--window={WINDOW}"],
+        cwd=ROOT,
+        env=dict(cluster.environment),
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    found = json.loads(done.stdout)
+    promoted = [one for one in found["steps"] if one["step"] == "promoted"]
+
+    assert found["lost"] == 0, found
+    assert [one for one in found["wrong"] if ": live " not in one] == [], found
+    assert [set(one["answers"]) for one in promoted] == [{second}, {cluster.first}]
+
+
 def weights(cluster: Cluster) -> dict[str, int]:
     """Backend → weight, as the HTTPRoute says."""
     route = cluster.get("httproute", MODEL)
     return {one["name"]: one.get("weight", 1) for one in route["spec"]["rules"][-1]["backendRefs"]}
 
 
-def test_a_canary_is_promoted_and_rolled_back_without_a_lost_request(
+def test_the_release_workflow_promotes_without_a_lost_request(
     cluster: Cluster, second: str
 ) -> None:
-    """The release workflow's script: 10, 50, 100 %, promoted; then back by one edit."""
-    first = cluster.first
-    shares: dict[int, tuple[int, int]] = {}
-    with cluster.load(rate=RATE) as load:
-        environment = {**cluster.environment, "PAUSE": str(PAUSE_SECONDS)}
+    """Its script, .ci/canary: 10, 50, 100 %, promoted; KEDA scales the canary from the start."""
+    scaled = dict[str, str]()
+    with cluster.load() as load:
         command = [str(ROOT / ".ci" / "canary"), MODEL, uri(second)]
         with subprocess.Popen(
-            command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+            command,
+            env={**cluster.environment, "PAUSE": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
         ) as script:
-            said, percent, was = [], 0, load.versions.copy()
+            said = []
             assert script.stdout is not None
             for line in script.stdout:
                 said.append(line)
-                seen = load.versions[second] - was[second]
-                shares.setdefault(percent, (seen, load.versions.total() - was.total()))
                 if line.startswith(f"{MODEL}: 100 %"):
                     scaled = cluster.get("scaledobject", "iris-canary-predictor")["status"]
-                if line.startswith(f"{MODEL}: ") and "%" in line:
-                    percent, was = int(line.split()[1]), load.versions.copy()
         assert script.returncode == 0, "".join(said)
         assert set(weights(cluster)) == {"iris-predictor"}
         now = load.versions[second]
         wait(lambda: load.versions[second] > now + 40, 60, "answers of what was promoted")
-        cluster.serve(first)
-        before = load.versions[first]
-        wait(lambda: load.versions[first] > before + 40, 60, "answers of the first again")
 
     assert load.failures == []
-    assert scaled["scaleTargetKind"] == "apps/v1.Deployment"  # KEDA scales the canary by itself
-    for percent in (10, 50):
-        seen, total = shares[percent]
-        sigma = (total * percent / 100 * (1 - percent / 100)) ** 0.5
-        # A second's requests more or less were on their way while the weights changed.
-        assert abs(seen - total * percent / 100) <= 4 * sigma + RATE, shares
+    assert scaled["scaleTargetKind"] == "apps/v1.Deployment"
 
 
 def test_a_deleted_pod_costs_no_request(cluster: Cluster) -> None:

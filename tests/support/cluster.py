@@ -5,7 +5,6 @@ import subprocess
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,9 +16,9 @@ from tests.support.predictor import JSON, Answer
 from tests.support.required import ROOT
 
 MODEL = "iris"
+CANARY = "iris-canary-predictor"
 HOST = "iris-models.localhost"
 FLOWER = {"name": "input-0", "shape": [1, 4], "datatype": "FP32", "data": [5.1, 3.5, 1.4, 0.2]}
-BED = ROOT.parent / "shared" / "testbed"
 _POLL_SECONDS = 0.5
 
 
@@ -32,6 +31,8 @@ class Cluster:
     address: str = ""
     first: str = field(default="")
     """The version that the first Job published."""
+    dry: str = ""
+    """What a dry run said while nothing was installed."""
 
     @property
     def api(self) -> Kubectl:
@@ -74,6 +75,27 @@ class Cluster:
         """A merge patch of InferenceService iris, as a person types it."""
         body = json.dumps({"spec": document})
         self.kubectl("-n", "models", "patch", "isvc", MODEL, "--type", "merge", "-p", body)
+
+    def model(self, version: str) -> dict[str, Any]:
+        """A predictor's model at a version, as a canary names it."""
+        return {
+            "modelFormat": {"name": MODEL},
+            "runtime": "serin-iris",
+            "protocolVersion": "v2",
+            "storageUri": uri(version),
+        }
+
+    def canary(self, percent: int, model: dict[str, Any]) -> None:
+        """Give a canary a share of the requests."""
+        entry = {"trafficPercent": percent, "predictor": {"name": "canary", "model": model}}
+        self.patch({"canary": [entry]})
+
+    def leave_canary(self) -> None:
+        """Take the canary away in the order that loses no request."""
+        (entry,) = self.get("isvc", MODEL)["spec"]["canary"]
+        self.canary(0, entry["predictor"]["model"])
+        wait(lambda: self.weight(CANARY) in {0, None}, 60, "the canary to have no weight")
+        self.patch({"canary": None})
 
     def serve(self, version: str) -> None:
         """Name a version in the URI, and wait until its Deployment has rolled."""
@@ -161,15 +183,3 @@ def wait(
     while not condition():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}\n{why()}"
         time.sleep(_POLL_SECONDS)
-
-
-def build(reference: str, context: Path, *options: str) -> None:
-    """Build an image and hand it to the testbed's node."""
-    done = subprocess.run(
-        ["nice", "-n", "5", BED / "build-image", reference, context, *options],
-        capture_output=True,
-        text=True,
-        timeout=900,
-        check=False,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-4000:]
