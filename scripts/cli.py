@@ -26,7 +26,7 @@ import click
 from controlplane.errors import SerinError
 
 ROOT = Path(__file__).parents[1]
-NEEDS = {"check": "dev", "test": "dev"}
+NEEDS = {"check": "dev", "dashboards": "dashboards", "test": "dev"}
 """Verbs that need more than the base part: it is installed before they are imported."""
 
 

@@ -41,7 +41,7 @@ def autoscalers(objects: Iterable[Object]) -> Iterator[Metric]:
 
 
 def canaries(objects: Iterable[Object]) -> Iterator[Metric]:
-    """InferenceServices' canaries, as monitoring/kube-state-metrics.yaml has them told."""
+    """InferenceServices' canaries, as docs/dashboards has kube-state-metrics tell them."""
     family = GaugeMetricFamily(
         "kube_customresource_inferenceservice_canary_traffic_percent",
         "Share of the traffic that spec.canary asks for.",

@@ -1,4 +1,4 @@
-"""Prometheus' own checks of the recording and alerting rules, by promtool."""
+"""Prometheus' own checks of rules, by promtool; dashboards against their code."""
 
 import shutil
 import subprocess
@@ -28,6 +28,15 @@ def rules() -> Iterator[str]:
             if path.parts[0] == "monitoring":
                 copied = shutil.copy(ROOT / path, folder)
                 yield from _complaint(promtool, "test", "rules", str(copied), about=path)
+
+
+def dashboards() -> Iterator[str]:
+    """The committed dashboards are what scripts/boards makes."""
+    from scripts.boards import grafana
+
+    for path, content in grafana.files().items():
+        if not path.exists() or path.read_text("utf-8") != content:
+            yield f"{path.relative_to(ROOT)} is not what scripts/boards makes: ./serin dashboards"
 
 
 def _complaint(*command: str, about: Path) -> Iterator[str]:

@@ -36,6 +36,7 @@ def checks() -> Iterator[Check]:
         yield Check("yaml", [*_module("yamllint"), "--strict", *documents])
     yield Check("manifests", rules.manifests)
     yield Check("module sizes", rules.sizes)
+    yield Check("dashboards", monitoring.dashboards)
     if shutil.which("promtool"):
         yield Check("monitoring rules", monitoring.rules)
 

@@ -1,0 +1,141 @@
+"""A canary against the stable version, on the same axes."""
+
+from scripts.boards.panel import (
+    DEPLOYMENTS,
+    FAULTS,
+    PREDICTORS,
+    WINDOW,
+    Board,
+    Panel,
+    Query,
+    quantile,
+    rate,
+)
+
+_REQUESTS = "predictor_requests_total"
+_LATENCY = "predictor_request_duration_seconds"
+_NAME = "{{deployment}}"
+_ON = "inferenceservice"
+_CANARY = ',deployment=~".+-canary-predictor"'
+_STABLE = ',deployment!~".+-canary-predictor"'
+_BY = "deployment, model_version"
+_VERSION = "{{deployment}} {{model_version}}"
+_CLASSES = f"{rate('predictor_answers_total', 'deployment, class')}"
+_CONFIDENCE = "predictor_confidence"
+
+
+def _latency(share: float) -> Panel:
+    return Panel(f"p{100 * share:g}", "s", (Query(quantile(share, _LATENCY, _BY), _VERSION),))
+
+
+BOARD = Board(
+    "rollout",
+    "Serin / Rollout",
+    (
+        (
+            "Weight",
+            (
+                Panel(
+                    "Canary's share",
+                    "percentunit",
+                    (
+                        Query(
+                            "kube_customresource_inferenceservice_canary_traffic_percent"
+                            f"{{{PREDICTORS}}} / 100",
+                            "{{inferenceservice}} asked",
+                        ),
+                        Query(
+                            f"{rate(_REQUESTS, _ON, _CANARY)} / {rate(_REQUESTS, _ON)}",
+                            "{{inferenceservice}} measured",
+                        ),
+                    ),
+                    "A canary gets requests only while it is ready. The verdict and its numbers: "
+                    "./serin rollout status MODEL.",
+                ),
+                Panel("Requests", "reqps", (Query(rate(_REQUESTS, _BY), _VERSION),)),
+                Panel(
+                    "Requests in 5 minutes",
+                    "short",
+                    (
+                        Query(
+                            f"sum by (deployment) (increase({_REQUESTS}{{{PREDICTORS}}}[5m]))",
+                            _NAME,
+                        ),
+                    ),
+                    "What a judgement has to go by.",
+                ),
+                Panel(
+                    "Replicas ready",
+                    "short",
+                    (Query(f"kube_deployment_status_replicas_ready{{{DEPLOYMENTS}}}", _NAME),),
+                ),
+            ),
+        ),
+        (
+            "Stable against canary",
+            (
+                Panel(
+                    "Failed",
+                    "percentunit",
+                    (
+                        Query(
+                            f"{rate(_REQUESTS, _BY, ',' + FAULTS)} / {rate(_REQUESTS, _BY)}",
+                            _VERSION,
+                        ),
+                    ),
+                ),
+                _latency(0.5),
+                _latency(0.99),
+                Panel(
+                    "p99, canary over stable",
+                    "short",
+                    (
+                        Query(
+                            f"histogram_quantile(0.99, sum by ({_ON}, le) "
+                            f"(rate({_LATENCY}_bucket{{{PREDICTORS}{_CANARY}}}[{WINDOW}])))"
+                            f" / histogram_quantile(0.99, sum by ({_ON}, le) "
+                            f"(rate({_LATENCY}_bucket{{{PREDICTORS}{_STABLE}}}[{WINDOW}])))",
+                            "{{inferenceservice}}",
+                        ),
+                    ),
+                    "Above 1 the canary is slower.",
+                ),
+                Panel(
+                    "Processor",
+                    "short",
+                    (Query(rate("process_cpu_seconds_total", _BY.partition(",")[0]), _NAME),),
+                    "Cores.",
+                ),
+            ),
+        ),
+        (
+            "Answers of classifiers",
+            (
+                Panel(
+                    "Share of each class",
+                    "percentunit",
+                    (
+                        Query(
+                            f"{_CLASSES} / on (deployment) group_left ()"
+                            f" {rate('predictor_answers_total', 'deployment')}",
+                            "{{deployment}} {{class}}",
+                        ),
+                    ),
+                    "A canary that answers another distribution has drifted.",
+                ),
+                Panel(
+                    "Mean confidence",
+                    "percentunit",
+                    (
+                        Query(
+                            f"{rate(_CONFIDENCE + '_sum', 'deployment')}"
+                            f" / {rate(_CONFIDENCE + '_count', 'deployment')}",
+                            _NAME,
+                        ),
+                    ),
+                ),
+            ),
+        ),
+    ),
+    needs="a canary with requests",
+)

@@ -1,0 +1,135 @@
+"""`serin top`: what the models do now, in a terminal, from Prometheus."""
+
+import math
+import sys
+import time
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from rich.console import Group
+
+HEADER = ("DEPLOYMENT", "VERSION", "RATE", "FAILED", "P50", "P95", "P99", "IN FLIGHT", "REPLICAS")
+_REQUESTS = "predictor_requests_total"
+_LATENCY = "predictor_request_duration_seconds_bucket"
+_BY = "deployment, model_version"
+_FAULTS = 'outcome=~"error|rejected|deadline|unready"'
+
+
+@click.command("top")
+@click.argument("models", nargs=-1)
+@click.option("--once", is_flag=True, help="Print one table and end; also where no terminal is.")
+@click.option("--every", type=click.FloatRange(min=1), default=2.0, show_default=True)
+@click.option("--prometheus", "url", metavar="URL", help="Instead of the one of this platform.")
+@click.option("--namespace", "-n", default="models", show_default=True)
+def command(
+    models: tuple[str, ...], once: bool, every: float, url: str | None, namespace: str
+) -> None:
+    """Show rate, failures and latency of each Deployment and version, replicas, and alerts.
+
+    All of it is over the last minute. Ctrl-C ends it.
+    """
+    from controlplane.errors import SerinError
+    from controlplane.local import client, state
+    from scripts.show import columns
+
+    url = url or (client.status(state.home()) or {}).get("prometheus_url")
+    if not url:
+        raise SerinError("No Prometheus runs here: ./serin up, or name one with --prometheus.")
+    chosen = f'namespace="{namespace}",inferenceservice=~"{"|".join(models) or ".+"}"'
+    if once or not sys.stdout.isatty():
+        columns.show(HEADER, rows(url, chosen, namespace))
+        for alert in alerts(url, namespace):
+            click.echo(f"ALERT {alert}")
+        return
+    from rich.live import Live
+
+    with Live(screen=True, auto_refresh=False) as live:
+        while True:
+            live.update(_screen(url, chosen, namespace), refresh=True)
+            time.sleep(every)
+
+
+def rows(url: str, chosen: str, namespace: str) -> list[tuple[str, ...]]:
+    """One for each version of each Deployment, stable and canary.
+
+    Raises:
+        SerinError: Prometheus does not answer.
+    """
+    from scripts.loadtest.report import milliseconds
+
+    def asked(expr: str) -> "dict[tuple[str, str], float]":
+        return _by_version(url, expr)
+
+    rate = asked(f"sum by ({_BY}) (rate({_REQUESTS}{{{chosen}}}[1m]))")
+    failed = asked(f"sum by ({_BY}) (rate({_REQUESTS}{{{chosen},{_FAULTS}}}[1m]))")
+    flight = asked(f"sum by ({_BY}) (predictor_requests_in_flight{{{chosen}}})")
+    latency = [
+        asked(f"histogram_quantile({share}, sum by ({_BY}, le) (rate({_LATENCY}{{{chosen}}}[1m])))")
+        for share in (0.5, 0.95, 0.99)
+    ]
+    ready, wanted = (
+        asked(f'sum by (deployment) (kube_deployment_{name}{{namespace="{namespace}"}})')
+        for name in ("status_replicas_ready", "spec_replicas")
+    )
+    found = []
+    for key in sorted(flight):
+        name, version = key
+        share = failed.get(key, 0.0) / rate[key] if rate.get(key) else 0.0
+        found.append(
+            (
+                name,
+                version,
+                f"{rate.get(key, 0.0):.1f}/s",
+                f"{share:.2%}",
+                *(milliseconds(_number(one.get(key))) for one in latency),
+                f"{flight[key]:.0f}",
+                f"{ready.get((name, ''), 0):.0f}/{wanted.get((name, ''), 0):.0f}",
+            )
+        )
+    return found
+
+
+def alerts(url: str, namespace: str) -> list[str]:
+    """Alerts that fire, each with what it is about."""
+    from scripts.boards import live
+
+    firing = f'ALERTS{{alertstate="firing",namespace="{namespace}"}}'
+    return sorted(_words(labels) for labels, _ in live.instant(url, firing))
+
+
+def _words(labels: "Mapping[str, str]") -> str:
+    about = labels.get("deployment") or labels.get("inferenceservice") or ""
+    about = about or labels.get("scaledObject") or labels.get("horizontalpodautoscaler") or ""
+    name = labels["alertname"]
+    return f"{labels.get('severity', '')} {name} {about} (docs/runbooks/{name}.md)"
+
+
+def _screen(url: str, chosen: str, namespace: str) -> "Group":
+    from rich.console import Group
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, title=time.strftime("%H:%M:%S"), title_justify="left")
+    for title in HEADER:
+        table.add_column(title, justify="left" if title in HEADER[:2] else "right")
+    for row in rows(url, chosen, namespace):
+        table.add_row(*row)
+    return Group(table, *(Text(f"ALERT {one}", style="red") for one in alerts(url, namespace)))
+
+
+def _by_version(url: str, expr: str) -> dict[tuple[str, str], float]:
+    from scripts.boards import live
+
+    return {
+        (labels.get("deployment", ""), labels.get("model_version", "")): value
+        for labels, value in live.instant(url, expr)
+    }
+
+
+def _number(value: float | None) -> float | None:
+    """None for NaN: nothing was asked in the last minute."""
+    return None if value is None or math.isnan(value) else value
