@@ -116,26 +116,31 @@ def test_a_half_published_version_is_invisible_until_it_is_completed(
     assert read_artifact(_stored(s3, version)).version == version
 
 
-def test_two_publishers_at_once_both_complete(s3: S3Server, artifact: Path) -> None:
-    """No lock is needed: both write the same bytes."""
+@pytest.mark.parametrize("weights", [b"weights", b"others!"], ids=["one version", "two versions"])
+def test_two_publishers_at_once_both_complete(
+    s3: S3Server, artifact: Path, tmp_path: Path, weights: bytes
+) -> None:
+    """No lock is needed: what both write is the same bytes, or under another version."""
     start = threading.Barrier(2)
     uris: list[str] = []
 
-    def publish() -> None:
+    def publish(folder: Path) -> None:
         store = Registry(s3.environment)
         start.wait(timeout=10)
-        uris.append(store.publish(artifact, "toy").uri)
+        uris.append(store.publish(folder, "toy").uri)
 
-    threads = [threading.Thread(target=publish) for _ in range(2)]
+    folders = (artifact, _artifact(tmp_path / "other", weights * 1_000_000))
+    threads = [threading.Thread(target=publish, args=(folder,)) for folder in folders]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join(timeout=60)
 
+    versions = {uri.rpartition("/")[2] for uri in uris}
     assert len(uris) == 2
-    assert len(set(uris)) == 1
-    version = uris[0].rpartition("/")[2]
-    assert read_artifact(_stored(s3, version)).version == version
+    assert versions == {read_artifact(folder).version for folder in folders}
+    for version in versions:
+        assert read_artifact(_stored(s3, version)).version == version
 
 
 def test_a_store_lost_halfway_is_one_clear_error_and_a_retry_completes(
