@@ -13,8 +13,10 @@ HEAD, PANEL, GAP, FOOT = 60, 96, 34, 34
 POINTS = 400
 """At most so many points a line: more than the eye can tell apart."""
 COLOURS = 7
-_CHARACTER = 7.2
+_CHARACTER = 6.6
 """Width of a letter of a legend, pixels, on average."""
+_ROW = 16
+"""Height of a legend's row, pixels."""
 STYLE = """
   text { font: 12px system-ui, sans-serif; fill: #24292f }
   .title { font-weight: 600; font-size: 15px } .note { fill: #6e7781 }
@@ -55,7 +57,8 @@ class Panel:
 
 def picture(title: str, panels: Sequence[Panel], seconds: float, note: str) -> str:
     """Draw panels below each other, over `seconds` of time; `note` stands at the foot."""
-    height = HEAD + len(panels) * (PANEL + GAP) + FOOT
+    legends = [_rows(panel) for panel in panels]
+    height = HEAD + len(panels) * (PANEL + GAP) + sum(map(_more, legends)) + FOOT
     opening = (
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}" '
         f'width="{WIDTH}" height="{height}" role="img" aria-label="{escape(title)}">'
@@ -66,8 +69,15 @@ def picture(title: str, panels: Sequence[Panel], seconds: float, note: str) -> s
         f'<rect class="page" width="{WIDTH}" height="{height}"/>',
         f'<text class="title" x="16" y="26">{escape(title)}</text>',
     ]
-    for number, panel in enumerate(panels):
-        parts += _panel(panel, HEAD + number * (PANEL + GAP))
+    top = HEAD
+    for panel, rows in zip(panels, legends, strict=True):
+        parts += [
+            f'<text x="{LEFT}" y="{top - 6}">{escape(panel.title)}</text>',
+            *_legend(rows, top - 6),
+        ]
+        top += _more(rows)
+        parts += _panel(panel, top)
+        top += PANEL + GAP
     parts += _axis(seconds, height - FOOT - GAP + 14)
     parts.append(f'<text class="note" x="16" y="{height - 12}">{escape(note)}</text>')
     return "\n".join([*parts, "</svg>", ""])
@@ -90,11 +100,9 @@ def _panel(panel: Panel, top: int) -> list[str]:
         return bottom - value / highest * (PANEL - 6)
 
     parts = [
-        f'<text x="{LEFT}" y="{top - 6}">{escape(panel.title)}</text>',
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
         f'<text class="note" x="{LEFT - 8}" y="{bottom + 4}" text-anchor="end">0</text>',
         f'<text class="note" x="{LEFT - 8}" y="{top + 10}" text-anchor="end">{highest:.4g}</text>',
-        *_legend(panel, top - 6),
     ]
     if panel.area:
         edge = _corners(_points(panel.area), steps=True)
@@ -116,23 +124,39 @@ def _panel(panel: Panel, top: int) -> list[str]:
     return parts
 
 
-def _legend(panel: Panel, y: float) -> list[str]:
-    """Names of the curves behind the title, from the right, where there is more than one."""
-    if not any(line.name for line in panel.lines):
-        return []
+def _rows(panel: Panel) -> list[list[tuple[int, str]]]:
+    """A legend's rows: number and name of each curve. The first row begins behind the title."""
+    rows: list[list[tuple[int, str]]] = [[]]
+    room = WIDTH - RIGHT - LEFT - len(panel.title) * _CHARACTER - 40
+    for number, line in enumerate(panel.lines):
+        width = len(line.name) * _CHARACTER + 34
+        if line.name and width > room:
+            rows.append([])
+            room = WIDTH - RIGHT - LEFT
+        if line.name:
+            rows[-1].append((number, line.name))
+            room -= width
+    return rows
+
+
+def _more(rows: list[list[tuple[int, str]]]) -> int:
+    """What a legend takes beside the title's row, pixels."""
+    return _ROW * (len(rows) - 1)
+
+
+def _legend(rows: list[list[tuple[int, str]]], y: float) -> list[str]:
     parts: list[str] = []
-    right = float(WIDTH - RIGHT)
-    for number, line in reversed(list(enumerate(panel.lines))):
-        left = right - len(line.name) * _CHARACTER
-        if left < LEFT + len(panel.title) * _CHARACTER + 40:
-            break  # no room for more
-        name = escape(line.name)
-        ends = f'x1="{left - 20:.0f}" x2="{left - 6:.0f}" y1="{y - 4}" y2="{y - 4}"'
-        parts += [
-            f'<text class="note" x="{right:.0f}" y="{y}" text-anchor="end">{name}</text>',
-            f'<line class="line s{number % COLOURS}" {ends}/>',
-        ]
-        right = left - 34
+    for row in rows:
+        right = float(WIDTH - RIGHT)
+        for number, name in reversed(row):
+            left = right - len(name) * _CHARACTER
+            ends = f'x1="{left - 20:.0f}" x2="{left - 6:.0f}" y1="{y - 4}" y2="{y - 4}"'
+            parts += [
+                f'<text class="note" x="{left:.0f}" y="{y}">{escape(name)}</text>',
+                f'<line class="line s{number % COLOURS}" {ends}/>',
+            ]
+            right = left - 34
+        y += _ROW
     return parts
 
 
