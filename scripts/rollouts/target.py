@@ -31,7 +31,11 @@ class Target:
         namespace: str | None,
         prometheus: str | None,
     ) -> Self:
-        """From the options; without any, KUBECONFIG, then what runs in the state folder."""
+        """From the options; without any, KUBECONFIG, then what runs in the state folder.
+
+        Raises:
+            SerinError: It is the state folder's, and nothing runs there.
+        """
         home = state.home()
         named = os.environ.get("KUBECONFIG", "")
         if kubeconfig is None and named and ":" not in named:
@@ -39,8 +43,11 @@ class Target:
         if kubeconfig is None and not named and home.kubeconfig.exists():
             kubeconfig = home.kubeconfig
         local = kubeconfig is not None and kubeconfig.resolve() == home.kubeconfig.resolve()
+        running = client.status(home) if local else None
+        if local and running is None:
+            raise SerinError("Nothing runs. Start with: ./serin up")
         if prometheus is None:
-            prometheus = (client.status(home) or {}).get("prometheus_url", "") if local else ""
+            prometheus = (running or {}).get("prometheus_url", "")
         return cls(Access(kubeconfig, context, namespace), prometheus or "", local)
 
     def api(self) -> Kubernetes:
@@ -55,9 +62,7 @@ class Target:
         """
         if not self.on_laptop or self.prometheus:
             return
-        running = client.status(state.home())
-        if running is None:
-            raise SerinError("Nothing runs. Start with: ./serin up")
+        running = client.status(state.home()) or {}
         why = running.get("prometheus_error") or "it is starting: try again"
         raise SerinError(f"A rollout is judged by what Prometheus counts, but: {why}")
 

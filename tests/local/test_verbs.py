@@ -28,7 +28,7 @@ def serin(tmp_path: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
         return subprocess.run(
             [sys.executable, "-m", "scripts.cli", *arguments],
             cwd=ROOT,
-            env={**os.environ, "SERIN_HOME": str(tmp_path / "home")},
+            env={**os.environ, "SERIN_HOME": str(tmp_path / "home"), "KUBECONFIG": ""},
             capture_output=True,
             text=True,
             check=False,
@@ -146,3 +146,16 @@ def test_help_is_there_and_shows_how_it_is_called(serin, verb: str) -> None:
     assert done.returncode == 0
     assert f"Usage: serin {verb}" in done.stdout
     assert "\\b" not in done.stdout
+
+
+def test_a_rollout_where_nothing_runs_says_how_to_begin(
+    serin: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path
+) -> None:
+    """`down` leaves the kubeconfig: that nobody answers there is no riddle."""
+    (tmp_path / "home").mkdir()
+    (tmp_path / "home" / "kubeconfig").write_text("{}", "utf-8")
+
+    done = serin("rollout", "status", "iris")
+
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == "Error: Nothing runs. Start with: ./serin up\n"
