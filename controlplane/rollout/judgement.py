@@ -139,6 +139,10 @@ def _missing(evidence: Evidence, plan: Plan, percent: int) -> str:
             return f"{count} of {plan.min_requests} requests of {names[arm]}"
         if not evidence.bounds or not evidence.slower[arm, -1]:
             return f"Prometheus has no latencies of {names[arm]}"
+        for one in plan.objectives.latencies:
+            if bucket(evidence.bounds, one.seconds) is None:
+                last = f"{evidence.bounds[-1]:g} s"
+                return f"{one.name} cannot be judged: the histogram's last bound is {last}"
         if evidence.classes and not evidence.answered[arm, -1]:
             return f"Prometheus has no classes of {names[arm]}, but of the other"
     return ""
@@ -172,10 +176,13 @@ def _text(name: str, evidence: Evidence, plan: Plan) -> str:
         case "latency limit":
             parts = []
             for one in plan.objectives.latencies:
-                index = bucket(evidence.bounds, one.seconds) or 0
+                limited = bucket(evidence.bounds, one.seconds)
+                if limited is None:
+                    parts.append(f"{one.name}: no answer")
+                    continue
                 above = _shares(
-                    f"above {evidence.bounds[index] * 1e3:g} ms",
-                    evidence.slower[:, index],
+                    f"above {evidence.bounds[limited] * 1e3:g} ms",
+                    evidence.slower[:, limited],
                     evidence.slower[:, -1],
                 )
                 parts.append(f"{above}; {one.name} allows {1 - one.quantile:.3g}")

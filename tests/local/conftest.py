@@ -1,4 +1,4 @@
-"""Platforms for tests: one that all share, and fresh ones for tests that break things."""
+"""A store for tests, and platforms: one that all share, and fresh ones to break things on."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -7,6 +7,17 @@ import pytest
 
 from tests.support.platform import Platform
 from tests.support.predictor import discovered_models
+from tests.support.s3 import S3Server
+
+
+@pytest.fixture
+def s3(tmp_path: Path) -> Iterator[S3Server]:
+    """A store with an empty bucket."""
+    (tmp_path / "s3" / "models").mkdir(parents=True)
+    server = S3Server(tmp_path / "s3")
+    server.start()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,6 @@ import random
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -23,16 +22,6 @@ OTHERS = pytest.mark.skipif(
     "KILLED_TRAINING" not in os.environ,
     reason="six trainings a model take minutes; KILLED_TRAINING=1 runs them",
 )
-
-
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3Server]:
-    """A store with an empty bucket."""
-    (tmp_path / "s3" / "models").mkdir(parents=True)
-    server = S3Server(tmp_path / "s3")
-    server.start()
-    yield server
-    server.stop()
 
 
 def command(model: str, *flags: str | Path) -> list[str]:

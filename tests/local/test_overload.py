@@ -28,6 +28,12 @@ def body(padding: str = "") -> str:
     return json.dumps({"inputs": [tensor]}) + padding
 
 
+def clients_of(predictor: Predictor, count: int) -> list[http.client.HTTPConnection]:
+    """Clients that connect with their first request."""
+    port = predictor.http_port
+    return [http.client.HTTPConnection("127.0.0.1", port, timeout=20) for _ in range(count)]
+
+
 @pytest.mark.parametrize("golden_seconds", [0.0, 0.005], ids=["inline", "queued"])
 def test_of_what_comes_at_once_a_queue_full_is_answered(
     tmp_path: Path, golden_seconds: float
@@ -37,10 +43,7 @@ def test_of_what_comes_at_once_a_queue_full_is_answered(
     with running(
         "slow", artifact, tmp_path / "log", module=MODULE, PREDICTOR_QUEUE_SIZE=str(QUEUE)
     ) as predictor:
-        clients = [
-            http.client.HTTPConnection("127.0.0.1", predictor.http_port, timeout=20)
-            for _ in range(CLIENTS)
-        ]
+        clients = clients_of(predictor, CLIENTS)
         for client in clients:  # accepted now: only their requests come at once
             client.request("GET", "/v2/health/live")
             client.getresponse().read()
@@ -98,10 +101,7 @@ def test_a_request_handed_to_the_worker_fills_the_queue_once(tmp_path: Path) -> 
     with running(
         "slow", artifact, tmp_path / "log", module=MODULE, PREDICTOR_QUEUE_SIZE=str(many)
     ) as predictor:
-        clients = [
-            http.client.HTTPConnection("127.0.0.1", predictor.http_port, timeout=20)
-            for _ in range(many)
-        ]
+        clients = clients_of(predictor, many)
         for client in clients:  # one by one: a turn that handed over leaves nothing behind
             client.request("POST", predictor.infer_path, text, JSON)
             client.getresponse().read()

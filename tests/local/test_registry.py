@@ -1,7 +1,6 @@
 """The registry against a real S3 server."""
 
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import obstore
@@ -12,17 +11,6 @@ from tests.support.s3 import S3Server
 from training.registry import Registry, RegistryError, SettingsError, StoreError
 
 SPECS = (TensorSpec("x", "FP32", (-1, 1)),)
-
-
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3Server]:
-    """A store with an empty bucket."""
-    root = tmp_path / "s3"
-    (root / "models").mkdir(parents=True)
-    server = S3Server(root)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

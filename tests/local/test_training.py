@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -39,16 +38,6 @@ def _train(
         timeout=110,
         check=False,
     )
-
-
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3Server]:
-    """A store with an empty bucket."""
-    (tmp_path / "s3" / "models").mkdir(parents=True)
-    server = S3Server(tmp_path / "s3")
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.mark.parametrize("model", QUICK)

@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -49,16 +48,6 @@ def run(*flags: str | Path, **environment: str) -> "subprocess.CompletedProcess[
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What an uninterrupted run makes."""
     return train("nli", tmp_path_factory.mktemp("nli") / "artifact")
-
-
-@pytest.fixture
-def s3(tmp_path: Path) -> Iterator[S3Server]:
-    """A store with an empty bucket."""
-    (tmp_path / "s3" / "models").mkdir(parents=True)
-    server = S3Server(tmp_path / "s3")
-    server.start()
-    yield server
-    server.stop()
 
 
 def last_step(s3: S3Server) -> int:

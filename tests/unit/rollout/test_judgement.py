@@ -98,6 +98,17 @@ def test_missing_data_is_never_a_pass(change: dict[str, object], said: str) -> N
     assert said in verdict.reason
 
 
+@pytest.mark.parametrize("percent", [10, 100])
+def test_a_limit_beyond_the_histogram_is_never_a_pass(percent: int) -> None:
+    """No bucket tells how many were slower, so nothing has been said about it."""
+    plan = Plan(objectives=Objectives(0.01, (Latency(0.99, 60.0),)))
+
+    verdict = judge(evidence(), plan, percent, 1000)
+
+    assert verdict.decision == HOLD
+    assert "last bound is 0.05 s" in verdict.reason
+
+
 def test_at_100_percent_limits_still_hold() -> None:
     """Stable has no requests then, and is not missed."""
     alone = evidence()
