@@ -1,12 +1,12 @@
 """`serin rollout` on the real platform: good and guilty versions under load, kills, other hands."""
 
-import asyncio
 import json
+import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +14,16 @@ import pytest
 
 from controlplane.local import s3
 from controlplane.local.state import Home
-from tests.drills.canary import FLOWER, Load
+from controlplane.rollout.state import Phase
+from tests.drills.canary import Load
 from tests.support import guilty
 from tests.support.kubectl import Kubectl
+from tests.support.open_load import sending
 from tests.support.platform import ROOT, Platform, wait_for
 from training.registry import Registry
 
 RATE = 60  # requests a second
-OTHERS = ([6.0, 2.7, 4.2, 1.3], [6.5, 3.0, 5.5, 2.0])  # cm: a versicolor, a virginica
-INPUTS = [
-    *[FLOWER] * 4,
-    *({**FLOWER, "data": data} for data in OTHERS for _ in range(3)),
-    {**FLOWER, "data": guilty.UNUSUAL},
-]
+HOST, PATH = "iris-models.localhost", "/v2/models/iris/infer"
 PATIENT = ("--min-requests", "100", "--step-seconds", "5")
 CALM = ("--latency-floor", "250ms")  # other tests' load is no fault of the canary's
 
@@ -73,21 +70,43 @@ class Shop:
     def engines(self) -> list[Any]:
         return [one for one in self.platform.processes() if "controlplane.rollout" in one.cmdline()]
 
+    def prometheus(self) -> str:
+        status = json.loads(self.platform.serin("status", "--json").stdout)
+        return str(status["prometheus_url"])
+
+    def python(self, command: list[Any]) -> int:
+        """Run a program of the tests; its exit code."""
+        done = subprocess.run(command, cwd=ROOT, env=self.platform.env, timeout=100, check=False)
+        return done.returncode
+
     @contextmanager
-    def load(self) -> Iterator[Load]:
-        """An open load while the block runs; it counts what was lost."""
-        url = self.platform.url
-        load = Load(url, "iris-models.localhost", "/v2/models/iris/infer", RATE, INPUTS)
-        loop = asyncio.new_event_loop()
-        sending = loop.create_task(load.run())
-        thread = threading.Thread(target=lambda: loop.run_until_complete(sending))
-        thread.start()
+    def seeing_weights(self) -> Iterator[list[int]]:
+        """The canary's weights while the block runs, each as the HTTPRoute came to have it."""
+        seen = list[int]()
+        template = 'jsonpath={.spec.rules[-1:].backendRefs[*].weight}{"\\n"}'  # stable, canary
+        watch = self.kubectl.start("get", "httproute/iris", "-w", "-o", template)
+
+        def read() -> None:
+            assert watch.stdout is not None
+            for line in watch.stdout:
+                weight = int((*line.split(), 0)[1])
+                if seen[-1:] != [weight]:
+                    seen.append(weight)
+
+        reader = threading.Thread(target=read)
+        reader.start()
         try:
-            yield load
+            yield seen
+            now = self.kubectl.weights().get("iris-canary-predictor", 0)
+            wait_for(lambda: seen[-1:] == [now], 30, "the watch of the weights")
         finally:
-            loop.call_soon_threadsafe(sending.cancel)
-            thread.join(60)
-            loop.close()
+            with watch:
+                watch.terminate()
+                reader.join(30)
+
+    def load(self) -> AbstractContextManager[Load]:
+        """An open load while the block runs; it counts what was lost."""
+        return sending(Load(self.platform.url, HOST, PATH, RATE, guilty.INPUTS))
 
 
 @pytest.fixture(scope="module")
@@ -139,41 +158,60 @@ def test_a_guilty_version_is_aborted_at_its_first_step(
     assert bool(load.lost) == (way == "erring")
 
 
-def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop) -> None:
-    """By itself, to everything, and not one request is lost; a second engine finds it held."""
+def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_path: Path) -> None:
+    """Kill -9 in every phase and after every act: no step skipped, no weight twice, none lost."""
     old, new = shop.served(), shop.versions["good"]
     if old == new:
         pytest.skip("another test promoted it")
-    command = [sys.executable, "-P", "-m", "controlplane.rollout", "iris"]
-    command += [f"--kubeconfig={shop.platform.home / 'kubeconfig'}"]
-    with shop.load() as load:
+    deaths = tmp_path / "deaths"
+    command = [sys.executable, "-P", "-m", "tests.support.fragile_engine", "iris"]
+    command += [shop.platform.home / "kubeconfig", shop.prometheus(), deaths]
+    with shop.load() as load, shop.seeing_weights() as weights:
         shop.rollout("start", "iris", new, "--steps", "40,100", *PATIENT, *CALM)
-        wait_for(lambda: shop.phase() == "Judging", 60, "the first step")
-        second = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=shop.platform.env,
-            capture_output=True,
-            text=True,
-            check=True,
-            timeout=60,
-        )
+        wait_for(lambda: len(shop.engines()) == 1, 30, "its engine")
         (engine,) = shop.engines()
         engine.kill()
         engine.wait(10)
-        assert shop.phase() == "Judging"
-        shop.rollout("resume", "iris")
-        said = shop.rollout("status", "iris", "--watch", seconds=110)
+        while (code := shop.python(command)) == -signal.SIGKILL:
+            pass
     state = shop.state()
+    died = set(deaths.read_text("utf-8").splitlines())
 
-    assert "another acts" in second.stdout
-    assert state["outcome"] == "Promoted", said
+    assert code == 0, state
+    assert {f"{phase} entered" for phase in list(Phase)[1:-1]} <= died
+    assert {"Preparing SetCanary", "Shifting SetCanary", "Renewing SetStable"} <= died
+    assert {"Draining SetCanary", "Removing RemoveCanary"} <= died
+    assert state["outcome"] == "Promoted"
     assert [step["percent"] for step in state["steps"]] == [40, 100]
+    assert weights == [0, 40, 100, 0]
     assert load.lost == []
     assert {one.version for one in load.answers} == {old, new}
     assert load.answers[-1].version == new
     assert shop.served() == new
     assert shop.kubectl.weights() == {"iris-predictor": 1}
+
+
+def test_a_second_engine_leaves_at_once(shop: Shop) -> None:
+    """One acts on a model; whoever comes second says so."""
+    shop.rollout("start", "iris", shop.versions["drifting"], "--steps", "40,100")
+    wait_for(lambda: shop.phase() == "Judging", 60, "the first step")
+
+    second = subprocess.run(
+        [
+            *(sys.executable, "-P", "-m", "controlplane.rollout", "iris"),
+            f"--kubeconfig={shop.platform.home / 'kubeconfig'}",
+        ],
+        cwd=ROOT,
+        env=shop.platform.env,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+
+    shop.rollout("abort", "iris")
+    wait_for(lambda: shop.phase() == "Done", 60, "its end")
+    assert "another acts" in second.stdout
 
 
 def test_the_engine_steps_back_from_what_somebody_else_changed(shop: Shop) -> None:

@@ -10,9 +10,17 @@ from onnx import TensorProto, helper, numpy_helper
 
 from predictors.iris import SPECIES, IrisModel
 from predictors.runtime import build_manifest, golden_sample
+from tests.drills.canary import FLOWER
 from training.artifact import write_manifest
 
 UNUSUAL = [60.0, 3.5, 1.4, 0.2]  # cm; any version of iris answers it, but the erring one
+OTHERS = ([6.0, 2.7, 4.2, 1.3], [6.5, 3.0, 5.5, 2.0])  # cm: a versicolor, a virginica
+INPUTS = [
+    *[FLOWER] * 4,
+    *({**FLOWER, "data": data} for data in OTHERS for _ in range(3)),
+    {**FLOWER, "data": UNUSUAL},
+]
+"""Tensors of a load that shows each of these faults: an eleventh of it is unusual."""
 
 
 def erring(graph: onnx.GraphProto) -> None:
