@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # From any Kubernetes cluster to served models: Envoy Gateway, KEDA, Prometheus, KServe, S3, Serin's own.
 # Usage: ./setup_cluster.sh [--kind | --context NAME] [--manifests DIR] [--s3 URL] [--overlay DIR] [--domain NAME]
-#                           [--model NAME]… [--only STEP] [--dry-run] [--yes]
+#                           [--model NAME]… [--smoke] [--only STEP] [--dry-run] [--yes]
 #        ./setup_cluster.sh --down        removes what it added
 # Run it again: what is there stays as it is, what broke off is resumed. docs/deploy.md tells more.
 set -euo pipefail

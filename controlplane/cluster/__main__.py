@@ -42,6 +42,9 @@ def say(text: str) -> None:
 @click.option(
     "--only", type=click.Choice([*(step.name for step in STEPS), "models"]), help="One step."
 )
+@click.option(
+    "--smoke", is_flag=True, help="Train in a minute: proves the pipeline, not the models."
+)
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--down", is_flag=True, help="Remove what was added; asks before data.")
 @click.option("--pin", is_flag=True, help="Write the releases' sha256 to versions.env.")
@@ -56,6 +59,7 @@ def main(  # noqa: D103 - its help is the command's, below
     domain: str,
     models: tuple[str, ...],
     only: str | None,
+    smoke: bool,
     dry_run: bool,
     down: bool,
     pin: bool,
@@ -85,7 +89,7 @@ def main(  # noqa: D103 - its help is the command's, below
     wanted = [one for one in services(setup) if not models or one["metadata"]["name"] in models]
     if use_kind:
         kind.load_images([one["metadata"]["name"] for one in wanted], say)
-    for name in serve(kubectl, wanted, ROOT / "training" / "jobs", say):
+    for name in serve(kubectl, wanted, ROOT / "training" / "jobs", say, smoke=smoke):
         say(f"{name}: serving")
     click.echo(address.try_it(kubectl, wanted[0]["metadata"]["name"]))
 

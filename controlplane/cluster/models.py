@@ -23,6 +23,8 @@ def serve(
     services: list[Document],
     jobs: Path,
     say: Callable[[str], None],
+    *,
+    smoke: bool = False,
 ) -> list[str]:
     """Give every InferenceService a version and apply it; those that serve one keep it.
 
@@ -31,6 +33,7 @@ def serve(
         services: InferenceServices, as an overlay renders them.
         jobs: folder of the Jobs' kustomizations, one a model.
         say: told what happens.
+        smoke: train a few steps on little data, as the scripts' --smoke says.
 
     Returns:
         The names of the InferenceServices that were changed.
@@ -44,7 +47,7 @@ def serve(
         if live is not None and _URI.fullmatch(_storage_uri(live)):
             service["spec"]["predictor"]["model"]["storageUri"] = _storage_uri(live)
         else:
-            training[name] = _start(kubectl, jobs / name, say)
+            training[name] = _start(kubectl, jobs / name, say, smoke=smoke)
     for service in services:
         name = service["metadata"]["name"]
         if name in training:
@@ -93,12 +96,15 @@ def look_now(kubectl: Kubectl, scaled_object: str) -> None:
         kubectl.run(*target, "autoscaling.keda.sh/paused-")
 
 
-def _start(kubectl: Kubectl, folder: Path, say: Callable[[str], None]) -> float:
+def _start(kubectl: Kubectl, folder: Path, say: Callable[[str], None], *, smoke: bool) -> float:
     """Start a model's Job unless one runs or ran; how long it may take, in seconds."""
     documents = render(folder)
     (job,) = (one for one in documents if one["kind"] == "Job")
     name = job["metadata"]["name"]
     if kubectl.get("job", name, "-n", NAMESPACE) is None:
+        if smoke:
+            for container in job["spec"]["template"]["spec"]["containers"]:
+                container["args"] = [*container.get("args", ()), "--smoke"]
         say(f"Job {name}: started")
         kubectl.apply(documents)
     seconds: float = job["spec"]["activeDeadlineSeconds"]

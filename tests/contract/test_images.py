@@ -56,10 +56,11 @@ def test_an_image_runs_as_nobody_and_says_what_it_is(dockerfile: Path) -> None:
 
 @pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
 def test_models_share_the_layers_before_their_own(dockerfile: Path) -> None:
-    """Packages are copied before MODEL is known, so that a node pulls them once."""
+    """Packages come before MODEL is known, even those that only some models have."""
     last = dockerfile.read_text().rpartition("\nFROM ")[2]
 
-    assert last.index("COPY --from=packages") < last.index("ARG MODEL")
+    assert last.index("COPY --from=packages") < last.index("-r /requirements/model.txt")
+    assert last.index("-r /requirements/model.txt") < last.index("ARG MODEL")
 
 
 def test_dropped_packages_are_ones_that_pip_brings() -> None:
