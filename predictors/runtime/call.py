@@ -23,7 +23,8 @@ class Call:
     """Filled in as the call goes on; a failed one stays as far as it came."""
 
     __slots__ = (
-        *("client_id", "protocol", "request_id", "rows", "started", "timing", "traceparent"),
+        *("client_id", "protocol", "request_id", "rows", "shadow"),
+        *("started", "timing", "traceparent"),
     )
 
     def __init__(self, protocol: str, started: float) -> None:
@@ -32,5 +33,6 @@ class Call:
         self.request_id = ""
         self.client_id = ""  # x-request-id, as Envoy sets it
         self.traceparent = ""
+        self.shadow = b""  # serin-shadow: this answer is to be compared with another version's
         self.rows = 0
         self.timing: Timing | None = None

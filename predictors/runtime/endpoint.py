@@ -17,6 +17,7 @@ from predictors.runtime.errors import (
     WrongMethod,
 )
 from predictors.runtime.service import Service
+from predictors.runtime.shadow import HEADER as SHADOW
 from predictors.runtime.signature import Outputs, Request
 
 Headers = dict[bytes, bytes]
@@ -52,6 +53,8 @@ class InferEndpoint:
             call.client_id = headers[b"x-request-id"].decode("latin-1")[:128]
         if b"traceparent" in headers:
             call.traceparent = headers[b"traceparent"].decode("latin-1")[:128]
+        if SHADOW in headers:
+            call.shadow = headers[SHADOW]
         return call
 
     def admit(self, waiting: int) -> None:
@@ -94,7 +97,7 @@ class InferEndpoint:
             return self.refuse(call, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
             return self.crash(call, error)
-        self._service.end(call, None, 200)
+        self._service.end(call, None, 200, outputs)
         headers = [_JSON, (b"content-length", b"%d" % len(body))]
         if json_part is not None:
             headers[0] = _BINARY

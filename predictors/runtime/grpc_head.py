@@ -6,6 +6,7 @@ from functools import lru_cache
 
 from predictors.runtime.http2.frames import ErrorCode, StreamFault
 from predictors.runtime.http2.header_blocks import Field
+from predictors.runtime.shadow import HEADER as SHADOW
 
 _UNITS = {b"H": 3600.0, b"M": 60.0, b"S": 1.0, b"m": 1e-3, b"u": 1e-6, b"n": 1e-9}
 _TIMEOUT = re.compile(rb"([0-9]{1,8})([HMSmun])")
@@ -32,6 +33,8 @@ class CallHead:
     client_id: str
     """x-request-id, as Envoy sets it."""
     traceparent: str
+    shadow: bytes
+    """serin-shadow; empty where it did not come."""
     refusal: tuple[int, str] | None
     """The HTTP status for what is no gRPC call, and why."""
 
@@ -59,6 +62,7 @@ def read_head(fields: list[Field]) -> CallHead:
         timeout=timeout,
         client_id=named.get(b"x-request-id", b"").decode("latin-1")[:_MAX_ID],
         traceparent=named.get(b"traceparent", b"").decode("latin-1")[:_MAX_ID],
+        shadow=named.get(SHADOW, b""),
         refusal=refusal,
     )
 

@@ -64,6 +64,7 @@ class ModelInfer(Unary):
         record = self._service.begin("grpc")
         record.client_id = call.head.client_id
         record.traceparent = call.head.traceparent
+        record.shadow = call.head.shadow
         return record
 
     def _end(self) -> None:
@@ -148,7 +149,7 @@ class ModelInfer(Unary):
         except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
             self._crash(call, record, error)
         else:
-            self._service.end(record, None, "OK")
+            self._service.end(record, None, "OK", outputs)
             call.answer(message)
 
     def _fail(self, call: UnaryCall, record: Call, error: V2Error) -> None:

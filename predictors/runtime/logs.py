@@ -102,12 +102,18 @@ class RequestLog:
 
     def turned_away(self) -> None:
         """Note a request that was refused because the queue is full; they share a line a second."""
-        self._refused += 1
+        self._refused += self.enabled
+
+    def answered(self, line: bytes) -> None:
+        """Write the answer to a shadowed request, whatever the log level: it was asked for."""
+        self._chunks.append(line)
+        if not self._thread.is_alive() and not self._stopped.is_set():
+            self._thread.start()
 
     def close(self) -> None:
         """Write what is left."""
         self._stopped.set()
-        if self.enabled:
+        if self._thread.is_alive():
             self._thread.join(timeout=2)
 
     def _run(self) -> None:

@@ -107,6 +107,7 @@ class ModelMetrics(Collector):
         self._guard = threading.Lock()
         self.in_flight = memory.integers(1)
         self.outcomes = memory.integers(len(OUTCOMES))
+        self.copies = memory.integers(len(OUTCOMES))
         self.load_seconds = memory.floats(1)
         self._request = Histogram(
             memory, "predictor_request_duration_seconds", "From a request's arrival to its answer."
@@ -142,6 +143,12 @@ class ModelMetrics(Collector):
             self.in_flight[0] -= 1
             self.outcomes[_PLACE[outcome]] += 1
             self._request.observe(seconds)
+
+    def end_copy(self, outcome: str) -> None:
+        """A mirrored copy was answered: it took work, and is no user's request."""
+        with self._guard:
+            self.in_flight[0] -= 1
+            self.copies[_PLACE[outcome]] += 1
 
     def turned_away(self) -> None:
         """A request was refused unread; it has no duration, which would flatter the others."""
@@ -185,6 +192,8 @@ class ModelMetrics(Collector):
         self.in_flight[0] += other.in_flight[0]
         for place, count in enumerate(other.outcomes):
             self.outcomes[place] += count
+        for place, count in enumerate(other.copies):
+            self.copies[place] += count
         for place, count in enumerate(other.answers):
             self.answers[place] += count
         self.load_seconds[0] = max(self.load_seconds[0], other.load_seconds[0])
@@ -206,8 +215,14 @@ class ModelMetrics(Collector):
                 "Infer requests answered, by outcome.",
                 labels=[*labels, "outcome"],
             )
-            for outcome, count in zip(OUTCOMES, self.outcomes, strict=True):
+            copies = CounterMetricFamily(
+                "predictor_mirrored_requests_total",
+                "Mirrored copies of infer requests answered, which no user waits for, by outcome.",
+                labels=[*labels, "outcome"],
+            )
+            for outcome, count, copied in zip(OUTCOMES, self.outcomes, self.copies, strict=True):
                 requests.add_metric([*values, outcome], count)
+                copies.add_metric([*values, outcome], copied)
             in_flight = GaugeMetricFamily(
                 "predictor_requests_in_flight",
                 "Infer requests received and not answered yet: what the model is scaled on.",
@@ -234,7 +249,7 @@ class ModelMetrics(Collector):
             labels=labels,
         )
         load.add_metric(values, self.load_seconds[0])
-        counts = (requests, answers) if self.classes else (requests,)
+        counts = (requests, copies, answers) if self.classes else (requests, copies)
         yield from (*counts, in_flight, *families, info, load)
 
     def serve(self, host: str, port: int) -> None:

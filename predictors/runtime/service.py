@@ -8,7 +8,8 @@ from predictors.runtime.errors import NotFound, NotReady, V2Error
 from predictors.runtime.logs import RequestLog
 from predictors.runtime.metrics import ModelMetrics
 from predictors.runtime.model import V2Model
-from predictors.runtime.signature import Request
+from predictors.runtime.shadow import Shadow
+from predictors.runtime.signature import Outputs, Request
 from predictors.runtime.streaming import StreamingModel
 from predictors.runtime.telemetry import Tracing
 
@@ -31,6 +32,7 @@ class Service:
         self.last_request = time.perf_counter()
         self._metrics = metrics
         self._tracing = tracing
+        self._shadow = Shadow(model.name, model.version, model.outputs)
 
     @property
     def ready(self) -> bool:
@@ -78,11 +80,22 @@ class Service:
         self._metrics.turned_away()
         self.log.turned_away()
 
-    def end(self, call: Call, error: V2Error | None, status: int | str) -> None:
-        """Count a request out and log it."""
+    def end(
+        self,
+        call: Call,
+        error: V2Error | None,
+        status: int | str,
+        outputs: Outputs | None = None,
+    ) -> None:
+        """Count a request out and log it; `outputs` are what was answered, where it was."""
         outcome = "ok" if error is None else error.outcome
         seconds = time.perf_counter() - call.started
-        self._metrics.end(outcome, seconds)
+        if call.shadow:
+            self.log.answered(self._shadow.line(call, seconds, outcome, status, outputs))
+        if call.shadow and self._shadow.is_copy(call.shadow):
+            self._metrics.end_copy(outcome)
+        else:
+            self._metrics.end(outcome, seconds)
         if self.log.enabled:
             text = "" if error is None else str(error)
             self.log.write((time.time(), call, seconds, outcome, status, text))
