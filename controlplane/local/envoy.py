@@ -7,7 +7,7 @@ needs no server of ours. The upstream side is in upstreams.py.
 from pathlib import Path
 from typing import Any
 
-from controlplane.local.plan import Plan, Route
+from controlplane.local.plan import Mirror, Plan, Route
 
 Json = dict[str, Any]
 
@@ -64,12 +64,14 @@ def routes(plan: Plan) -> Json:
             "name": route.service,
             "domains": list(route.hosts),
             "routes": [
+                *(_mirrored(one) for one in plan.mirrors if one.service == route.service),
                 _to(route, {"prefix": "/", "grpc": {}}, "grpc"),
                 _to(route, {"prefix": "/"}, "http"),
             ],
         }
         for route in plan.routes
     ]
+    mirrored = [_mirrored(one) for one in plan.mirrors if one.kind == "http"]
     prefixes = [
         _to(route, {"path_separated_prefix": f"/v2/models/{route.service}"}, "http")
         for route in plan.routes
@@ -86,7 +88,7 @@ def routes(plan: Plan) -> Json:
             },
         },
     }
-    anywhere = {"name": "any-host", "domains": ["*"], "routes": [*prefixes, nothing]}
+    anywhere = {"name": "any-host", "domains": ["*"], "routes": [*mirrored, *prefixes, nothing]}
     configuration = {
         "@type": _ROUTES,
         "name": "inference",
@@ -163,11 +165,37 @@ def _to(route: Route, match: Json, kind: str) -> Json:
         for backend in route.backends
         if backend.weight
     ]
+    return _route(match, {"weighted_clusters": {"clusters": shares}}, route.timeout_seconds)
+
+
+def _mirrored(mirror: Mirror) -> Json:
+    match: Json = {"path": mirror.path}
+    if mirror.kind == "grpc":
+        match["grpc"] = {}
+    copy = {
+        "cluster": f"{mirror.copy_to}-{mirror.kind}",
+        "disable_shadow_host_suffix_append": True,  # as Envoy Gateway does from 1.6 on
+    }
+    target = {
+        "cluster": f"{mirror.deployment}-{mirror.kind}",
+        "request_mirror_policies": [copy],
+    }
+    set_fields = [
+        {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for name, value in mirror.headers
+    ]
+    return {
+        **_route(match, target, mirror.timeout_seconds),
+        "request_headers_to_add": set_fields,
+    }
+
+
+def _route(match: Json, target: Json, timeout_seconds: int) -> Json:
     return {
         "match": match,
         "route": {
-            "weighted_clusters": {"clusters": shares},
-            "timeout": f"{route.timeout_seconds}s",
+            **target,
+            "timeout": f"{timeout_seconds}s",
             # Inference changes nothing, and Envoy retries only before a response has begun.
             "retry_policy": {
                 "retry_on": "connect-failure,refused-stream,reset",

@@ -88,7 +88,6 @@ KINDS = (
     ),
     Kind(
         *(GATEWAY, "v1", "HTTPRoute", "httproutes"),
-        verbs=READ,
         categories=("gateway-api",),
         schema="httproutes",
     ),

@@ -46,6 +46,11 @@ def owned(objects: Iterable[Object], uid: str) -> list[Object]:
     ]
 
 
+def is_of_a_controller(one: Object) -> bool:
+    """Whether a controller made the object, and puts back what others change in it."""
+    return any(owner.get("controller") for owner in one["metadata"].get("ownerReferences") or ())
+
+
 def with_status_of(wanted: Object, old: Object) -> Object:
     """The old object with the wanted one's status."""
     new = {**old, "metadata": {**old["metadata"]}, "status": wanted.get("status", {})}

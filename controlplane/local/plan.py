@@ -6,7 +6,7 @@ what processes and Envoy need.
 
 import hashlib
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,7 @@ import orjson
 
 from controlplane.errors import ManifestError
 from controlplane.local.inference import SERVICE_LABEL, SOURCE
-from controlplane.local.objectmeta import Object
+from controlplane.local.objectmeta import Object, is_of_a_controller
 
 MODEL_FOLDER = "/mnt/models"
 """Where KServe's storage initializer puts an artifact in a pod."""
@@ -94,11 +94,29 @@ class Route:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """Requests to one exact path of a model, of which another Deployment gets a copy."""
+
+    service: str
+    path: str
+    kind: str
+    """http or grpc."""
+    deployment: str
+    """Answers."""
+    copy_to: str
+    """Gets the copy; what it answers is dropped."""
+    headers: tuple[tuple[str, str], ...]
+    """Set on both."""
+    timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """Everything that should exist."""
 
     deployments: tuple[DeploymentPlan, ...]
     routes: tuple[Route, ...]
+    mirrors: tuple[Mirror, ...] = ()
 
 
 def plan(deployments: Iterable[Object], routes: Iterable[Object]) -> Plan:
@@ -106,8 +124,11 @@ def plan(deployments: Iterable[Object], routes: Iterable[Object]) -> Plan:
 
     A Deployment whose artifact has no version is left out: there is nothing to run.
     """
-    planned = [deployment_plan(one) for one in deployments if is_versioned(source(one))]
-    return Plan(tuple(planned), tuple(_routes(routes)))
+    planned = tuple(deployment_plan(one) for one in deployments if is_versioned(source(one)))
+    every = list(routes)
+    kept = tuple(_routes(one for one in every if is_of_a_controller(one)))
+    others = [one for one in every if not is_of_a_controller(one)]
+    return Plan(planned, kept, tuple(_mirrors(others, kept, {one.name for one in planned})))
 
 
 def deployment_plan(owner: Object) -> DeploymentPlan:
@@ -188,6 +209,37 @@ def _routes(routes: Iterable[Object]) -> Iterable[Route]:
             timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
             ready_path=f"/v2/models/{service}/ready",
         )
+
+
+def _mirrors(
+    routes: Iterable[Object], models: Iterable[Route], deployments: Collection[str]
+) -> Iterable[Mirror]:
+    """The rules that mirror, of the form that rules/gateway.py admits; the oldest come first.
+
+    What names a Deployment that is not there is left out: the model's own route takes its place.
+    """
+    services = {host: model.service for model in models for host in model.hosts}
+    for one in sorted(routes, key=_age):
+        service = services.get(one["spec"]["hostnames"][0])
+        for rule in one["spec"]["rules"]:
+            filters = {found["type"]: found for found in rule["filters"]}
+            fields = filters.get("RequestHeaderModifier", {}).get("requestHeaderModifier", {})
+            mirror = Mirror(
+                service=service or "",
+                path=rule["matches"][0]["path"]["value"],
+                kind="grpc" if rule["matches"][0].get("headers") else "http",
+                deployment=rule["backendRefs"][0]["name"],
+                copy_to=filters["RequestMirror"]["requestMirror"]["backendRef"]["name"],
+                headers=tuple((field["name"], field["value"]) for field in fields.get("set", ())),
+                timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
+            )
+            if service and {mirror.deployment, mirror.copy_to} <= {*deployments}:
+                yield mirror
+
+
+def _age(one: Object) -> tuple[str, str]:
+    """Which of two routes with the same match counts: the older, then the first by name."""
+    return one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]
 
 
 def _probe(tree: Mapping[str, Any] | None) -> Probe | None:

@@ -10,17 +10,17 @@ from typing import Any
 from controlplane.autoscale import admission as keda
 from controlplane.local.api import validation
 from controlplane.local.kinds import Kind
-from controlplane.local.objectmeta import Object
+from controlplane.local.objectmeta import Object, is_of_a_controller
 from controlplane.local.objects import Objects
 from controlplane.local.refusals import BadRequest, Forbidden, NotFound
-from controlplane.local.rules import builtin, kserve
+from controlplane.local.rules import builtin, gateway, kserve
 
 Resolve = Callable[[str], Awaitable[str | None]]
 """A storage URI without a version → the one with the newest published version, or None."""
 
 SERVED_NAMESPACE = "models"
 """Where workloads run: a model's name is its host, its processes' and its Envoy clusters' name."""
-_WORKLOADS = {"InferenceService", "ServingRuntime", "ScaledObject", "Job"}
+_WORKLOADS = {"InferenceService", "ServingRuntime", "ScaledObject", "Job", "HTTPRoute"}
 
 
 async def admit(
@@ -69,6 +69,10 @@ async def _rules(
             _refuse_scaled_object(one, objects)
         case "Job":
             causes = list(builtin.job_causes(one, old))
+            if causes:
+                raise validation.invalid(kind, one["metadata"]["name"], causes)
+        case "HTTPRoute" if old is None or not is_of_a_controller(old):
+            causes = list(gateway.causes(one, objects.list_of("HTTPRoute")))
             if causes:
                 raise validation.invalid(kind, one["metadata"]["name"], causes)
         case "Secret":

@@ -45,6 +45,16 @@ def check(kind: Kind, one: Object) -> None:
         raise invalid(kind, one["metadata"].get("name", ""), causes)
 
 
+def breaches(schema: Schema, value: Any, path: str) -> list[Cause]:
+    """What is wrong with a value by a JSON schema; `path` is the value's own."""
+    found = Draft202012Validator(schema).iter_errors(value)
+    causes = dict.fromkeys(cause for error in found for cause in _causes(error))
+    return [
+        Cause(one.reason, _join(path, one.field) if one.field != "<nil>" else path, one.message)
+        for one in causes
+    ]
+
+
 def invalid(kind: Kind, name: str, causes: list[Cause]) -> Invalid:
     """A 422 as the API server words it."""
     said = [f"{cause.field}: {cause.message}" for cause in causes]

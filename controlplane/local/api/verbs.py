@@ -1,6 +1,7 @@
 """HTTP to verbs: reads the query, calls resources.py, and writes the answer in the wanted form."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 
@@ -180,9 +181,8 @@ class Verbs:
         known = [container["name"] for container in pod["spec"]["containers"]]
         if (name := query.get("container")) and name not in known:
             raise BadRequest(f"container {name} is not valid for pod {place.name}")
-        lines = query.get("tailLines")
         path = self._logs / f"{place.name}.log"
-        content, offset = podlogs.tail(path, int(lines) if lines else None)
+        content, offset = podlogs.read(path, podlogs.wanted(query, time.time()))
         if not bodies.is_true(request, "follow"):
             return PlainTextResponse(content)
 
