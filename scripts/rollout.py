@@ -55,6 +55,7 @@ def command() -> None:
 
     \b
     serin rollout start iris 1f2e --steps 5,25,50,100 --slo p99=50ms,errors=0.1% --watch
+    serin rollout start iris 1f2e --shadow 500  compares answers before any user gets one
     serin rollout status iris
     serin rollout pause iris                    the weight stays; a guilty canary still ends it
     serin rollout abort iris
@@ -100,6 +101,21 @@ def command() -> None:
     metavar="TIME",
     help="Faster is fast enough: what is below is not compared.",
 )
+@click.option(
+    "--shadow",
+    type=click.IntRange(min=0),
+    default=0,
+    metavar="REQUESTS",
+    help="Before the first step, have the canary answer copies of so many requests, and compare "
+    "its answers with stable's; no user gets them. Default: none.",
+)
+@click.option(
+    "--shadow-flips",
+    default="5%",
+    show_default=True,
+    metavar="SHARE",
+    help="How many of these the canary may answer with another class.",
+)
 @click.option("--watch", is_flag=True, help="Tell what happens until it is over.")
 @_cluster
 def start(
@@ -110,6 +126,8 @@ def start(
     min_requests: int,
     step_seconds: float,
     latency_floor: str,
+    shadow: int,
+    shadow_flips: str,
     watch: bool,
     target: "Target",
 ) -> None:
@@ -117,7 +135,13 @@ def start(
 
     VERSION is the last part of its storageUri, or all of it; on the laptop its beginning will do.
     """
-    from controlplane.rollout.plan import Plan, parse_objectives, parse_seconds, parse_steps
+    from controlplane.rollout.plan import (
+        Plan,
+        parse_objectives,
+        parse_seconds,
+        parse_share,
+        parse_steps,
+    )
     from controlplane.rollout.start import begin
     from scripts.rollouts import follow
 
@@ -127,6 +151,8 @@ def start(
         min_requests=min_requests,
         step_seconds=step_seconds,
         floor_seconds=parse_seconds(latency_floor),
+        shadow=shadow,
+        shadow_flips=parse_share(shadow_flips),
     )
     target.check_prometheus()
     with target.api() as api:

@@ -24,6 +24,21 @@ class RemoveCanary(Act):
 
 
 @dataclass(frozen=True, slots=True)
+class StartMirror(Act):
+    """Have the gateway copy requests to the canary, and mark them."""
+
+    rollout: str
+    """Its id."""
+    uri: str
+    """The canary's."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndMirror(Act):
+    """Have it copy none."""
+
+
+@dataclass(frozen=True, slots=True)
 class SetStable(Act):
     """Write the version that stable serves."""
 

@@ -6,15 +6,18 @@ from typing import Any
 
 from controlplane.rollout.acts import (
     Act,
+    EndMirror,
     GiveBack,
     Note,
     RemoveCanary,
     Scale,
     SetCanary,
     SetStable,
+    StartMirror,
     Wake,
 )
-from controlplane.rollout.kubernetes import Kubernetes, Object
+from controlplane.rollout.kubernetes import ApiError, Conflict, Kubernetes, Object
+from controlplane.rollout.mirror import is_ours, mirror_name, mirror_route
 from controlplane.rollout.seen import CANARY, Seen, deployment_name, read
 
 _PAUSED = "autoscaling.keda.sh/paused"
@@ -28,18 +31,21 @@ class Cluster:
         self.api = api
         self.model = model
         self._service: Object = {}
+        self._route: Object | None = None
 
     def look(self) -> Seen | None:
         """What is now; None where the InferenceService is gone."""
         service = self.api.get("inferenceservices", self.model)
         if service is None:
             return None
-        self._service = service
+        self._service, self._route = service, self.api.get("httproutes", self.model)
+        mirror = self.api.get("httproutes", mirror_name(self.model))
         return read(
             service,
-            self.api.get("httproutes", self.model),
+            self._route,
             [one for one in map(self._deployment, (False, True)) if one],
             self.api.list("scaledobjects"),
+            mirror if is_ours(mirror) else None,
         )
 
     def do(self, act: Act, seen: Seen) -> None:
@@ -56,8 +62,24 @@ class Cluster:
                 self._set({"canary": None})
             case SetStable(uri):
                 self._set({"predictor": {"model": {"storageUri": uri}}})
+            case StartMirror(rollout, uri):
+                self._mirror(rollout, uri)
+            case EndMirror():
+                self.api.delete("httproutes", mirror_name(self.model))
             case _:
                 self._scale(act, seen)
+
+    def _mirror(self, rollout: str, uri: str) -> None:
+        if self._route is None:
+            raise ApiError(f"{self.model} has no HTTPRoute yet, whose requests could be mirrored")
+        try:
+            self.api.create("httproutes", mirror_route(self._service, self._route, rollout, uri))
+        except Conflict as error:
+            name = mirror_name(self.model)
+            raise ApiError(
+                f"There is an HTTPRoute {name} that no rollout made: remove it, "
+                f"kubectl delete httproute {name}"
+            ) from error
 
     def _scale(self, act: Act, seen: Seen) -> None:
         match act:

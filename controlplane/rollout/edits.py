@@ -45,6 +45,7 @@ def _percents(state: State) -> tuple[int | None, ...]:
     """What spec.canary may say in a phase, as this rollout wrote it; None is no entry."""
     allowed: dict[Phase, tuple[int | None, ...]] = {
         Phase.PREPARING: (None, 0),
+        Phase.SHADOWING: (0,),
         Phase.SCALING: (state.weight,),
         Phase.SHIFTING: tuple(dict.fromkeys((state.weight, state.percent))),
         Phase.JUDGING: (state.percent,),

@@ -13,9 +13,13 @@ from controlplane.rollout.evidence import collect
 from controlplane.rollout.judgement import HOLD, Verdict, judge
 from controlplane.rollout.kubernetes import ApiError, Conflict, Kubernetes
 from controlplane.rollout.machine import command, decide
+from controlplane.rollout.mirror import mark
+from controlplane.rollout.podlogs import ShadowLogs
 from controlplane.rollout.prometheus import Prometheus, PrometheusError
 from controlplane.rollout.record import Record, Records
-from controlplane.rollout.state import Phase, State
+from controlplane.rollout.seen import Seen
+from controlplane.rollout.shadow import judge_shadow
+from controlplane.rollout.state import JUDGED, Phase, State
 
 LOOK_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0
@@ -41,6 +45,7 @@ class Engine:
         self._prometheus = prometheus
         self._wait = wait
         self._said = ""
+        self._logs: ShadowLogs | None = None
 
     def run(self) -> State | None:
         """Go on until the rollout is over; None where another engine acts, or there is nothing.
@@ -83,12 +88,12 @@ class Engine:
             found = command(state, str(record.command["do"]), by, now)
             return self._write(record, found, heard=True)
         seen = self.cluster.look()
-        verdict = self._judge(state, now) if state.phase is Phase.JUDGING else None
+        verdict = self._verdict(state, seen, now)
         found = decide(state, seen, verdict, now)
         if found.act is not None and seen is not None:
             _LOG.info("%s: %s", state.phase, found.act)
             self.cluster.do(found.act, seen)
-        if found.state.phase is Phase.JUDGING and found.state.verdict:
+        if found.state.phase in JUDGED and found.state.verdict:
             self._say(f"{state.percent} %: {found.state.verdict['reason']}")
         return self._write(record, found, heard=False)
 
@@ -103,6 +108,22 @@ class Engine:
                 self.cluster.tell(note)
         # What was written is what counts, even where the answer shows a later command.
         return replace(written, state=found.state)
+
+    def _verdict(self, state: State, seen: Seen | None, now: float) -> Verdict | None:
+        if state.phase is Phase.JUDGING:
+            return self._judge(state, now)
+        if state.phase is Phase.SHADOWING and seen and seen.mirror is not None:
+            return self._compare(state)
+        return None
+
+    def _compare(self, state: State) -> Verdict:
+        marked = mark(state.id, state.canary)
+        if self._logs is None or self._logs.mark != marked:
+            self._logs = ShadowLogs(self.records.api, self._model, marked, state.since)
+        try:
+            return judge_shadow(self._logs.read(state.plan.shadow), state.plan)
+        except ApiError as error:
+            return Verdict(HOLD, str(error))
 
     def _judge(self, state: State, now: float) -> Verdict | None:
         seconds = now - state.since

@@ -1,7 +1,7 @@
 """The verdict on a step: every guard's evidence with its numbers, and what follows. Pure."""
 
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -13,13 +13,16 @@ from controlplane.rollout.statistics import Numbers, log_evidence, log_excess, l
 
 CONTINUE, HOLD, ABORT = "continue", "hold", "abort"
 GUARDS = ("errors", "errors limit", "latency", "latency limit", "classes", "confidence")
+SHADOW_GUARDS = ("shadow errors", "shadow missing", "shadow flips")
+"""Of a canary that no user sees yet; see shadow.py."""
 SUSPICIOUS = 3.0
 """Evidence from which on a step is not passed, though it is far from an alarm."""
 
 
 def threshold(plan: Plan) -> float:
     """The e-value that is an alarm: alpha is divided among all guards of all steps."""
-    return len(plan.steps) * len(GUARDS) / plan.alpha
+    before = len(SHADOW_GUARDS) if plan.shadow else 0
+    return (before + len(plan.steps) * len(GUARDS)) / plan.alpha
 
 
 def evidences(evidence: Evidence, plan: Plan) -> Iterator[tuple[str, Numbers]]:
@@ -87,10 +90,12 @@ class Verdict:
     """Of stable and of the canary since the step began."""
     errors: int = 0
     """The canary's, since the step began."""
+    shadow: dict[str, Any] = field(default_factory=dict)
+    """What the comparison of mirrored requests found; see answers.Compared."""
 
     def as_json(self) -> dict[str, Any]:
-        """As it is stored."""
-        return asdict(self)
+        """As it is stored; `shadow` is kept beside it, for as long as the rollout."""
+        return {name: value for name, value in asdict(self).items() if name != "shadow"}
 
 
 def judge(evidence: Evidence, plan: Plan, percent: int, seconds: float) -> Verdict:

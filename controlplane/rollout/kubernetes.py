@@ -7,6 +7,7 @@ httpx's, each with a timeout.
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,12 +17,15 @@ from controlplane.errors import SerinError
 
 Object = dict[str, Any]
 TIMEOUT_SECONDS = 10.0
+LOG_BYTES = 16 * 2**20
+"""Of one log in one look; what is beyond comes with the next."""
 MERGE = "application/merge-patch+json"
 GROUPS = {
     "inferenceservices": "/apis/serving.kserve.io/v1beta1",
     "httproutes": "/apis/gateway.networking.k8s.io/v1",
     "deployments": "/apis/apps/v1",
     "scaledobjects": "/apis/keda.sh/v1alpha1",
+    "pods": "/api/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     "events": "/api/v1",
 }
@@ -92,9 +96,10 @@ class Kubernetes:
         """One object; None where it is not there."""
         return self._ask("GET", self._path(plural, name), missing=True)
 
-    def list(self, plural: str) -> list[Object]:
-        """The namespace's objects; none where there is no such kind."""
-        found = self._ask("GET", self._path(plural), missing=True) or {}
+    def list(self, plural: str, labels: str = "") -> list[Object]:
+        """The namespace's objects that a selector chooses; none where there is no such kind."""
+        params = {"labelSelector": labels} if labels else {}
+        found = self._ask("GET", self._path(plural), missing=True, params=params) or {}
         items: list[Object] = found.get("items", [])
         return items
 
@@ -114,6 +119,28 @@ class Kubernetes:
         """
         headers = {"Content-Type": MERGE}
         return self._ask("PATCH", self._path(plural, name), json=patch, headers=headers) or {}
+
+    def delete(self, plural: str, name: str) -> None:
+        """Remove an object; one that is not there is removed."""
+        self._ask("DELETE", self._path(plural, name), missing=True)
+
+    def log(self, pod: str, container: str, since: float) -> str:
+        """What a pod wrote since a Unix time, in whole seconds; empty where the pod is gone.
+
+        Raises:
+            ApiError: The log cannot be had.
+        """
+        moment = datetime.fromtimestamp(since, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        params = {"container": container, "sinceTime": moment, "limitBytes": str(LOG_BYTES)}
+        path = f"{self._path('pods', pod)}/log"
+        try:
+            answer = self._client.get(path, params=params, headers=self._login())
+        except httpx.HTTPError as error:
+            said = str(error) or type(error).__name__
+            raise ApiError(f"The log of {pod} cannot be read: {said}") from error
+        if answer.is_error and answer.status_code != 404:
+            raise ApiError(f"The log of {pod} cannot be read: {_message(answer)}")
+        return "" if answer.is_error else answer.text
 
     def scale(self, deployment: str, replicas: int) -> None:
         """Set a Deployment's replicas."""
@@ -142,8 +169,10 @@ class Kubernetes:
         missing: bool = False,
         json: object = None,
         headers: Mapping[str, str] | None = None,
+        params: Mapping[str, str] | None = None,
     ) -> Object | None:
-        params = {} if method == "GET" else {"fieldManager": "serin-rollout"}
+        if method in {"POST", "PATCH"}:
+            params = {"fieldManager": "serin-rollout"}
         try:
             answer = self._client.request(
                 method, path, params=params, json=json, headers={**self._login(), **(headers or {})}
@@ -158,6 +187,14 @@ class Kubernetes:
             kind = Conflict if answer.status_code == 409 else ApiError
             raise kind(f"The Kubernetes API refuses: {document.get('message', answer.text)}")
         return document
+
+
+def _message(answer: httpx.Response) -> str:
+    """Of a Status object, or the text that came in its place."""
+    try:
+        return str(answer.json()["message"])
+    except (ValueError, KeyError, TypeError):
+        return answer.text[:200] or str(answer.status_code)
 
 
 def _trust(settings: Any) -> ssl.SSLContext | bool:

@@ -10,6 +10,7 @@ import re
 from dataclasses import replace
 
 from controlplane.rollout.acts import (
+    EndMirror,
     GiveBack,
     Next,
     Note,
@@ -17,15 +18,17 @@ from controlplane.rollout.acts import (
     Scale,
     SetCanary,
     SetStable,
+    StartMirror,
     Wake,
 )
 from controlplane.rollout.edits import foreign, version_of
 from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, Verdict
+from controlplane.rollout.mirror import mark
 from controlplane.rollout.seen import Seen, Workload
 from controlplane.rollout.state import Outcome, Phase, State
 
 ABSENT_SECONDS = 30.0
-"""How long the canary may have no pod while it has weight."""
+"""How long the canary may have no pod while it has requests, or the gateway not mirror them."""
 COMMANDS = ("pause", "resume", "promote", "abort")
 
 
@@ -41,6 +44,8 @@ def decide(state: State, seen: Seen | None, verdict: Verdict | None, now: float)
     if state.is_over:
         return Next(state)
     odd = "the InferenceService is gone" if seen is None else foreign(state, seen)
+    if seen and seen.mirror is not None and (odd or not _mirrors(state, seen)):
+        return Next(state, EndMirror())  # whichever way led out of Shadowing, this comes first
     if seen is None or odd:
         left = replace(state, phase=Phase.DONE, since=now, outcome=Outcome.LEFT, reason=odd)
         said = f"Somebody else changed what is served: {odd}. The rollout ends and leaves it so."
@@ -48,6 +53,8 @@ def decide(state: State, seen: Seen | None, verdict: Verdict | None, now: float)
         return Next(left, given_back, (Note("RolloutSteppedBack", said, warning=True),))
     if state.phase is Phase.JUDGING:
         return _judge(state, seen, verdict, now)
+    if state.phase is Phase.SHADOWING:
+        return _shadow(state, seen, verdict, now)
     return _PHASES[state.phase](state, seen, now)
 
 
@@ -74,7 +81,30 @@ def _prepare(state: State, seen: Seen, now: float) -> Next:
     if seen.canary_uri != state.canary:
         return Next(state, SetCanary(state.canary, 0))
     if seen.canary.uri == state.canary and seen.canary.rolled and seen.canary.available:
-        return replace(_at(state, Phase.SCALING, now), act=Wake())
+        dark = state.plan.shadow and not state.forced
+        return replace(_at(state, Phase.SHADOWING if dark else Phase.SCALING, now), act=Wake())
+    return _start_or_give_up(state, seen, now)
+
+
+def _mirrors(state: State, seen: Seen) -> bool:
+    """Whether what the gateway mirrors is what this rollout wants mirrored now."""
+    return state.phase is Phase.SHADOWING and seen.mirror == mark(state.id, state.canary)
+
+
+def _shadow(state: State, seen: Seen, verdict: Verdict | None, now: float) -> Next:
+    """The canary gets a copy of each request; nobody gets its answers."""
+    if state.forced:
+        return _at(state, Phase.SCALING, now)
+    if seen.mirror is not None:
+        if seen.refused:
+            return _absent(state, f"the gateway does not mirror: {seen.refused}", now)
+        return _judge(state, seen, verdict, now)
+    # All requests are copied, so it needs what stable has.
+    needed = replicas(seen.stable, seen.canary, 100) if seen.external else 1
+    if waiting := _scaled(state, seen.canary, needed, canary=True):
+        return waiting
+    if seen.canary.available >= needed:
+        return Next(state, StartMirror(state.id, state.canary))
     return _start_or_give_up(state, seen, now)
 
 
@@ -108,12 +138,14 @@ def _judge(state: State, seen: Seen, verdict: Verdict | None, now: float) -> Nex
     if state.forced:
         return _onwards(state, now, "a person's word")
     if not seen.canary.available:
-        return _absent(state, seen, now)
+        said = f"no pod of the canary is available: {seen.canary.failed}".rstrip(": ")
+        return _absent(state, said, now)
     state = replace(state, absent_since=0.0)
     if verdict is None:
         return Next(state)
     told = _kind(str(state.verdict.get("reason", "")))
-    state = replace(state, verdict={**verdict.as_json(), "at": now})
+    shadow = verdict.shadow or state.shadow
+    state = replace(state, verdict={**verdict.as_json(), "at": now}, shadow=shadow)
     if verdict.decision == ABORT:
         return _abort(_recorded(state, verdict, now), verdict.reason, now)
     if verdict.decision == CONTINUE and not state.paused:
@@ -130,11 +162,10 @@ def _kind(reason: str) -> str:
     return re.sub(r"\d[\d.e+-]*", "", reason.split(":", maxsplit=1)[0])
 
 
-def _absent(state: State, seen: Seen, now: float) -> Next:
+def _absent(state: State, why: str, now: float) -> Next:
     since = state.absent_since or now
     if now - since > ABSENT_SECONDS:
-        said = f"no pod of the canary is available for {now - since:.0f} s"
-        return _abort(state, f"{said}: {seen.canary.failed}".rstrip(": "), now)
+        return _abort(state, f"for {now - since:.0f} s, {why}", now)
     return Next(replace(state, absent_since=since))
 
 
@@ -176,6 +207,9 @@ def _remove(state: State, seen: Seen, now: float) -> Next:
 
 
 def _onwards(state: State, now: float, why: str) -> Next:
+    if state.phase is Phase.SHADOWING:  # the first step needs fewer pods than all requests did
+        going = _at(replace(state, verdict={}, replicas={}), Phase.SCALING, now)
+        return replace(going, act=GiveBack(state.replicas))
     if state.step + 1 < len(state.plan.steps):
         step = len(state.plan.steps) - 1 if state.forced else state.step + 1
         return _at(replace(state, step=step), Phase.SCALING, now)

@@ -53,6 +53,10 @@ class Plan:
     floor_seconds: float = 0.005
     """Faster is fast enough: versions are not compared by what is below. A canary with few requests
     has colder caches than stable, which microseconds show and nobody feels."""
+    shadow: int = 0
+    """Requests that the canary answers beside stable before any user gets its answers; 0: none."""
+    shadow_flips: float = 0.05
+    """The highest share of these that may get another class from the canary."""
     alpha: float = 0.01
     """The chance, at most, that a whole rollout aborts a version as good as stable."""
 
@@ -84,6 +88,19 @@ def parse_steps(text: str) -> tuple[int, ...]:
             "5,25,50,100."
         )
     return steps
+
+
+def parse_share(text: str) -> float:
+    """A share from `2%` or `0.02`.
+
+    Raises:
+        SerinError: It is none, or not between 0 and 1.
+    """
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)(%?)", text)
+    share = float(found[1]) / (100 if found[2] else 1) if found else 0.0
+    if not 0 < share < 1:
+        raise SerinError(f"{text!r} is no share; expected one such as 2%, above 0 and below 100%.")
+    return share
 
 
 def parse_seconds(text: str) -> float:

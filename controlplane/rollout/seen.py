@@ -11,6 +11,9 @@ CANARY = "canary"
 ScaledObject."""
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 """The pod template's annotation that KServe's storage initializer downloads."""
+HEADER = "serin-shadow"
+"""Set on a mirrored request and its copy: <rollout>/<the canary's version>. Predictors that get it
+log what they answer (predictors/runtime/shadow.py)."""
 Object = Mapping[str, Any]
 
 
@@ -47,6 +50,10 @@ class Seen:
     """A digest of the rest of the spec."""
     routed: int | None
     """The canary's share in the HTTPRoute, in percent; None where it is not there."""
+    mirror: str | None = None
+    """The mark of the requests that the gateway mirrors; None where it mirrors none."""
+    refused: str = ""
+    """Why the gateway does not take the HTTPRoute that mirrors; empty where it may."""
     stable: Workload = Workload()
     canary: Workload = Workload()
     external: bool = True
@@ -65,6 +72,7 @@ def read(
     route: Object | None,
     deployments: Sequence[Object],
     scaled: Sequence[Object],
+    mirror: Object | None = None,
 ) -> Seen:
     """Read the objects of one InferenceService.
 
@@ -73,6 +81,7 @@ def read(
         route: Its HTTPRoute.
         deployments: Of its namespace.
         scaled: The namespace's ScaledObjects.
+        mirror: The HTTPRoute of a rollout that mirrors.
     """
     model, spec = service["metadata"]["name"], service["spec"]
     annotations = service["metadata"].get("annotations") or {}
@@ -88,6 +97,8 @@ def read(
         percent=ours[0]["trafficPercent"] if ours else 0,
         spec=digest(spec),
         routed=None if route is None else _share(route, deployment_name(model, canary=True)),
+        mirror=None if mirror is None else _mark(mirror),
+        refused="" if mirror is None else _refused(mirror),
         stable=stable,
         canary=canary,
         external=annotations.get("serving.kserve.io/autoscalerClass") == "external",
@@ -119,6 +130,23 @@ def _share(route: Object, canary: str) -> int | None:
         weights = {one["name"]: one.get("weight", 1) for one in rule["backendRefs"]}
         shares.add(round(100 * weights.get(canary, 0) / max(sum(weights.values()), 1)))
     return shares.pop() if len(shares) == 1 else None
+
+
+def _mark(mirror: Object) -> str:
+    """What the mirrored requests are marked with; empty for none."""
+    for one in mirror["spec"]["rules"][0].get("filters") or ():
+        for field in one.get("requestHeaderModifier", {}).get("set", ()):
+            if field["name"] == HEADER:
+                return str(field["value"])
+    return ""
+
+
+def _refused(mirror: Object) -> str:
+    for parent in (mirror.get("status") or {}).get("parents") or ():
+        for one in parent.get("conditions") or ():
+            if one["type"] in {"Accepted", "ResolvedRefs"} and one["status"] == "False":
+                return str(one.get("message") or one.get("reason") or one["type"])
+    return ""
 
 
 def _workload(name: str, deployments: Sequence[Object], scaled: Sequence[Object]) -> Workload:

@@ -5,6 +5,7 @@ import uuid
 
 from controlplane.errors import SerinError
 from controlplane.rollout.kubernetes import Conflict, Kubernetes
+from controlplane.rollout.mirror import mirror_name
 from controlplane.rollout.plan import Plan
 from controlplane.rollout.record import Records
 from controlplane.rollout.seen import digest
@@ -46,6 +47,11 @@ def begin(api: Kubernetes, model: str, version: str, plan: Plan) -> State:
         raise SerinError(
             f"A rollout of {model} to {last.state.canary} is under way ({last.state.phase}): see "
             f"serin rollout status {model}, or end it with serin rollout abort {model}."
+        )
+    if plan.shadow and (mirror := api.get("httproutes", mirror_name(model))):
+        raise SerinError(
+            f"There is an HTTPRoute {mirror['metadata']['name']} already, which mirrors {model}: "
+            f"remove it first, kubectl delete httproute {mirror['metadata']['name']}."
         )
     if spec.get("canary"):
         raise SerinError(

@@ -16,6 +16,8 @@ class Phase(StrEnum):
 
     PREPARING = "Preparing"
     """The canary starts and has no weight."""
+    SHADOWING = "Shadowing"
+    """The canary answers copies of requests; no user gets its answers."""
     SCALING = "Scaling"
     """The canary gets the replicas that the step's weight needs."""
     SHIFTING = "Shifting"
@@ -29,6 +31,10 @@ class Phase(StrEnum):
     REMOVING = "Removing"
     """The canary goes, and scaling is as it was before."""
     DONE = "Done"
+
+
+JUDGED = frozenset({Phase.SHADOWING, Phase.JUDGING})
+"""Phases that end by a verdict."""
 
 
 class Outcome(StrEnum):
@@ -68,16 +74,19 @@ class State:
     replicas: dict[str, int] = field(default_factory=dict)
     """ScaledObject → the minReplicaCount it had before; given back at the end."""
     absent_since: float = 0.0
-    """While judging: since when no pod of the canary is available; 0 where one is."""
+    """While judging: since when the canary gets or answers nothing; 0 where it does."""
     verdict: dict[str, Any] = field(default_factory=dict)
     """The latest; see judgement.Verdict."""
+    shadow: dict[str, Any] = field(default_factory=dict)
+    """What the comparison of mirrored requests found; see answers.Compared."""
     steps: tuple[dict[str, Any], ...] = ()
-    """What was judged: percent, seconds, decision, reason, requests and errors of the canary."""
+    """What was judged: percent, seconds, decision, reason, requests and errors of the canary; 0 %
+    are the mirrored requests."""
 
     @property
     def percent(self) -> int:
-        """The weight of the current step."""
-        return self.plan.steps[self.step]
+        """The weight of the current step; before the first one, 0."""
+        return 0 if self.phase is Phase.SHADOWING else self.plan.steps[self.step]
 
     @property
     def is_over(self) -> bool:

@@ -7,7 +7,7 @@ import click
 from controlplane.errors import SerinError
 from controlplane.rollout.kubernetes import Kubernetes
 from controlplane.rollout.record import LEASE_SECONDS, Records
-from controlplane.rollout.state import Outcome, Phase
+from controlplane.rollout.state import JUDGED, Outcome
 from scripts.rollouts.shown import line
 
 _POLL_SECONDS = 1.0
@@ -26,7 +26,7 @@ def until_over(api: Kubernetes, model: str, rollout: str) -> int:
             raise SerinError(f"Another rollout of {model} began: serin rollout status {model}")
         state = record.state
         text = line(state)
-        if state.phase is Phase.JUDGING and state.verdict:
+        if state.phase in JUDGED and state.verdict:
             text = f"{text}  {state.verdict['reason']}"
         if state.is_over:
             text = f"{text}: {state.reason}"

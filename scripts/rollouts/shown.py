@@ -6,7 +6,7 @@ from typing import Any
 
 from controlplane.rollout.judgement import threshold
 from controlplane.rollout.record import Record
-from controlplane.rollout.state import Phase, State
+from controlplane.rollout.state import JUDGED, Outcome, Phase, State
 from scripts.show import columns
 
 HISTORY = ("STARTED", "FROM", "TO", "OUTCOME", "STEP", "REASON")
@@ -33,7 +33,9 @@ def description(model: str, record: Record) -> str:
         f"{one['requests']} requests of the canary, {one['errors']} failed: {one['reason']}"
         for one in state.steps
     ]
-    if state.phase is Phase.JUDGING and state.verdict:
+    if state.shadow:
+        lines += _shadow(state.shadow)
+    if state.phase in JUDGED and state.verdict:
         lines.append(f"verdict  {state.verdict['decision']}: {state.verdict['reason']}")
     if not state.is_over and not record.is_held:
         lines.append(f"engine   none acts: go on with serin rollout resume {model}")
@@ -67,7 +69,32 @@ def row(stored: dict[str, Any]) -> tuple[str, ...]:
     state = State.of(stored)
     begun = datetime.fromtimestamp(state.started, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     served = _version(state.stable), _version(state.canary)
-    return (begun, *served, str(state.outcome), f"{state.percent} %", state.reason)
+    reached = state.percent
+    if state.outcome is Outcome.ABORTED and state.steps:
+        reached = state.steps[-1]["percent"]  # 0 of one that no user ever saw
+    return (begun, *served, str(state.outcome), f"{reached} %", state.reason)
+
+
+def _shadow(found: dict[str, Any]) -> list[str]:
+    """What the comparison of mirrored requests found."""
+    if found["classed"]:
+        said = (
+            f"{found['flips']} classes flipped; scores {found['mean_distance']:g} apart on "
+            f"average, {found['max_distance']:g} at most"
+        )
+    else:
+        said = f"{found['differing']} answers differ"
+    failed = f"canary {found['canary_failed']}, stable {found['stable_failed']}"
+    missing = f"canary {found['canary_missing']}, stable {found['stable_missing']}"
+    twice = found["repeated"]
+    lines = [
+        f"shadow   {found['compared']} mirrored requests compared: {said}",
+        f"         failed in one alone: {failed}; no answer: {missing}; ids used twice: {twice}",
+    ]
+    return lines + [
+        f"         {one['request']}: stable {one['stable']}, canary {one['canary']}"
+        for one in found["examples"]
+    ]
 
 
 def _version(uri: str) -> str:

@@ -158,6 +158,31 @@ def test_a_guilty_version_is_aborted_at_its_first_step(
     assert bool(load.lost) == (way == "erring")
 
 
+def test_a_version_that_swaps_classes_is_aborted_before_any_user_sees_it(shop: Shop) -> None:
+    """By comparing answers one by one, which no share of classes shows; the mirror goes with it."""
+    before, version = shop.served(), shop.versions["swapping"]
+    with shop.load() as load:
+        said = shop.rollout(
+            *("start", "iris", version, "--shadow", "150", "--steps", "40,100", *PATIENT, *CALM),
+            "--watch",
+            expect=1,
+        )
+    state = shop.state()
+    found, shown = state["shadow"], shop.rollout("status", "iris")
+
+    assert state["outcome"] == "Aborted", said
+    assert state["reason"].startswith("shadow flips: another class")
+    assert [step["percent"] for step in state["steps"]] == [0]
+    assert found["flips"] > 10
+    assert {one["stable"].split()[0] for one in found["examples"]} <= {"versicolor", "virginica"}
+    assert f"{found['compared']} mirrored requests compared" in shown
+    assert found["examples"][0]["request"] in shown
+    assert state["reason"] in shop.kubectl.out("events", "--for", "InferenceService/iris")
+    assert load.lost == []
+    assert {one.version for one in load.answers} == {before}
+    assert "iris-shadow" not in shop.kubectl.out("get", "httproutes")
+
+
 def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_path: Path) -> None:
     """Kill -9 in every phase and after every act: no step skipped, no weight twice, none lost."""
     old, new = shop.served(), shop.versions["good"]
@@ -167,7 +192,9 @@ def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_
     command = [sys.executable, "-P", "-m", "tests.support.fragile_engine", "iris"]
     command += [shop.platform.home / "kubeconfig", shop.prometheus(), deaths]
     with shop.load() as load, shop.seeing_weights() as weights:
-        shop.rollout("start", "iris", new, "--steps", "40,100", *PATIENT, *CALM)
+        shop.rollout(
+            *("start", "iris", new, "--shadow", "150", "--steps", "40,100", *PATIENT, *CALM)
+        )
         wait_for(lambda: len(shop.engines()) == 1, 30, "its engine")
         (engine,) = shop.engines()
         engine.kill()
@@ -179,16 +206,20 @@ def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_
 
     assert code == 0, state
     assert {f"{phase} entered" for phase in list(Phase)[1:-1]} <= died
-    assert {"Preparing SetCanary", "Shifting SetCanary", "Renewing SetStable"} <= died
+    assert {"Preparing SetCanary", "Shadowing StartMirror", "Scaling EndMirror"} <= died
+    assert {"Shifting SetCanary", "Renewing SetStable"} <= died
     assert {"Draining SetCanary", "Removing RemoveCanary"} <= died
     assert state["outcome"] == "Promoted"
-    assert [step["percent"] for step in state["steps"]] == [40, 100]
+    assert [step["percent"] for step in state["steps"]] == [0, 40, 100]
+    assert state["shadow"]["compared"] >= 150
+    assert state["shadow"]["canary_failed"] == state["shadow"]["canary_missing"] == 0
     assert weights == [0, 40, 100, 0]
     assert load.lost == []
     assert {one.version for one in load.answers} == {old, new}
     assert load.answers[-1].version == new
     assert shop.served() == new
     assert shop.kubectl.weights() == {"iris-predictor": 1}
+    assert "iris-shadow" not in shop.kubectl.out("get", "httproutes")
 
 
 def test_a_second_engine_leaves_at_once(shop: Shop) -> None:

@@ -1,109 +1,28 @@
 """The state machine on a model of a cluster: kills anywhere, other people's edits, commands."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
 import pytest
 
-from controlplane.rollout.acts import (
-    Act,
-    GiveBack,
-    Next,
-    RemoveCanary,
-    Scale,
-    SetCanary,
-    SetStable,
-)
-from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, Verdict
+from controlplane.rollout.acts import RemoveCanary, Scale, SetCanary, SetStable
+from controlplane.rollout.judgement import HOLD, Verdict
 from controlplane.rollout.machine import ABSENT_SECONDS, command, decide
 from controlplane.rollout.plan import Plan
-from controlplane.rollout.seen import Seen, Workload
-from controlplane.rollout.state import Outcome, Phase, State
+from controlplane.rollout.state import Outcome, Phase
+from tests.support.rollout_world import (
+    BAD,
+    GOOD,
+    NEW,
+    OLD,
+    PLAN,
+    SHADOW,
+    World,
+    last,
+    run,
+    started,
+)
 
-OLD, NEW = "s3://models/iris/old", "s3://models/iris/new"
-GOOD = Verdict(CONTINUE, "nothing is wrong")
-BAD = Verdict(ABORT, "errors: 20 of 100")
-PLAN = Plan(steps=(5, 25, 50, 100), settle_seconds=0)
-
-
-@dataclass
-class World:
-    """A cluster that follows its spec at once; ScaledObjects hold replicas at their minimum."""
-
-    stable_uri: str = OLD
-    canary: tuple[str, int] | None = None
-    least: dict[str, int] = field(default_factory=lambda: {"iris": 4, "iris-canary": 1})
-    weights: list[int] = field(default_factory=list)
-    """Every weight that the canary ever got, in order."""
-    spec: str = "spec"
-    failed: str = ""
-    dead: bool = False
-
-    def see(self) -> Seen:
-        uri, percent = self.canary or ("", 0)
-        pods = 0 if self.dead else self.least["iris-canary"]
-        running = bool(uri) and not self.failed
-        return Seen(
-            stable_uri=self.stable_uri,
-            canary_uri=uri,
-            percent=percent,
-            spec=self.spec,
-            routed=percent if running else 0,
-            stable=_pods(self.stable_uri, self.least["iris"], "iris"),
-            canary=replace(
-                _pods(uri, pods if running else 0, "iris-canary"),
-                least=self.least["iris-canary"],
-                rolled=running,
-                failed=self.failed,
-            ),
-        )
-
-    def do(self, act: Act | None) -> None:
-        match act:
-            case SetCanary(uri, percent):
-                self.canary = (uri, percent)
-                if self.weights[-1:] != [percent]:
-                    self.weights.append(percent)
-            case RemoveCanary():
-                self.canary = None
-            case SetStable(uri):
-                self.stable_uri = uri
-            case Scale(canary, replicas):
-                self.least["iris-canary" if canary else "iris"] = replicas
-            case GiveBack(least):
-                self.least |= least
-
-
-def _pods(uri: str, count: int, by: str) -> Workload:
-    return Workload(uri, count, count, rolled=True, scaled_by=by, least=count, most=10)
-
-
-def started() -> State:
-    return State("1", OLD, NEW, "spec", PLAN, started=0.0)
-
-
-def run(
-    world: World, state: State, verdicts: dict[int, Verdict], *, limit: int = 200
-) -> Iterator[tuple[State, Next]]:
-    """Tick until it is over; yields each state with what was decided on it."""
-    now = state.since
-    for _ in range(limit):
-        if state.is_over:
-            return
-        now += 10
-        verdict = verdicts.get(state.percent, GOOD) if state.phase is Phase.JUDGING else None
-        found = decide(state, world.see(), verdict, now)
-        yield state, found
-        world.do(found.act)
-        state = State.of(json.loads(json.dumps(found.state.as_json())))
-    raise AssertionError(f"not over after {limit} looks: {state}")
-
-
-def last(world: World, state: State, verdicts: dict[int, Verdict]) -> State:
-    for _, found in run(world, state, verdicts):
-        state = found.state
-    return state
+PLANS = pytest.mark.parametrize("plan", [PLAN, SHADOW], ids=["plain", "shadow"])
 
 
 def test_a_good_version_is_promoted_in_the_order_that_loses_nothing() -> None:
@@ -143,21 +62,26 @@ def test_a_guilty_version_goes_at_the_step_that_shows_it(guilty: int) -> None:
     assert world.least == {"iris": 4, "iris-canary": 1}
 
 
-def ticks(verdicts: dict[int, Verdict]) -> list[tuple[Phase, int]]:
-    return [(state.phase, state.step) for state, _ in run(World(), started(), verdicts)]
+def ticks(verdicts: dict[int, Verdict], plan: Plan = PLAN) -> list[tuple[Phase, int]]:
+    return [(state.phase, state.step) for state, _ in run(World(), started(plan), verdicts)]
 
 
-@pytest.mark.parametrize("verdicts", [{}, {25: BAD}], ids=["good", "guilty"])
+@PLANS
+@pytest.mark.parametrize("verdicts", [{}, {25: BAD}, {0: BAD}], ids=["good", "guilty", "dark"])
 @pytest.mark.parametrize("when", ["before it acted", "before it wrote", "after it wrote"])
-def test_a_kill_at_any_tick_changes_nothing(verdicts: dict[int, Verdict], when: str) -> None:
+def test_a_kill_at_any_tick_changes_nothing(
+    verdicts: dict[int, Verdict], when: str, plan: Plan
+) -> None:
     """The next engine reads what was written, does it again, and ends where it would have ended."""
     undisturbed = World()
-    expected = last(undisturbed, started(), verdicts)
-    phases = {phase for phase, _ in ticks(verdicts)}
-    assert phases >= {Phase.PREPARING, Phase.SCALING, Phase.SHIFTING, Phase.JUDGING}
+    expected = last(undisturbed, started(plan), verdicts)
+    phases = {phase for phase, _ in ticks(verdicts, plan)}
+    assert (Phase.SHADOWING in phases) == bool(plan.shadow)
+    if not (plan.shadow and 0 in verdicts):
+        assert phases >= {Phase.PREPARING, Phase.SCALING, Phase.SHIFTING, Phase.JUDGING}
 
-    for killed_at in range(len(ticks(verdicts))):
-        world, state = World(), started()
+    for killed_at in range(len(ticks(verdicts, plan))):
+        world, state = World(), started(plan)
         for tick, (before, found) in enumerate(run(world, state, verdicts)):
             state = found.state
             if tick == killed_at:
@@ -171,6 +95,7 @@ def test_a_kill_at_any_tick_changes_nothing(verdicts: dict[int, Verdict], when: 
         assert world.weights == undisturbed.weights, f"killed at tick {killed_at} {when}"
         assert world.least == undisturbed.least
         assert (world.stable_uri, world.canary) == (undisturbed.stable_uri, undisturbed.canary)
+        assert world.mirror is None
 
 
 EDITS = {
@@ -181,11 +106,12 @@ EDITS = {
 }
 
 
+@PLANS
 @pytest.mark.parametrize("edit", EDITS)
-def test_an_edit_in_any_phase_makes_the_engine_step_back(edit: str) -> None:
+def test_an_edit_in_any_phase_makes_the_engine_step_back(edit: str, plan: Plan) -> None:
     """It leaves what the person wrote, says what it found, and gives scaling back."""
-    for edited_at in range(len(ticks({}))):
-        world, state = World(), started()
+    for edited_at in range(len(ticks({}, plan))):
+        world, state = World(), started(plan)
         for tick, (_, found) in enumerate(run(world, state, {})):
             state = found.state
             if tick == edited_at:
@@ -202,6 +128,7 @@ def test_an_edit_in_any_phase_makes_the_engine_step_back(edit: str) -> None:
         assert end.reason
         assert (world.stable_uri, world.canary, world.spec) == made
         assert world.least == {"iris": 4, "iris-canary": 1}
+        assert world.mirror is None
 
 
 def test_a_removed_canary_is_noticed() -> None:
@@ -234,11 +161,12 @@ def test_hold_and_pause_stay_where_they_are_and_a_guilty_canary_still_goes() -> 
     assert decide(resumed, world.see(), GOOD, 10.0).state.step == 1
 
 
+@PLANS
 @pytest.mark.parametrize("word", ["promote", "abort"])
-def test_a_word_ends_it_from_any_tick(word: str) -> None:
+def test_a_word_ends_it_from_any_tick(word: str, plan: Plan) -> None:
     """Promote goes to 100 % whatever guards say; abort leads back, even while stable is renewed."""
-    for told_at in range(len(ticks({}))):
-        world, state = World(), started()
+    for told_at in range(len(ticks({}, plan))):
+        world, state = World(), started(plan)
         for tick, (_, found) in enumerate(run(world, state, {})):
             state = found.state
             if tick == told_at:
@@ -247,12 +175,13 @@ def test_a_word_ends_it_from_any_tick(word: str) -> None:
         too_late = state.outcome is Outcome.PROMOTED and state.phase is not Phase.RENEWING
         state = command(state, word, "ada", 5.0).state
 
-        end = last(world, state, dict.fromkeys(PLAN.steps, Verdict(HOLD, "too few")))
+        end = last(world, state, dict.fromkeys((0, *PLAN.steps), Verdict(HOLD, "too few")))
 
         promoted = word == "promote" or too_late
         assert end.outcome is (Outcome.PROMOTED if promoted else Outcome.ABORTED)
         assert world.stable_uri == (NEW if promoted else OLD)
         assert world.canary is None
+        assert world.mirror is None
 
 
 def test_each_verdict_is_told_once_whatever_its_numbers_do() -> None:

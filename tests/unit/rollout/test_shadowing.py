@@ -1,0 +1,83 @@
+"""The phase in which a canary answers copies: before any weight, and out of it by every way."""
+
+from dataclasses import replace
+
+from controlplane.rollout.acts import (
+    EndMirror,
+    GiveBack,
+    RemoveCanary,
+    Scale,
+    SetCanary,
+    StartMirror,
+)
+from controlplane.rollout.judgement import CONTINUE, Verdict
+from controlplane.rollout.machine import ABSENT_SECONDS, command, decide
+from controlplane.rollout.mirror import mark
+from controlplane.rollout.state import Outcome, Phase
+from tests.support.rollout_world import (
+    BAD,
+    GOOD,
+    NEW,
+    PLAN,
+    SHADOW,
+    World,
+    last,
+    run,
+    started,
+)
+
+
+def test_no_user_is_answered_by_a_canary_that_the_comparison_finds_guilty() -> None:
+    """It answers copies with as many pods as stable has, and goes without ever having weight."""
+    world = World()
+
+    acts = [found.act for _, found in run(world, started(SHADOW), {0: BAD}) if found.act]
+    state = last(World(), started(SHADOW), {0: BAD})
+
+    assert world.weights == [0]
+    assert acts.index(Scale(canary=True, replicas=4)) < acts.index(StartMirror("1", NEW))
+    assert acts.index(EndMirror()) < acts.index(RemoveCanary())
+    assert (state.outcome, state.reason) == (Outcome.ABORTED, BAD.reason)
+    assert [step["percent"] for step in state.steps] == [0]
+
+
+def test_a_good_canary_goes_on_to_the_first_step_with_the_pods_that_it_needs() -> None:
+    """What was compared is kept; the mirror ends before the first weight."""
+    world, found = World(), Verdict(CONTINUE, "nothing is wrong", shadow={"flips": 3})
+
+    acts = [one.act for _, one in run(world, started(SHADOW), {0: found}) if one.act]
+    state = last(World(), started(SHADOW), {0: found})
+
+    assert (state.outcome, state.shadow) == (Outcome.PROMOTED, {"flips": 3})
+    assert [step["percent"] for step in state.steps] == [0, *PLAN.steps]
+    assert acts.index(EndMirror()) < acts.index(SetCanary(NEW, 5))
+    before = acts[: acts.index(SetCanary(NEW, 5))]
+    assert GiveBack({"iris-canary": 1}) in before
+    assert world.least == {"iris": 4, "iris-canary": 1}
+
+
+def test_a_paused_comparison_goes_on_and_a_refused_mirror_ends_it() -> None:
+    """Paused: judged, not passed. A gateway that mirrors nothing for half a minute: aborted."""
+    world = World(canary=(NEW, 0), mirror=mark("1", NEW))
+    state = replace(started(SHADOW), phase=Phase.SHADOWING)
+    paused = command(state, "pause", "ada", 1.0).state
+
+    assert decide(paused, world.see(), GOOD, 10.0).state.phase is Phase.SHADOWING
+    assert decide(paused, world.see(), BAD, 10.0).state.outcome is Outcome.ABORTED
+
+    world.refused = "BackendNotFound"
+    waiting = decide(state, world.see(), GOOD, 10.0).state
+    assert waiting.phase is Phase.SHADOWING
+    gone = decide(waiting, world.see(), GOOD, 11.0 + ABSENT_SECONDS).state
+    assert gone.outcome is Outcome.ABORTED
+    assert "BackendNotFound" in gone.reason
+
+
+def test_the_mirror_of_a_rollout_before_is_removed_first() -> None:
+    """Its marks would not be this one's."""
+    world = World(canary=(NEW, 0), mirror="0/old")
+
+    found = decide(replace(started(SHADOW), phase=Phase.SHADOWING), world.see(), None, 1.0)
+
+    assert found.act == EndMirror()
+    assert found.state.phase is Phase.SHADOWING
