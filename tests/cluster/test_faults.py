@@ -41,6 +41,26 @@ def test_a_canary_that_cannot_start_gets_no_request(cluster: Cluster) -> None:
     assert set(load.versions) == {cluster.first}
 
 
+def test_a_canary_that_crash_loops_gets_no_request(cluster: Cluster, second: str) -> None:
+    """Its model is there, its process ends again and again; stable answers everything."""
+    broken = [{"name": "PREDICTOR_ARTIFICIAL_CPU_SECONDS", "value": "none"}]
+    with cluster.load() as load:
+        cluster.canary(50, {**cluster.model(second), "env": broken})
+        wait(
+            lambda: "CrashLoopBackOff" in why(cluster, CANARY),
+            120,
+            "the canary to crash again and again",
+            lambda: why(cluster, CANARY),
+        )
+        now = load.answered
+        wait(lambda: load.answered > now + 100, 60, "a hundred answers beside it")
+        assert not cluster.weight(CANARY)
+        cluster.patch({"canary": None})
+
+    assert load.failures == []
+    assert set(load.versions) == {cluster.first}
+
+
 def test_a_canary_goes_on_while_kserve_is_down(cluster: Cluster) -> None:
     """Routes and pods stay as they are; both go on answering."""
     with cluster.load() as load:

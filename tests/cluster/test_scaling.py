@@ -1,14 +1,13 @@
 """KEDA scales on requests in flight, and stands still where Prometheus is gone."""
 
 import json
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 
 import pytest
 
 from controlplane.cluster.models import look_now
-from tests.support.cluster import CANARY, FLOWER, Cluster, wait
+from tests.support.cluster import CANARY, FLOWER, HOST, MODEL, Cluster, wait
+from tests.support.load import Clients
 
 CLIENTS = 28  # in flight all the time: 28 ÷ 8 a replica → 4
 
@@ -27,24 +26,9 @@ def slow(cluster: Cluster) -> Iterator[Cluster]:
     cluster.rolled("iris-predictor", cluster.first)
 
 
-@contextmanager
-def busy(cluster: Cluster) -> Iterator[list[int]]:
-    """CLIENTS that each ask again as soon as they are answered; yields the statuses."""
-    stop, statuses = threading.Event(), list[int]()
-
-    def ask() -> None:
-        while not stop.is_set():
-            statuses.append(cluster.ask({"inputs": [FLOWER]}).status)
-
-    threads = [threading.Thread(target=ask, daemon=True) for _ in range(CLIENTS)]
-    for thread in threads:
-        thread.start()
-    try:
-        yield statuses
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join(40)
+def busy(cluster: Cluster) -> Clients:
+    """CLIENTS that each ask again as soon as they are answered."""
+    return Clients(cluster.address, HOST, MODEL, [FLOWER], CLIENTS)
 
 
 def scaled_object(cluster: Cluster) -> dict[str, str]:
@@ -63,11 +47,11 @@ def say(cluster: Cluster) -> str:
 def test_load_scales_out_and_its_end_scales_in(slow: Cluster) -> None:
     """1 → ≥ 3 → 1, and no request is lost on the way."""
     wait(lambda: slow.replicas() == 1, 120, "one replica", lambda: say(slow))
-    with busy(slow) as statuses:
+    with busy(slow) as load:
         wait(lambda: slow.replicas() >= 3, 180, "three replicas", lambda: say(slow))
     wait(lambda: slow.replicas() == 1, 240, "one replica again", lambda: say(slow))
 
-    assert set(statuses) == {200}
+    assert load.failures == []
 
 
 def test_a_canary_scales_by_itself(cluster: Cluster) -> None:
@@ -81,11 +65,11 @@ def test_a_canary_scales_by_itself(cluster: Cluster) -> None:
     cluster.rolled(CANARY, cluster.first)
     wait(lambda: cluster.weight(CANARY) == 50, 60, "the canary to have its share")
     look_now(cluster.api, CANARY)
-    with busy(cluster) as statuses:
+    with busy(cluster) as load:
         wait(lambda: cluster.replicas(CANARY) >= 2, 180, "two canaries", lambda: say(cluster))
         assert cluster.replicas() == 1
 
-    assert set(statuses) == {200}
+    assert load.failures == []
 
 
 def test_a_lost_prometheus_scales_nothing_in(cluster: Cluster) -> None:

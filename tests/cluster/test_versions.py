@@ -4,35 +4,11 @@ import json
 import subprocess
 import sys
 
-import pytest
-import yaml
-
-from controlplane.cluster.kubectl import render
 from tests.support.cluster import MODEL, Cluster, uri, wait
 from tests.support.required import ROOT
 
 RATE = 60  # requests a second
 WINDOW = 600  # answers counted at each share
-
-
-@pytest.fixture(scope="session")
-def second(cluster: Cluster) -> str:
-    """A version that another Job published, from another seed."""
-    (job,) = render(ROOT / "training" / "jobs" / MODEL)
-    job["metadata"]["name"] = "train-iris-again"
-    job["spec"]["template"]["spec"]["containers"][0]["args"] = ["--seed", "1"]
-    cluster.kubectl("apply", "-f", "-", stdin=yaml.safe_dump(job))
-    wait(
-        lambda: bool(cluster.get("job", "train-iris-again")["status"].get("succeeded")),
-        180,
-        "the second Job",
-        cluster.pods,
-    )
-    logged = cluster.kubectl("-n", "models", "logs", "job/train-iris-again").splitlines()[-1]
-    version = logged.rpartition("/")[2]
-    assert logged == uri(version)
-    assert version != cluster.first
-    return version
 
 
 def test_a_second_version_is_served_and_rolled_back(cluster: Cluster, second: str) -> None:

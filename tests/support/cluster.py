@@ -3,7 +3,7 @@
 import json
 import subprocess
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -71,10 +71,10 @@ class Cluster:
         """An object, or a list, of the namespace `models`."""
         return json.loads(self.kubectl("get", "-n", "models", *arguments, "-o", "json"))
 
-    def patch(self, document: dict[str, Any]) -> None:
-        """A merge patch of InferenceService iris, as a person types it."""
+    def patch(self, document: dict[str, Any], model: str = MODEL) -> None:
+        """A merge patch of an InferenceService, as a person types it."""
         body = json.dumps({"spec": document})
-        self.kubectl("-n", "models", "patch", "isvc", MODEL, "--type", "merge", "-p", body)
+        self.kubectl("-n", "models", "patch", "isvc", model, "--type", "merge", "-p", body)
 
     def model(self, version: str) -> dict[str, Any]:
         """A predictor's model at a version, as a canary names it."""
@@ -97,17 +97,17 @@ class Cluster:
         wait(lambda: self.weight(CANARY) in {0, None}, 60, "the canary to have no weight")
         self.patch({"canary": None})
 
-    def serve(self, version: str) -> None:
+    def serve(self, version: str, model: str = MODEL) -> None:
         """Name a version in the URI, and wait until its Deployment has rolled."""
-        self.patch({"predictor": {"model": {"storageUri": uri(version)}}})
-        self.rolled("iris-predictor", version)
+        self.patch({"predictor": {"model": {"storageUri": uri(version, model)}}}, model)
+        self.rolled(f"{model}-predictor", version, model)
 
-    def rolled(self, deployment: str, version: str) -> None:
+    def rolled(self, deployment: str, version: str, model: str = MODEL) -> None:
         """Wait until a Deployment runs a version, all of it."""
 
         def done() -> bool:
             found = self.get("deployments", f"--field-selector=metadata.name={deployment}")["items"]
-            if not found or uri(version) not in json.dumps(found[0]["spec"]["template"]):
+            if not found or uri(version, model) not in json.dumps(found[0]["spec"]["template"]):
                 return False
             status, wanted = found[0]["status"], found[0]["spec"]["replicas"]
             return bool(
@@ -139,15 +139,22 @@ class Cluster:
         found = self.get("deployment", deployment)
         return int(found["status"].get("availableReplicas", 0))
 
-    def ask(self, document: object) -> Answer:
+    def manifest(self, model: str) -> Any:
+        """MANIFEST.json of what serves, read in its pod."""
+        pod = (f"deployment/{model}-predictor", "--container", "kserve-container")
+        return json.loads(
+            self.kubectl("-n", "models", "exec", *pod, "--", "cat", "/mnt/models/MANIFEST.json")
+        )
+
+    def ask(self, document: object, model: str = MODEL) -> Answer:
         """One V2 request over REST, through the gateway."""
         import http.client
 
         connection = http.client.HTTPConnection(self.address, timeout=30)
         try:
-            headers = JSON | {"Host": HOST}
+            headers = JSON | {"Host": host(model)}
             body = json.dumps(document)
-            connection.request("POST", f"/v2/models/{MODEL}/infer", body, headers)
+            connection.request("POST", f"/v2/models/{model}/infer", body, headers)
             answer = connection.getresponse()
             fields = {name.lower(): value for name, value in answer.getheaders()}
             return Answer(answer.status, fields, answer.read())
@@ -156,7 +163,7 @@ class Cluster:
 
     def ask_grpc(self, message: Any) -> Any:
         """One ModelInfer through the gateway."""
-        options = [("grpc.default_authority", HOST)]
+        options = [("grpc.default_authority", host(message.model_name))]
         with grpc.insecure_channel(self.address, options=options) as channel:
             call = channel.unary_unary(
                 "/inference.GRPCInferenceService/ModelInfer",
@@ -165,14 +172,21 @@ class Cluster:
             )
             return call(message, timeout=30)
 
-    def load(self, rate: float = 20) -> Steady:
-        """Open-loop requests for one flower."""
-        return Steady(self.address, HOST, MODEL, [FLOWER], rate)
+    def load(
+        self, rate: float = 20, model: str = MODEL, inputs: Sequence[dict[str, Any]] = (FLOWER,)
+    ) -> Steady:
+        """Open-loop requests for one flower, or for what a model takes."""
+        return Steady(self.address, host(model), model, inputs, rate)
 
 
-def uri(version: str) -> str:
-    """Where a version of iris lies."""
-    return f"s3://models/{MODEL}/{version}"
+def host(model: str) -> str:
+    """By which the gateway knows a model."""
+    return f"{model}-models.localhost"
+
+
+def uri(version: str, model: str = MODEL) -> str:
+    """Where a version of a model lies."""
+    return f"s3://models/{model}/{version}"
 
 
 def wait(

@@ -22,6 +22,7 @@ from tests.support.required import ROOT, binary
 BED = ROOT.parent / "shared" / "testbed"
 INITIALIZER = "docker.io/kserve/storage-initializer:v0.20.0"
 _HOME = Path(os.environ.get("TESTBED_HOME", "/var/tmp/serin-testbed"))  # noqa: S108 - as its scripts
+_CTR = ("ctr", "--address", str(_HOME / "run" / "containerd.sock"), "-n", "k8s.io")
 _DNS = ("10.96.0.10", 53)  # a Service: kube-proxy's rules lead to CoreDNS
 _UP_SECONDS = 420
 _TIMED_OUT = 124  # as timeout(1)
@@ -31,7 +32,10 @@ _DOWN_SECONDS = 180
 
 @contextmanager
 def running() -> Iterator[str]:
-    """A fresh testbed with what KServe's images need; yields its kubeconfig, stops it after."""
+    """A fresh testbed with what KServe's images need; yields its kubeconfig, stops it after.
+
+    One that is up and was not started here is somebody's: it is left alone, and the tests skip.
+    """
     binary("kubectl")
     try:
         Kubectl(None).require(FIRST_STRICT_MINOR)
@@ -42,7 +46,7 @@ def running() -> Iterator[str]:
     if os.geteuid() != 0:
         pytest.skip("the testbed needs root")
     with _alone():
-        _down()  # what an aborted run left
+        kept = ["--keep"] if _HOME.exists() else []  # somebody's unpacked binaries stay
         try:
             said = _or_skip([BED / "up"], _UP_SECONDS)
             _reachable()
@@ -51,18 +55,21 @@ def running() -> Iterator[str]:
                 pytest.skip(f"the testbed cannot build images on this machine: {words[-600:]}")
             yield said.strip().rpartition("=")[2]
         finally:
-            _down()
+            _run([BED / "down", *kept], _DOWN_SECONDS)
 
 
-def build(reference: str, *options: str) -> None:
-    """Build an image of this repository and hand it to the testbed's node."""
-    words = _build(reference, ROOT, *options)
+def build_model(folder: str, model: str, reference: str) -> None:
+    """Build a model's image by the Dockerfile in a folder, and hand it to the testbed's node."""
+    file = str(ROOT / folder / "Dockerfile")
+    words = _build(reference, ROOT, "-f", file, "--build-arg", f"MODEL={model}")
     assert not words, words[-4000:]
 
 
 def _build(reference: str, context: Path, *options: str) -> str:
     """Build an image and hand it to the node; where that fails, what was said."""
     command: list[str | Path] = [BED / "build-image", reference, context, *options]
+    if wheels := os.environ.get("PIP_FIND_LINKS"):  # torch for processors, where there is one
+        command += ["--build-arg", f"PIP_FIND_LINKS={wheels}"]
     code, said, complaint = _run(command, _BUILD_SECONDS)
     if code == _TIMED_OUT:
         pytest.skip(f"{reference} was not built within {_BUILD_SECONDS} s on this machine")
@@ -79,28 +86,43 @@ def _imported(reference: str, complaint: str) -> bool:
     """
     if "ctr: content digest" not in complaint:
         return False
-    command = ["ctr", "--address", str(_HOME / "run" / "containerd.sock"), "-n", "k8s.io"]
     known = subprocess.run(
-        [*command, "images", "ls", "-q"], capture_output=True, text=True, timeout=30, check=False
+        [*_CTR, "images", "ls", "-q"], capture_output=True, text=True, timeout=30, check=False
     )
     return reference in known.stdout.split()
 
 
+def alias(reference: str, name: str) -> None:
+    """Let an image of the node be known by another name, too."""
+    subprocess.run(
+        [*_CTR, "images", "tag", "--force", reference, name],
+        check=True,
+        capture_output=True,
+        timeout=30,
+    )
+
+
 @contextmanager
 def _alone() -> Iterator[None]:
-    """A machine has room for one testbed."""
-    with _HOME.with_name(f"{_HOME.name}.lock").open("w") as file:
+    """A machine has room for one testbed; the lock's file tells whether a run of tests began."""
+    lock = _HOME.with_name(f"{_HOME.name}.lock")
+    with lock.open("a+") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            pytest.skip("another run of these tests uses this machine's testbed")
+            pytest.skip(f"another run of these tests uses this machine's testbed ({lock} is held)")
+        aborted = lock.stat().st_size > 0
+        if (_HOME / "pki" / "admin.conf").exists() and not aborted:
+            pytest.skip(
+                "the testbed is up already, for somebody else. To test on it: KUBECONFIG="
+                f"{_HOME}/pki/admin.conf ./serin test tests/cluster; to start it anew: {BED}/down"
+            )
+        if aborted and _HOME.exists():
+            _run([BED / "down"], _DOWN_SECONDS)
+        file.write("started by tests/cluster\n")
+        file.flush()
         yield
-
-
-def _down() -> None:
-    """All of it: each run starts as the first one on a machine does."""
-    if _HOME.exists():
-        _run([BED / "down"], _DOWN_SECONDS)
+        file.truncate(0)
 
 
 def _or_skip(command: list[str | Path], seconds: float) -> str:
