@@ -89,7 +89,7 @@ class Shop:
         def read() -> None:
             assert watch.stdout is not None
             for line in watch.stdout:
-                weight = int((*line.split(), 0)[1])
+                weight = int((*line.split(), "0")[1])
                 if seen[-1:] != [weight]:
                     seen.append(weight)
 
@@ -190,7 +190,7 @@ def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_
         pytest.skip("another test promoted it")
     deaths = tmp_path / "deaths"
     command = [sys.executable, "-P", "-m", "tests.support.fragile_engine", "iris"]
-    command += [shop.platform.home / "kubeconfig", shop.prometheus(), deaths]
+    command += [str(shop.platform.home / "kubeconfig"), shop.prometheus(), str(deaths)]
     with shop.load() as load, shop.seeing_weights() as weights:
         shop.rollout(
             *("start", "iris", new, "--shadow", "150", "--steps", "40,100", *PATIENT, *CALM)
