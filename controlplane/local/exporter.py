@@ -2,7 +2,7 @@
 
 import socketserver
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from wsgiref.simple_server import WSGIRequestHandler, WSGIServer, make_server
 
@@ -22,6 +22,7 @@ class DeploymentCounts:
 
     namespace: str
     name: str
+    inferenceservice: str
     wanted: int
     """spec.replicas."""
     replicas: int
@@ -35,6 +36,7 @@ class Exporter(Collector):
     def __init__(self) -> None:
         self._deployments: tuple[DeploymentCounts, ...] = ()
         self._objects: tuple[tuple[Object, ...], tuple[Object, ...]] = ((), ())
+        self._held: Mapping[str, int] = {}
         self.scalers = objectmetrics.Scalers()
         pushed = Pushed()
         registry = CollectorRegistry()
@@ -58,8 +60,17 @@ class Exporter(Collector):
         deployments: Iterable[DeploymentCounts],
         autoscalers: Iterable[Object] = (),
         services: Iterable[Object] = (),
+        held: Mapping[str, int] | None = None,
     ) -> None:
-        """Say this from now on: Deployments, HorizontalPodAutoscalers, InferenceServices."""
+        """Say this from now on.
+
+        Args:
+            deployments: Their numbers.
+            autoscalers: HorizontalPodAutoscalers.
+            services: InferenceServices.
+            held: Deployments that sleep → how many requests wait for each.
+        """
+        self._held = held or {}
         self._deployments = tuple(deployments)
         self._objects = (tuple(autoscalers), tuple(services))
 
@@ -78,6 +89,16 @@ class Exporter(Collector):
             for one in deployments:
                 family.add_metric([one.namespace, one.name], getattr(one, field))
             yield family
+        held = GaugeMetricFamily(  # a cluster's activator says the same
+            "predictor_requests_in_flight",
+            "Connections held for a Deployment until a pod is ready.",
+            labels=["namespace", "inferenceservice", "deployment"],
+        )
+        for one in deployments:
+            if one.name in self._held:
+                labels = [one.namespace, one.inferenceservice, one.name]
+                held.add_metric(labels, self._held[one.name])
+        yield held
         autoscalers, services = self._objects
         yield from objectmetrics.autoscalers(autoscalers)
         yield from objectmetrics.canaries(services)

@@ -43,7 +43,12 @@ class Monitoring:
         self._start_prometheus()
 
     def step(
-        self, pods: Sequence[Pod], plan: Plan, admin_port: int | None, objects: Objects
+        self,
+        pods: Sequence[Pod],
+        plan: Plan,
+        admin_port: int | None,
+        objects: Objects,
+        held: Mapping[str, int],
     ) -> None:
         """Tell Prometheus what there is now, and start it again if it ended."""
         if self._exporter is None:
@@ -52,6 +57,7 @@ class Monitoring:
             counts(plan, pods),
             objects.list_of("HorizontalPodAutoscaler"),
             objects.list_of("InferenceService"),
+            held,
         )
         listed = [self._target(pod) for pod in pods if pod.child and not pod.leaving]
         self.prometheus.scrape(
@@ -117,5 +123,10 @@ def counts(plan: Plan, pods: Sequence[Pod]) -> Iterator[DeploymentCounts]:
     for wanted in plan.deployments:
         own = [pod for pod in staying if pod.deployment.name == wanted.name]
         yield DeploymentCounts(
-            NAMESPACE, wanted.name, wanted.replicas, len(own), sum(pod.ready for pod in own)
+            NAMESPACE,
+            wanted.name,
+            wanted.service,
+            wanted.replicas,
+            len(own),
+            sum(pod.ready for pod in own),
         )

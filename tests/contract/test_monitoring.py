@@ -77,7 +77,8 @@ def test_autoscaling_is_told_as_a_cluster_tells_it(exporter: Exporter) -> None:
         "metadata": {"namespace": "m", "name": "iris"},
         "spec": {"canary": [{"trafficPercent": 25}]},
     }
-    exporter.publish([DeploymentCounts("m", "d", 3, 2, 1)], [hpa], [service])
+    counts = [DeploymentCounts("m", "d", "i", 3, 2, 1), DeploymentCounts("m", "e", "i", 0, 0, 0)]
+    exporter.publish(counts, [hpa], [service], {"e": 4})
     exporter.scalers.read("m", "so", {"a": Reading("s0-prometheus", 4500)})
     exporter.scalers.read("m", "so", {"a": Reading("s0-prometheus", error="no data")})
     lines = scraped(exporter)
@@ -94,6 +95,8 @@ def test_autoscaling_is_told_as_a_cluster_tells_it(exporter: Exporter) -> None:
     canary = "kube_customresource_inferenceservice_canary_traffic_percent"
     for line in (
         'kube_deployment_spec_replicas{deployment="d",namespace="m"} 3.0',
+        # As a cluster's activator: of those that sleep only.
+        'predictor_requests_in_flight{deployment="e",inferenceservice="i",namespace="m"} 4.0',
         f"kube_horizontalpodautoscaler_spec_max_replicas{{{told}}} 5.0",
         f"kube_horizontalpodautoscaler_status_desired_replicas{{{told}}} 3.0",
         f"kube_horizontalpodautoscaler_spec_target_metric{{{target}}} 8.5",

@@ -28,9 +28,10 @@ RULE: dict[str, Any] = {
                 "metadata": {
                     "serverAddress": "http://prometheus-operated.monitoring:9090",
                     "threshold": "100",
-                    # The gateway's own count has a value while no pod has one.
-                    "query": "sum(rate(envoy_cluster_upstream_rq_total"
-                    '{envoy_cluster_name=~"iris-predictor-.*"}[10s])) or vector(0)',
+                    "ignoreNullValues": "false",
+                    # As keda/iris.yaml, over a shorter time: pods report it, or who holds requests.
+                    "query": "sum(avg_over_time(predictor_requests_in_flight"
+                    '{namespace="models",deployment="iris-predictor"}[15s]))',
                 },
             }
         ],

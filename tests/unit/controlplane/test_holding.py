@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from controlplane.activator import holder
 from controlplane.local import holding
 from controlplane.local.holding import Holding
 from controlplane.local.plan import Backend, Container, DeploymentPlan, Plan, Route
@@ -107,7 +108,7 @@ def test_what_waits_too_long_is_refused(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_too_many_are_refused_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """One more than may wait is told so."""
-    monkeypatch.setattr(holding, "MOST_HELD", 1)
+    monkeypatch.setattr(holder, "MOST_HELD", 1)
 
     async def scenario(holder: Holding, here: Endpoint, woken: asyncio.Queue[str]) -> None:
         first = asyncio.create_task(asked(here.http_port))
