@@ -11,7 +11,7 @@ from controlplane.cluster import address, kind, releases
 from controlplane.cluster.install import install, record, remove
 from controlplane.cluster.kubectl import FIRST_STRICT_MINOR, Kubectl
 from controlplane.cluster.models import serve
-from controlplane.cluster.steps import KSERVE_FOLDER, ROOT, STEPS, Setup, services
+from controlplane.cluster.steps import KSERVE_FOLDER, ROOT, STEPS, Setup, has_activator, services
 from controlplane.errors import SerinError
 
 _OWN_NAMESPACES = {"default", "local-path-storage", "serin-system"}
@@ -82,13 +82,13 @@ def main(  # noqa: D103 - its help is the command's, below
         return
     if not (yes or dry_run or use_kind):
         _ask_first(kubectl)
+    wanted = [one for one in services(setup) if not models or one["metadata"]["name"] in models]
+    if use_kind and not dry_run:
+        _load_images(setup, [one["metadata"]["name"] for one in wanted], only)
     if only != "models":
         install(setup, say, only)
     if only not in {None, "models"} or dry_run:
         return
-    wanted = [one for one in services(setup) if not models or one["metadata"]["name"] in models]
-    if use_kind:
-        kind.load_images([one["metadata"]["name"] for one in wanted], say)
     for name in serve(kubectl, wanted, ROOT / "training" / "jobs", say, smoke=smoke):
         say(f"{name}: serving")
     click.echo(address.try_it(kubectl, wanted[0]["metadata"]["name"]))
@@ -98,6 +98,14 @@ main.help = """Install everything that serves models on a Kubernetes cluster, an
 
 Runs again without harm: what is there is left as it is, what broke off is resumed.
 """
+
+
+def _load_images(setup: Setup, models: list[str], only: str | None) -> None:
+    """What kind's node must have before pods ask for it."""
+    if only in {None, "serin"} and has_activator(setup):
+        kind.load_image("activator", "controlplane/activator", say)
+    if only in {None, "models"}:
+        kind.load_images(models, say)
 
 
 def _ask_first(kubectl: Kubectl) -> None:

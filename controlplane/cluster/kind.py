@@ -34,11 +34,16 @@ def load_images(models: Sequence[str], say: Callable[[str], None]) -> None:
     """Build each model's two images with docker and put them on the node."""
     for model in models:
         for folder, name in (("predictors", model), ("training", f"train-{model}")):
-            tag = f"docker.io/serin/{name}:dev"
-            say(f"kind: building {tag}")
-            arguments = ["-f", f"{folder}/Dockerfile", "--build-arg", f"MODEL={model}"]
-            _run(["docker", "build", "-q", "-t", tag, *arguments, "."], _BUILD_SECONDS)
-            _run(["kind", "load", "docker-image", tag, "--name", NAME], _CREATE_SECONDS)
+            load_image(name, folder, say, "--build-arg", f"MODEL={model}")
+
+
+def load_image(name: str, folder: str, say: Callable[[str], None], *options: str) -> None:
+    """Build a folder's image with docker and put it on the node."""
+    tag = f"docker.io/serin/{name}:dev"
+    say(f"kind: building {tag}")
+    arguments = ["-f", f"{folder}/Dockerfile", *options]
+    _run(["docker", "build", "-q", "-t", tag, *arguments, "."], _BUILD_SECONDS)
+    _run(["kind", "load", "docker-image", tag, "--name", NAME], _CREATE_SECONDS)
 
 
 def _run(command: Sequence[str], seconds: float) -> str:

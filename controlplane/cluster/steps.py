@@ -9,6 +9,8 @@ from controlplane.cluster.kubectl import Document, Kubectl, render
 
 ROOT = Path(__file__).parents[2]
 KSERVE_FOLDER = ROOT / "kserve"
+ACTIVATOR = ("deployment/activator", "models")
+"""Of overlays with kserve/components/scale-to-zero."""
 _READY_SECONDS = 240
 
 
@@ -123,6 +125,15 @@ def services(setup: Setup) -> list[Document]:
     return [one for one in render(setup.overlay) if one["kind"] == "InferenceService"]
 
 
+def has_activator(setup: Setup) -> bool:
+    """Whether the overlay lets models sleep."""
+    names = {
+        (f"{one['kind'].lower()}/{one['metadata']['name']}", one["metadata"].get("namespace"))
+        for one in render(setup.overlay)
+    }
+    return ACTIVATOR in names
+
+
 STEPS = (
     Step(
         "gateway",
@@ -164,5 +175,5 @@ STEPS = (
         after=_s3_after,
         data="every published model in the cluster's MinIO",
     ),
-    Step("serin", _never, _serin),
+    Step("serin", _never, _serin, waits=[ACTIVATOR]),
 )

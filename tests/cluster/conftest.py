@@ -58,6 +58,8 @@ def kubeconfig(say: Say) -> Iterator[str]:
                 pool.submit(testbed.build_model, folder, model, f"docker.io/serin/{name}:dev")
                 for folder, model, name in wanted
             ]
+            activator = ("controlplane/activator", "docker.io/serin/activator:dev")
+            builds.append(pool.submit(testbed.build, *activator))
             for one in builds:
                 one.result()
         for model, others in TRAINED_BY.items():

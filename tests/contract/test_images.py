@@ -1,7 +1,9 @@
 """The Dockerfiles: what any builder understands, and what a predictor's image leaves out."""
 
 import re
-from importlib.metadata import distribution
+import subprocess
+import sys
+from importlib.metadata import distribution, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -19,7 +21,11 @@ class Missing:
             raise ModuleNotFoundError("not in the image: " + name)
 sys.meta_path.insert(0, Missing())
 """
-DOCKERFILES = [ROOT / "predictors" / "Dockerfile", ROOT / "training" / "Dockerfile"]
+DOCKERFILES = [
+    ROOT / "predictors" / "Dockerfile",
+    ROOT / "training" / "Dockerfile",
+    ROOT / "controlplane" / "activator" / "Dockerfile",
+]
 
 
 def dropped(dockerfile: Path = DOCKERFILES[0]) -> list[str]:
@@ -54,7 +60,7 @@ def test_an_image_runs_as_nobody_and_says_what_it_is(dockerfile: Path) -> None:
         assert f"org.opencontainers.image.{label}=" in last
 
 
-@pytest.mark.parametrize("dockerfile", DOCKERFILES, ids=lambda path: path.parent.name)
+@pytest.mark.parametrize("dockerfile", DOCKERFILES[:2], ids=lambda path: path.parent.name)
 def test_models_share_the_layers_before_their_own(dockerfile: Path) -> None:
     """Packages come before MODEL is known, even those that only some models have."""
     last = dockerfile.read_text().rpartition("\nFROM ")[2]
@@ -67,6 +73,31 @@ def test_dropped_packages_are_ones_that_pip_brings() -> None:
     """A name that requirements/predictor.txt no longer holds has no place in the Dockerfiles."""
     assert set(dropped()) <= set(pinned("predictor"))
     assert dropped(DOCKERFILES[1]) == dropped()
+
+
+def test_the_activator_runs_on_what_its_image_installs(tmp_path: Path) -> None:
+    """Its own package of this repository, and the packages of requirements/activator.txt."""
+    kept = set(pinned("activator"))
+    others = {
+        module
+        for module, names in packages_distributions().items()
+        if kept.isdisjoint(map(canonical, names))
+    }
+    (tmp_path / "sitecustomize.py").write_text(BLOCK.format(names=sorted(others)))
+    code = "import sys, controlplane.activator.__main__; print(*sys.modules, sep='\\n')"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    own = {one for one in done.stdout.split() if one.startswith("controlplane.")}
+
+    assert done.returncode == 0, done.stderr
+    assert {one.split(".")[1] for one in own} == {"activator"}
 
 
 def test_a_predictor_answers_without_what_its_image_drops(

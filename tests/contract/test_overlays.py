@@ -102,31 +102,37 @@ def test_production_keeps_a_replica_while_one_goes() -> None:
     assert budget["spec"]["maxUnavailable"] == 1
 
 
+def selects(selector: Document, labels: dict[str, str]) -> bool:
+    """Whether a label selector means a pod with these labels."""
+    return selector.get("matchLabels", {}).items() <= labels.items() and all(
+        term["key"] in labels
+        and (term["operator"] == "Exists" or labels[term["key"]] in term["values"])
+        for term in selector.get("matchExpressions", ())
+    )
+
+
 def reaches(policies: list[Document], labels: dict[str, str]) -> set[tuple[str, int]]:
-    """(namespace, port) that may reach a pod of `models` with these labels."""
+    """(namespace or own pods' name, port) that may reach a pod of `models` with these labels."""
     allowed = set()
     for policy in policies:
-        spec = policy["spec"]
-        wanted = spec["podSelector"].get("matchExpressions", [])
-        if all(
-            term["key"] in labels
-            and (term["operator"] == "Exists" or labels[term["key"]] in term["values"])
-            for term in wanted
-        ):
-            for rule in spec.get("ingress", ()):
+        if selects(policy["spec"]["podSelector"], labels):
+            for rule in policy["spec"].get("ingress", ()):
                 for peer in rule["from"]:
-                    name = peer["namespaceSelector"]["matchLabels"]["kubernetes.io/metadata.name"]
+                    ((_, selector),) = peer.items()
+                    (name,) = selector["matchLabels"].values()
                     allowed |= {(name, port["port"]) for port in rule["ports"]}
     return allowed
 
 
 def test_only_gateway_and_prometheus_reach_predictors() -> None:
-    """The gateway V2, Prometheus the metrics; nobody a Job; and nothing else in the namespace."""
+    """The gateway and its stand-in V2, Prometheus the metrics; nobody a Job; nothing else."""
     documents = rendered(ROOT / "kserve" / "overlays" / "production")
     policies = of_kind(documents, "NetworkPolicy")
     predictor = {"serving.kserve.io/inferenceservice": "iris", "component": "predictor"}
 
     assert reaches(policies, predictor) == {
+        ("activator", 8080),
+        ("activator", 8081),
         ("envoy-gateway-system", 8080),
         ("envoy-gateway-system", 8081),
         ("monitoring", 8082),
@@ -135,6 +141,42 @@ def test_only_gateway_and_prometheus_reach_predictors() -> None:
     assert any(
         one["spec"] == {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]} for one in policies
     )
+
+
+def test_stable_models_may_sleep_and_canaries_not(tmp_path: Path) -> None:
+    """The component lets KEDA go to 0, and changes no query: what is held counts under its name."""
+    base = ROOT / "kserve" / "overlays" / "production"
+    component = ROOT / "kserve" / "components" / "scale-to-zero"
+    awake = {one["metadata"]["name"]: one for one in of_kind(rendered(base), "ScaledObject")}
+    documents = with_component(tmp_path, base, component)
+
+    for scaled in of_kind(documents, "ScaledObject"):
+        name = scaled["metadata"]["name"]
+        assert scaled["spec"]["minReplicaCount"] == (1 if "-canary-" in name else 0)
+        assert scaled["spec"]["triggers"] == awake[name]["spec"]["triggers"]
+        assert scaled["spec"]["fallback"] == awake[name]["spec"]["fallback"]
+
+
+def test_the_activator_may_do_what_it_does_and_no_more(tmp_path: Path) -> None:
+    """It reads, publishes EndpointSlices, and is reached by the gateway and Prometheus alone."""
+    base = ROOT / "kserve" / "overlays" / "production"
+    documents = with_component(tmp_path, base, ROOT / "kserve" / "components" / "scale-to-zero")
+    (role,) = of_kind(documents, "Role")
+    writes = {
+        resource
+        for rule in role["rules"]
+        for resource in rule["resources"]
+        if not set(rule["verbs"]) <= {"list", "watch"}
+    }
+    (deployment,) = of_kind(documents, "Deployment")
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    reached = reaches(of_kind(documents, "NetworkPolicy"), pod["metadata"]["labels"])
+
+    assert writes == {"endpointslices"}
+    assert reached == {("envoy-gateway-system", 1024), ("monitoring", 8082)}
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
 
 
 def test_predictors_read_and_jobs_write() -> None:

@@ -146,11 +146,11 @@ class Cluster:
             self.kubectl("-n", "models", "exec", *pod, "--", "cat", "/mnt/models/MANIFEST.json")
         )
 
-    def ask(self, document: object, model: str = MODEL) -> Answer:
+    def ask(self, document: object, model: str = MODEL, seconds: float = 30) -> Answer:
         """One V2 request over REST, through the gateway."""
         import http.client
 
-        connection = http.client.HTTPConnection(self.address, timeout=30)
+        connection = http.client.HTTPConnection(self.address, timeout=seconds)
         try:
             headers = JSON | {"Host": host(model)}
             body = json.dumps(document)
@@ -161,7 +161,7 @@ class Cluster:
         finally:
             connection.close()
 
-    def ask_grpc(self, message: Any) -> Any:
+    def ask_grpc(self, message: Any, seconds: float = 30) -> Any:
         """One ModelInfer through the gateway."""
         options = [("grpc.default_authority", host(message.model_name))]
         with grpc.insecure_channel(self.address, options=options) as channel:
@@ -170,7 +170,7 @@ class Cluster:
                 request_serializer=lambda one: one.SerializeToString(),
                 response_deserializer=pb.ModelInferResponse.FromString,
             )
-            return call(message, timeout=30)
+            return call(message, timeout=seconds)
 
     def load(
         self, rate: float = 20, model: str = MODEL, inputs: Sequence[dict[str, Any]] = (FLOWER,)

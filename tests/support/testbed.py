@@ -60,8 +60,12 @@ def running() -> Iterator[str]:
 
 def build_model(folder: str, model: str, reference: str) -> None:
     """Build a model's image by the Dockerfile in a folder, and hand it to the testbed's node."""
-    file = str(ROOT / folder / "Dockerfile")
-    words = _build(reference, ROOT, "-f", file, "--build-arg", f"MODEL={model}")
+    build(folder, reference, "--build-arg", f"MODEL={model}")
+
+
+def build(folder: str, reference: str, *options: str) -> None:
+    """Build an image by the Dockerfile in a folder, and hand it to the testbed's node."""
+    words = _build(reference, ROOT, "-f", str(ROOT / folder / "Dockerfile"), *options)
     assert not words, words[-4000:]
 
 
