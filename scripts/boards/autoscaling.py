@@ -1,10 +1,15 @@
 """What the triggers say, and what became of it."""
 
-from scripts.boards.panel import DEPLOYMENTS, PREDICTORS, SCALERS, WINDOW, Board, Panel, Query
+from scripts.boards.panel import PREDICTORS, READY, SCALERS, WANTED, WINDOW, Board, Panel, Query
 
-_HPA = "kube_horizontalpodautoscaler"
 _NAME = "{{horizontalpodautoscaler}}"
 _OBJECTS = 'namespace="$namespace",scaledObject=~"($model)(-canary)?-predictor"'
+
+
+def _scaler(metric: str, more: str = "") -> str:
+    by = f"horizontalpodautoscaler{more}"
+    return f"max by ({by}) (kube_horizontalpodautoscaler_{metric}{{{SCALERS}}})"
+
 
 BOARD = Board(
     "autoscaling",
@@ -30,7 +35,7 @@ BOARD = Board(
                     "short",
                     (
                         Query(
-                            f"{_HPA}_spec_target_metric{{{SCALERS}}}",
+                            _scaler("spec_target_metric", ", metric_name"),
                             f"{_NAME} {{{{metric_name}}}}",
                         ),
                     ),
@@ -55,23 +60,17 @@ BOARD = Board(
                     "Desired and allowed",
                     "short",
                     (
-                        Query(f"{_HPA}_status_desired_replicas{{{SCALERS}}}", f"{_NAME} desired"),
-                        Query(f"{_HPA}_spec_min_replicas{{{SCALERS}}}", f"{_NAME} min"),
-                        Query(f"{_HPA}_spec_max_replicas{{{SCALERS}}}", f"{_NAME} max"),
+                        Query(_scaler("status_desired_replicas"), f"{_NAME} desired"),
+                        Query(_scaler("spec_min_replicas"), f"{_NAME} min"),
+                        Query(_scaler("spec_max_replicas"), f"{_NAME} max"),
                     ),
                 ),
                 Panel(
                     "Wanted and ready",
                     "short",
                     (
-                        Query(
-                            f"kube_deployment_spec_replicas{{{DEPLOYMENTS}}}",
-                            "{{deployment}} wanted",
-                        ),
-                        Query(
-                            f"kube_deployment_status_replicas_ready{{{DEPLOYMENTS}}}",
-                            "{{deployment}} ready",
-                        ),
+                        Query(WANTED, "{{deployment}} wanted"),
+                        Query(READY, "{{deployment}} ready"),
                     ),
                 ),
             ),

@@ -1,9 +1,10 @@
 """What every model does now: requests, failures, latency, capacity, budget."""
 
 from scripts.boards.panel import (
-    DEPLOYMENTS,
     FAULTS,
     PREDICTORS,
+    READY,
+    WANTED,
     Board,
     Panel,
     Query,
@@ -109,14 +110,8 @@ BOARD = Board(
                     "Replicas",
                     "short",
                     (
-                        Query(
-                            f"kube_deployment_spec_replicas{{{DEPLOYMENTS}}}",
-                            "{{deployment}} wanted",
-                        ),
-                        Query(
-                            f"kube_deployment_status_replicas_ready{{{DEPLOYMENTS}}}",
-                            "{{deployment}} ready",
-                        ),
+                        Query(WANTED, "{{deployment}} wanted"),
+                        Query(READY, "{{deployment}} ready"),
                     ),
                 ),
                 Panel(

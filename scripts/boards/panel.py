@@ -6,6 +6,12 @@ PREDICTORS = 'namespace="$namespace",inferenceservice=~"$model"'
 """Matches the series of the chosen models' pods, stable and canary."""
 DEPLOYMENTS = 'namespace="$namespace",deployment=~"($model)(-canary)?-predictor"'
 """The same in kube-state-metrics' series of Deployments."""
+WANTED, READY = (
+    # The exporter's restart changes other labels: one curve all the same.
+    f"max by (deployment) (kube_deployment_{metric}{{{DEPLOYMENTS}}})"
+    for metric in ("spec_replicas", "status_replicas_ready")
+)
+"""Replicas of each Deployment."""
 SCALERS = 'namespace="$namespace",horizontalpodautoscaler=~"keda-hpa-($model)(-canary)?-predictor"'
 FAULTS = 'outcome=~"error|rejected|deadline|unready"'
 """What is no fault of the client."""

@@ -1,9 +1,9 @@
 """A canary against the stable version, on the same axes."""
 
 from scripts.boards.panel import (
-    DEPLOYMENTS,
     FAULTS,
     PREDICTORS,
+    READY,
     WINDOW,
     Board,
     Panel,
@@ -64,11 +64,7 @@ BOARD = Board(
                     ),
                     "What a judgement has to go by.",
                 ),
-                Panel(
-                    "Replicas ready",
-                    "short",
-                    (Query(f"kube_deployment_status_replicas_ready{{{DEPLOYMENTS}}}", _NAME),),
-                ),
+                Panel("Replicas ready", "short", (Query(READY, _NAME),)),
             ),
         ),
         (

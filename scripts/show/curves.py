@@ -90,6 +90,7 @@ def _panel(panel: Panel, top: int) -> list[str]:
     if panel.limit is not None and panel.limit <= 3 * max(highest, panel.limit / 3):
         highest = max(highest, panel.limit)
     highest = highest or 1.0
+    most = f"{highest:,.0f}" if highest >= 1000 else f"{highest:.4g}"
     bottom = top + PANEL
     count = max((len(line.values) for line in panel.lines), default=1)
 
@@ -102,7 +103,7 @@ def _panel(panel: Panel, top: int) -> list[str]:
     parts = [
         f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
         f'<text class="note" x="{LEFT - 8}" y="{bottom + 4}" text-anchor="end">0</text>',
-        f'<text class="note" x="{LEFT - 8}" y="{top + 10}" text-anchor="end">{highest:.4g}</text>',
+        f'<text class="note" x="{LEFT - 8}" y="{top + 10}" text-anchor="end">{most}</text>',
     ]
     if panel.area:
         edge = _corners(_points(panel.area), steps=True)
@@ -113,7 +114,8 @@ def _panel(panel: Panel, top: int) -> list[str]:
         for piece in _pieces(_points(line.values)):
             corners = _corners(piece, steps=panel.steps)
             if len(corners) == 1:  # a point alone would not be seen
-                corners = [corners[0], (corners[0][0] + 0.5, corners[0][1])]
+                ((place, value),) = corners
+                corners = [(max(place - 0.25, 0), value), (min(place + 0.25, count - 1), value)]
             text = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in corners)
             parts.append(f'<polyline class="line s{number % COLOURS}" points="{text}"/>')
     if panel.limit is not None and panel.limit <= highest:
