@@ -9,7 +9,7 @@ import pytest
 
 from tests.drills.canary import Load
 from tests.support import guilty
-from tests.support.cluster import HOST, MODEL, Cluster, wait
+from tests.support.cluster import CANARY, HOST, MODEL, Cluster, wait
 from tests.support.open_load import sending
 from tests.support.predictor import train
 from tests.support.required import ROOT
@@ -95,10 +95,13 @@ def test_a_guilty_version_is_aborted_at_its_first_step(
 
 def test_a_good_version_is_promoted_by_itself(cluster: Cluster, versions: dict[str, str]) -> None:
     """Nothing is lost, KEDA scales the canary from its first step, and the numbers are back."""
-    start = ("rollout", "start", MODEL, versions["good"], "--steps", "40,100")
     least = bounds(cluster)
     with sending(load(cluster)) as sent:
-        said = serin(cluster, *start, *PATIENT, *CALM, "--watch")
+        start = ("rollout", "start", MODEL, versions["good"], "--steps", "40,100")
+        serin(cluster, *start, *PATIENT, *CALM)
+        wait(lambda: state(cluster)["phase"] == "Judging", 120, "the first step", cluster.pods)
+        wait(lambda: is_scaled(cluster, CANARY), 60, "KEDA to find the canary")
+        said = serin(cluster, "rollout", "status", MODEL, "--watch")
         wait(lambda: sent.answers[-1].version == versions["good"], 30, "its answers")
     over = state(cluster)
 
@@ -126,6 +129,13 @@ def test_a_load_by_context_is_counted_and_nothing_is_lost(
         found = json.loads(result.read_text("utf-8"))
         assert found["errors"] == {}, found
         assert found["requests"] == 250
+
+
+def is_scaled(cluster: Cluster, deployment: str) -> bool:
+    """Whether KEDA has found a Deployment and its trigger."""
+    status = cluster.get("scaledobject", deployment).get("status") or {}
+    conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
+    return conditions.get("Ready") == "True"
 
 
 def bounds(cluster: Cluster) -> dict[str, int]:

@@ -4,7 +4,7 @@ import json
 import subprocess
 import sys
 
-from tests.support.cluster import MODEL, Cluster, uri, wait
+from tests.support.cluster import Cluster, uri, wait
 from tests.support.required import ROOT
 
 RATE = 60  # requests a second
@@ -45,41 +45,6 @@ def test_the_drill_of_the_laptop_loses_nothing(cluster: Cluster, second: str) ->
     assert found["lost"] == 0, found
     assert [one for one in found["wrong"] if ": live " not in one] == [], found
     assert [set(one["answers"]) for one in promoted] == [{second}, {cluster.first}]
-
-
-def weights(cluster: Cluster) -> dict[str, int]:
-    """Backend → weight, as the HTTPRoute says."""
-    route = cluster.get("httproute", MODEL)
-    return {one["name"]: one.get("weight", 1) for one in route["spec"]["rules"][-1]["backendRefs"]}
-
-
-def test_the_release_workflow_promotes_without_a_lost_request(
-    cluster: Cluster, second: str
-) -> None:
-    """Its script, .ci/canary: 10, 50, 100 %, promoted; KEDA scales the canary from the start."""
-    scaled = dict[str, str]()
-    with cluster.load() as load:
-        command = [str(ROOT / ".ci" / "canary"), MODEL, uri(second)]
-        with subprocess.Popen(
-            command,
-            env={**cluster.environment, "PAUSE": "1"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as script:
-            said = []
-            assert script.stdout is not None
-            for line in script.stdout:
-                said.append(line)
-                if line.startswith(f"{MODEL}: 100 %"):
-                    scaled = cluster.get("scaledobject", "iris-canary-predictor")["status"]
-        assert script.returncode == 0, "".join(said)
-        assert set(weights(cluster)) == {"iris-predictor"}
-        now = load.versions[second]
-        wait(lambda: load.versions[second] > now + 40, 60, "answers of what was promoted")
-
-    assert load.failures == []
-    assert scaled["scaleTargetKind"] == "apps/v1.Deployment"
 
 
 def test_a_deleted_pod_costs_no_request(cluster: Cluster) -> None:
