@@ -1,0 +1,105 @@
+"""HTTPRoutes of one's own on the laptop: a mirror by kubectl, through the real Envoy."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from controlplane.rollout.mirror import mirror_route
+from tests.support.kubectl import Kubectl
+from tests.support.platform import Platform, wait_for
+
+STABLE, CANARY = "iris-predictor", "iris-canary-predictor"
+FLOWER = ("5.1", "3.5", "1.4", "0.2")
+
+
+@pytest.fixture(scope="module")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """Iris with a canary without weight, of the same version."""
+    platform = Platform(tmp_path_factory.mktemp("mirrors") / "state")
+    platform.home.mkdir()
+    try:
+        platform.serin("up", "iris")
+        found = Kubectl(platform)
+        uri = found.get("isvc/iris")["spec"]["predictor"]["model"]["storageUri"]
+        model = {"modelFormat": {"name": "iris"}, "storageUri": uri}
+        predictor = {"name": "canary", "minReplicas": 1, "model": model}
+        found.patch("isvc/iris", {"canary": [{"trafficPercent": 0, "predictor": predictor}]})
+        found.run("rollout", "status", f"deployment/{CANARY}", "--timeout=60s")
+        yield found
+    finally:
+        platform.serin("down")
+        assert platform.leftovers() == []
+
+
+def route(kubectl: Kubectl, mark: str) -> dict[str, Any]:
+    """A mirror as rollouts make it."""
+    uri = f"s3://models/iris/{mark}"
+    return mirror_route(kubectl.get("isvc/iris"), kubectl.get("httproute/iris"), "abc", uri)
+
+
+def answers(kubectl: Kubectl, deployment: str, mark: str) -> dict[str, str]:
+    """The mirrored requests that a Deployment's pods tell of: id → protocol."""
+    logs = kubectl.out("logs", "-l", f"app=isvc.{deployment}", "--tail=-1")
+    lines = [json.loads(line) for line in logs.splitlines()]
+    found = [one for one in lines if one["event"] == "shadow" and one["shadow"] == f"abc/{mark}"]
+    return {one["x_request_id"]: one["protocol"] for one in found}
+
+
+def test_envoy_copies_requests_under_the_same_id_until_the_route_is_deleted(
+    kubectl: Kubectl,
+) -> None:
+    """REST and gRPC; the mark that is set reaches the copy, and the client gets one answer."""
+    serin = kubectl.platform.serin
+    kubectl.run("apply", "-f", "-", text=json.dumps(route(kubectl, "one")))
+
+    def both() -> bool:
+        serin("infer", "iris", *FLOWER)
+        serin("infer", "iris", *FLOWER, "--grpc")
+        return set(answers(kubectl, CANARY, "one").values()) == {"rest", "grpc"}
+
+    wait_for(both, 60, "copies of both protocols")
+    copies = answers(kubectl, CANARY, "one")
+    wait_for(
+        lambda: copies.items() <= answers(kubectl, STABLE, "one").items(), 10, "stable's lines"
+    )
+    assert "iris-shadow" in kubectl.out("describe", "httproute", "iris-shadow")
+    kubectl.run("delete", "httproute", "iris-shadow")
+
+    def ended() -> bool:
+        before = answers(kubectl, STABLE, "one")
+        serin("infer", "iris", *FLOWER)
+        return answers(kubectl, STABLE, "one") == before
+
+    wait_for(ended, 30, "the end of the mirror")
+    assert kubectl.weights()[STABLE] > 0
+
+
+def test_what_the_gateway_cannot_carry_out_is_refused_by_its_field(kubectl: Kubectl) -> None:
+    """With what is expected; nothing is stored."""
+    one = route(kubectl, "two")
+    one["spec"]["rules"][0]["filters"][1]["requestMirror"]["percent"] = 10
+    one["spec"]["rules"][1]["matches"][0]["path"]["type"] = "PathPrefix"
+
+    said = kubectl.run("apply", "-f", "-", text=json.dumps(one), expect=1).stderr
+
+    assert "spec.rules[0].filters[1].requestMirror" in said
+    assert "'percent' was unexpected" in said
+    assert 'spec.rules[1].matches[0].path.type: Unsupported value: "PathPrefix"' in said
+    assert "iris-shadow" not in kubectl.out("get", "httproutes")
+
+
+def test_kserves_routes_come_back_and_lose_no_request(kubectl: Kubectl) -> None:
+    """As its controller writes them again."""
+    before = kubectl.get("httproute/iris")
+
+    kubectl.run("delete", "httproute", "iris")
+    kubectl.platform.serin("infer", "iris", *FLOWER)
+
+    wait_for(
+        lambda: kubectl.get("httproutes")["items"][0]["metadata"]["name"] == "iris", 30, "the route"
+    )
+    after = kubectl.get("httproute/iris")
+    assert after["metadata"]["uid"] != before["metadata"]["uid"]
+    assert after["spec"] == before["spec"]
