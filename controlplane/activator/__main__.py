@@ -76,6 +76,7 @@ class Activator(Collector):
             self._objects[api.DEPLOYMENTS],
             self._objects[api.SERVICES],
             self._objects[api.SLICES].values(),
+            {name for name, target in self._targets.items() if target.asleep},
         )
         wanted = {}
         for name, target in self._targets.items():
@@ -94,7 +95,8 @@ class Activator(Collector):
                 holder.hand_on(target.pods)
         await self._publish({} if self._leaving else wanted)
         for name in self._holders.keys() - self._targets.keys():
-            self._holders.pop(name).close()
+            if not self._holders[name].connections:  # what is handed on is finished first
+                self._holders.pop(name).close()
 
     async def _publish(self, wanted: dict[str, Object]) -> None:
         """Make our slices be these, starting from what is there."""

@@ -55,7 +55,7 @@ class Holder:
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._sockets = {port: socket.create_server((host, 0), family=family) for port in ports}
         for port in ports:
-            self._keep(asyncio.create_task(self._listen(port)))
+            self._start(port)
 
     @property
     def ports(self) -> dict[str, int]:
@@ -85,8 +85,12 @@ class Holder:
         """Listen no more, and drop what is held or handed on."""
         for task in self.tasks:
             task.cancel()
-        for listening in self._sockets.values():
-            listening.close()
+
+    def _start(self, port: str) -> None:
+        task = asyncio.create_task(self._listen(port))
+        # After the loop has let go of it, and even where the task never ran.
+        task.add_done_callback(lambda _: self._sockets[port].close())
+        self._keep(task)
 
     def _keep(self, task: asyncio.Task[None]) -> None:
         self.tasks.add(task)

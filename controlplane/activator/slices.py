@@ -1,6 +1,6 @@
 """What sleeps, and the EndpointSlice that stands in for it, from the API's objects. Pure."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,8 +44,18 @@ def targets(
     deployments: Mapping[str, Object],
     services: Mapping[str, Object],
     slices: Iterable[Object],
+    sleeping: Collection[str] = (),
 ) -> dict[str, Target]:
-    """Every Deployment that its ScaledObject lets sleep, by name."""
+    """Every Deployment that its ScaledObject lets sleep, by name.
+
+    Args:
+        scaled: ScaledObjects.
+        deployments: By name.
+        services: By name.
+        slices: EndpointSlices, ours among them.
+        sleeping: Deployments that slept when last seen: they are targets until they were seen
+            awake, though their ScaledObject now asks for a replica.
+    """
     real: dict[str, list[Object]] = {}
     for one in slices:
         labels = one["metadata"].get("labels") or {}
@@ -55,7 +65,8 @@ def targets(
     for one in scaled:
         name = one["spec"]["scaleTargetRef"]["name"]
         deployment, service = deployments.get(name), services.get(name)
-        if one["spec"].get("minReplicaCount", 0) != 0 or not deployment or not service:
+        may_sleep = one["spec"].get("minReplicaCount", 0) == 0 or name in sleeping
+        if not may_sleep or not deployment or not service:
             continue
         found[name] = Target(
             name=name,

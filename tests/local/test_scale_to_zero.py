@@ -62,9 +62,16 @@ def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platfor
     assert kubectl.replicas() == 1
     wait_for(lambda: _asked_and_active(platform, kubectl), 30, "an active ScaledObject")
     wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 60, "sleep again")
+    wait_for(lambda: _trigger(platform) == [0], 40, "the trigger to have a value without a pod")
     events = kubectl.out("get", "events", "-o", "jsonpath={.items[*].message}")
     assert "from 0 to 1, triggered by held-request" in events
     assert "Deactivated apps/v1.Deployment models/iris-predictor from 1 to 0" in events
+
+
+def _trigger(platform: Platform) -> list[float]:
+    """What the ScaledObject's query finds; the pods' last samples leave its window."""
+    held = platform.prometheus('predictor_requests_in_flight{pod="",deployment="iris-predictor"}')
+    return [float(one["value"][1]) for one in held]
 
 
 def _asked_and_active(platform: Platform, kubectl: Kubectl) -> bool:

@@ -21,8 +21,10 @@ def running(scenario: Callable[[Holder], Awaitable[None]]) -> None:
         try:
             await asyncio.wait_for(scenario(holder), 8)
         finally:
+            tasks = list(holder.tasks)
             holder.close()
-            await asyncio.gather(*holder.tasks, return_exceptions=True)
+            ended = await asyncio.gather(*tasks, return_exceptions=True)
+        assert not [one for one in ended if isinstance(one, Exception)]  # cancelled, no more
 
     asyncio.run(run())
 

@@ -1,5 +1,6 @@
 """What sleeps, read from the API's objects, and the EndpointSlice that stands in for it."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pytest
@@ -33,7 +34,9 @@ def real(**conditions: bool) -> Object:
     }
 
 
-def found(replicas: int, *there: Object, least: int | None = 0) -> dict[str, Target]:
+def found(
+    replicas: int, *there: Object, least: int | None = 0, sleeping: Collection[str] = ()
+) -> dict[str, Target]:
     """The targets among one Deployment with its Service and these slices."""
     labels = {slices.MODEL: "iris"}
     deployment = {
@@ -41,7 +44,7 @@ def found(replicas: int, *there: Object, least: int | None = 0) -> dict[str, Tar
         "spec": {"replicas": replicas},
     }
     services = {NAME: {"spec": {"ports": PORTS}}}
-    return slices.targets([scaled(least)], {NAME: deployment}, services, there)
+    return slices.targets([scaled(least)], {NAME: deployment}, services, there, sleeping)
 
 
 PLACEHOLDER: dict[str, Any] = {**real(), "endpoints": None, "ports": None}
@@ -83,6 +86,18 @@ def test_only_what_may_sleep_is_stood_in_for() -> None:
     """A ScaledObject that keeps a replica is nothing to us; KEDA's default keeps none."""
     assert found(0, least=1) == {}
     assert found(0, least=None).keys() == {NAME}
+
+
+def test_who_sleeps_is_looked_after_until_it_was_seen_awake() -> None:
+    """Its ScaledObject may ask for a replica meanwhile, as a rollout does: it is not ready yet."""
+
+    def kept(replicas: int, there: Object) -> dict[str, Target]:
+        return found(replicas, there, least=1, sleeping=[NAME])
+
+    assert kept(0, PLACEHOLDER)[NAME].asleep
+    assert kept(1, real(ready=False))[NAME].asleep
+    assert kept(1, real(ready=True))[NAME].pods == POD  # to hand on to
+    assert found(1, real(ready=True), least=1) == {}
 
 
 def test_what_is_not_there_yet_is_left_alone() -> None:
