@@ -85,8 +85,9 @@ class State:
 
     @property
     def percent(self) -> int:
-        """The weight of the current step; before the first one, 0."""
-        return 0 if self.phase is Phase.SHADOWING else self.plan.steps[self.step]
+        """The weight of the current step; 0 of a canary that no user sees, or ever saw."""
+        unseen = self.outcome is Outcome.ABORTED and not self.weight
+        return 0 if unseen or self.phase is Phase.SHADOWING else self.plan.steps[self.step]
 
     @property
     def is_over(self) -> bool:

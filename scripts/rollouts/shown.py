@@ -6,7 +6,7 @@ from typing import Any
 
 from controlplane.rollout.judgement import threshold
 from controlplane.rollout.record import Record
-from controlplane.rollout.state import JUDGED, Outcome, Phase, State
+from controlplane.rollout.state import JUDGED, Phase, State
 from scripts.show import columns
 
 HISTORY = ("STARTED", "FROM", "TO", "OUTCOME", "STEP", "REASON")
@@ -69,10 +69,7 @@ def row(stored: dict[str, Any]) -> tuple[str, ...]:
     state = State.of(stored)
     begun = datetime.fromtimestamp(state.started, UTC).strftime("%Y-%m-%d %H:%M:%SZ")
     served = _version(state.stable), _version(state.canary)
-    reached = state.percent
-    if state.outcome is Outcome.ABORTED and state.steps:
-        reached = state.steps[-1]["percent"]  # 0 of one that no user ever saw
-    return (begun, *served, str(state.outcome), f"{reached} %", state.reason)
+    return (begun, *served, str(state.outcome), f"{state.percent} %", state.reason)
 
 
 def _shadow(found: dict[str, Any]) -> list[str]:
