@@ -8,12 +8,12 @@ import pytest
 
 from controlplane.rollout.answers import EXAMPLES, GRACE_SECONDS, Answer, Answers, Compared
 from controlplane.rollout.evidence import CANARY, STABLE
-from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, Verdict
+from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD
 from controlplane.rollout.plan import Plan, parse_share
 from controlplane.rollout.shadow import judge_shadow
+from scripts.simulation.shadows import SAME, Pair, compare
 
 PLAN = Plan(shadow=500)
-LOOK = 50  # requests between two looks
 
 
 def answer(label: str = "", *scores: float, outcome: str = "ok", **more: Any) -> Answer:
@@ -99,61 +99,30 @@ def test_too_few_answers_hold_and_say_what_is_missing() -> None:
     assert judge_shadow(Compared(both=500, classed=500), PLAN).decision == CONTINUE
 
 
-def outcome(
-    random: np.random.Generator,
-    *,
-    flips: float = 0.02,
-    canary_fails: float = 0.001,
-    stable_fails: float = 0.001,
-    missing: float = 0.0,
-) -> tuple[Verdict, int]:
-    """One comparison, looked at every 50 requests: its last verdict, and after how many."""
-    found, asked = Compared(), 0
-    while asked < 20 * PLAN.shadow:
-        asked += LOOK
-        gone = random.binomial(LOOK, missing)
-        failed = random.binomial(LOOK - gone, canary_fails)
-        also = random.binomial(LOOK - gone - failed, stable_fails)
-        both = LOOK - gone - failed - also
-        found.canary_missing += gone
-        found.canary_failed += failed
-        found.stable_failed += also
-        found.both += both
-        found.classed += both
-        found.flips += random.binomial(both, flips)
-        verdict = judge_shadow(found, PLAN)
-        if verdict.decision != HOLD:
-            break
-    return verdict, asked
-
-
 def test_a_version_as_good_is_hardly_ever_aborted() -> None:
     """Also where it flips as many classes as is allowed, and where both fail often."""
-    random = np.random.default_rng(1)
-    cases = [{"flips": 0.05}, {"canary_fails": 0.05, "stable_fails": 0.05}, {}]
+    random, pairs = np.random.default_rng(1), list(SAME.values())
 
-    ends = [outcome(random, **cases[index % 3])[0].decision for index in range(300)]
+    ends = [compare(pairs[index % 3], random)[0].decision for index in range(300)]
 
     assert ends.count(ABORT) == 0
     assert ends.count(CONTINUE) >= 290
 
 
 @pytest.mark.parametrize(
-    ("fault", "guard", "requests"),
+    ("pair", "guard", "requests"),
     [
-        ({"flips": 0.3}, "shadow flips", 150),
-        ({"flips": 0.15}, "shadow flips", 500),
-        ({"canary_fails": 0.05}, "shadow errors", 1000),
-        ({"missing": 1.0}, "shadow missing", 100),
+        (Pair(flips=0.3), "shadow flips", 150),
+        (Pair(flips=0.15), "shadow flips", 500),
+        (Pair(canary_fails=0.05), "shadow errors", 1000),
+        (Pair(missing=1.0), "shadow missing", 100),
     ],
 )
-def test_a_worse_version_is_aborted_soon(
-    fault: dict[str, float], guard: str, requests: int
-) -> None:
+def test_a_worse_version_is_aborted_soon(pair: Pair, guard: str, requests: int) -> None:
     """By the guard that it is for, in all of 40 comparisons."""
     random = np.random.default_rng(2)
 
-    ends = [outcome(random, **fault) for _ in range(40)]
+    ends = [compare(pair, random) for _ in range(40)]
 
     assert {verdict.decision for verdict, _ in ends} == {ABORT}
     assert all(verdict.reason.startswith(f"{guard}: ") for verdict, _ in ends)
