@@ -32,9 +32,9 @@ def test_a_canary_that_cannot_start_gets_no_request(cluster: Cluster) -> None:
     """Its weight is not written while it is not ready; the pod says what it misses."""
     with cluster.load() as load:
         cluster.canary(50, cluster.model(ABSENT))
-        wait(lambda: "storage-initializer" in why(cluster, CANARY), 90, "the canary to fail")
+        wait(lambda: "storage-initializer" in why(cluster, CANARY), 180, "the canary to fail")
         now = load.answered
-        wait(lambda: load.answered > now + 100, 60, "a hundred answers beside it")
+        wait(lambda: load.answered > now + 100, 120, "a hundred answers beside it")
         cluster.patch({"canary": None})
 
     assert load.failures == []
@@ -48,12 +48,12 @@ def test_a_canary_that_crash_loops_gets_no_request(cluster: Cluster, second: str
         cluster.canary(50, {**cluster.model(second), "env": broken})
         wait(
             lambda: "CrashLoopBackOff" in why(cluster, CANARY),
-            120,
+            240,
             "the canary to crash again and again",
             lambda: why(cluster, CANARY),
         )
         now = load.answered
-        wait(lambda: load.answered > now + 100, 60, "a hundred answers beside it")
+        wait(lambda: load.answered > now + 100, 120, "a hundred answers beside it")
         assert not cluster.weight(CANARY)
         cluster.patch({"canary": None})
 
@@ -68,10 +68,10 @@ def test_a_canary_goes_on_while_kserve_is_down(cluster: Cluster) -> None:
         cluster.rolled(CANARY, cluster.first)
         with scaled(cluster, "kserve-controller-manager", "kserve", 0):
             now = load.answered
-            wait(lambda: load.answered > now + 200, 60, "answers without a controller")
+            wait(lambda: load.answered > now + 200, 120, "answers without a controller")
         cluster.leave_canary()
         now = load.answered
-        wait(lambda: load.answered > now + 100, 60, "answers after the canary")
+        wait(lambda: load.answered > now + 100, 120, "answers after the canary")
 
     assert load.failures == []
 
@@ -83,7 +83,7 @@ def test_envoy_goes_on_while_its_controller_restarts(cluster: Cluster) -> None:
         cluster.kubectl(*name, "restart", "deployment/envoy-gateway")
         cluster.kubectl(*name, "status", "deployment/envoy-gateway", "--timeout=120s", seconds=130)
         now = load.answered
-        wait(lambda: load.answered > now + 100, 60, "answers afterwards")
+        wait(lambda: load.answered > now + 100, 120, "answers afterwards")
 
     assert load.failures == []
 
@@ -96,10 +96,10 @@ def test_serving_goes_on_while_the_store_is_away(cluster: Cluster) -> None:
         cluster.kubectl(*service, '{"spec":{"selector":{"app.kubernetes.io/name":"nobody"}}}')
         try:
             cluster.kubectl(*floor, '{"spec":{"minReplicaCount":2}}')
-            wait(lambda: len(cluster.pods_of("iris-predictor")) > 1, 60, "a second pod")
-            wait(lambda: cluster.replicas() == 1, 30, "the first pod alone to serve")
+            wait(lambda: len(cluster.pods_of("iris-predictor")) > 1, 120, "a second pod")
+            wait(lambda: cluster.replicas() == 1, 60, "the first pod alone to serve")
             now = load.answered
-            wait(lambda: load.answered > now + 100, 60, "answers without a store")
+            wait(lambda: load.answered > now + 100, 120, "answers without a store")
             assert cluster.replicas() == 1, "a pod got its model from nowhere"
         finally:
             cluster.kubectl(*service, '{"spec":{"selector":{"app.kubernetes.io/name":"minio"}}}')
@@ -118,7 +118,7 @@ def test_a_drained_node_gives_up_one_pod_at_a_time(cluster: Cluster) -> None:
     limits = ("--delete-emptydir-data", "--timeout=240s")
     cluster.kubectl(*floor, '{"spec":{"minReplicaCount":2}}')
     try:
-        wait(lambda: cluster.replicas() == 2, 120, "two replicas", cluster.pods)
+        wait(lambda: cluster.replicas() == 2, 240, "two replicas", cluster.pods)
         old = {one["metadata"]["name"] for one in cluster.pods_of("iris-predictor")}
         with (
             cluster.load() as load,
@@ -130,15 +130,15 @@ def test_a_drained_node_gives_up_one_pod_at_a_time(cluster: Cluster) -> None:
                 text=True,
             ) as draining,
         ):
-            wait(lambda: "unschedulable" in why(cluster, "iris-predictor"), 90, "a pod to wait")
+            wait(lambda: "unschedulable" in why(cluster, "iris-predictor"), 180, "a pod to wait")
             now = load.answered
-            wait(lambda: load.answered > now + 100, 60, "answers of the pod that is left")
+            wait(lambda: load.answered > now + 100, 120, "answers of the pod that is left")
             assert draining.poll() is None, "the drain did not wait"
             assert cluster.replicas() == 1
             cluster.kubectl("uncordon", "testbed")
             said, _ = draining.communicate(timeout=250)
             assert draining.returncode == 0, said
-            wait(lambda: cluster.replicas() == 2, 120, "two successors", cluster.pods)
+            wait(lambda: cluster.replicas() == 2, 240, "two successors", cluster.pods)
     finally:
         cluster.kubectl("uncordon", "testbed")
         cluster.kubectl(*floor, '{"spec":{"minReplicaCount":1}}')

@@ -123,13 +123,13 @@ def test_a_job_with_other_data_gives_a_version_and_one_command_takes_it_back(
     first, was = version_of(cluster, FOREST), cluster.manifest(FOREST)
     second = trained(cluster, data, job)
     with cluster.load(10, FOREST, was["golden_sample"]["inputs"]) as load:
-        wait(lambda: load.versions[first] > 20, 30, "answers of the first version")
+        wait(lambda: load.versions[first] > 20, 60, "answers of the first version")
         cluster.serve(second, FOREST)
         assert cluster.manifest(FOREST)["data"] != was["data"]
-        wait(lambda: load.versions[second] > 20, 60, "answers of the second")
+        wait(lambda: load.versions[second] > 20, 120, "answers of the second")
         cluster.serve(first, FOREST)
         before, answered = load.versions[second], load.versions[first]
-        wait(lambda: load.versions[first] > answered + 20, 60, "answers of the first again")
+        wait(lambda: load.versions[first] > answered + 20, 120, "answers of the first again")
 
     assert load.failures == []
     assert second != first

@@ -94,7 +94,7 @@ class Cluster:
         """Take the canary away in the order that loses no request."""
         (entry,) = self.get("isvc", MODEL)["spec"]["canary"]
         self.canary(0, entry["predictor"]["model"])
-        wait(lambda: self.weight(CANARY) in {0, None}, 60, "the canary to have no weight")
+        wait(lambda: self.weight(CANARY) in {0, None}, 120, "the canary to have no weight")
         self.patch({"canary": None})
 
     def serve(self, version: str, model: str = MODEL) -> None:
@@ -117,7 +117,7 @@ class Cluster:
                 and status.get("replicas") == wanted
             )
 
-        wait(done, 180, f"{deployment} to run {version}", self.pods)
+        wait(done, 300, f"{deployment} to run {version}", self.pods)
 
     def pods(self) -> str:
         """The pods of `models`, for a message."""

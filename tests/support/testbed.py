@@ -125,8 +125,10 @@ def _alone() -> Iterator[None]:
             _run([BED / "down"], _DOWN_SECONDS)
         file.write("started by tests/cluster\n")
         file.flush()
-        yield
-        file.truncate(0)
+        try:
+            yield
+        finally:  # a run that was killed does not get here
+            file.truncate(0)
 
 
 def _or_skip(command: list[str | Path], seconds: float) -> str:
