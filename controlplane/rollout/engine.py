@@ -93,7 +93,7 @@ class Engine:
         if found.act is not None and seen is not None:
             _LOG.info("%s: %s", state.phase, found.act)
             self.cluster.do(found.act, seen)
-        if found.state.phase in JUDGED and found.state.verdict:
+        if found.state.phase in JUDGED and found.state.verdict and not found.notes:
             self._say(f"{state.percent} %: {found.state.verdict['reason']}")
         return self._write(record, found, heard=False)
 

@@ -123,7 +123,8 @@ def test_a_load_by_context_is_counted_and_nothing_is_lost(
     for protocol in ((), ("--grpc",)):
         serin(
             cluster,
-            *("load", MODEL, "--context", context, "--rate", "50", "--duration", "5"),
+            *("load", MODEL, "5.1", "3.5", "1.4", "0.2", "--context", context),
+            *("--rate", "50", "--duration", "5"),
             *("--even", "--output", str(result), *protocol),
         )
         found = json.loads(result.read_text("utf-8"))
