@@ -125,7 +125,7 @@ class Kubernetes:
         self._ask("DELETE", self._path(plural, name), missing=True)
 
     def log(self, pod: str, container: str, since: float) -> str:
-        """What a pod wrote since a Unix time, in whole seconds; empty where the pod is gone.
+        """What a pod wrote since a Unix time, in whole seconds; empty where none of it runs.
 
         Raises:
             ApiError: The log cannot be had.
@@ -138,7 +138,8 @@ class Kubernetes:
         except httpx.HTTPError as error:
             said = str(error) or type(error).__name__
             raise ApiError(f"The log of {pod} cannot be read: {said}") from error
-        if answer.is_error and answer.status_code != 404:
+        # 404: the pod is gone. 400: its container waits to start, or to start again.
+        if answer.is_error and answer.status_code not in {400, 404}:
             raise ApiError(f"The log of {pod} cannot be read: {_message(answer)}")
         return "" if answer.is_error else answer.text
 
