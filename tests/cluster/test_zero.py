@@ -148,14 +148,16 @@ def test_nothing_is_lost_on_the_way_to_zero_and_back(sleepy: Cluster) -> None:
             old = {one["metadata"]["name"] for one in sleepy.pods_of(DEPLOYMENT)}
             sleepy.kubectl(*scale)
             wait(lambda: len(stand_ins(sleepy)) > 0, 30, "a stand-in")
-            least(wanted)
-            wait(lambda: not stand_ins(sleepy), COLD, "a pod that is ready", sleepy.pods)
-            assert old.isdisjoint(
-                one["metadata"]["name"]
-                for one in sleepy.pods_of(DEPLOYMENT)
-                if "deletionTimestamp" not in one["metadata"]
-            )
-            least(0)
+            try:
+                least(wanted)
+                wait(lambda: not stand_ins(sleepy), COLD, "a pod that is ready", sleepy.pods)
+                assert old.isdisjoint(
+                    one["metadata"]["name"]
+                    for one in sleepy.pods_of(DEPLOYMENT)
+                    if "deletionTimestamp" not in one["metadata"]
+                )
+            finally:
+                least(0)
             now = load.answered
             wait(lambda: load.answered > now + 100, 60, "answers")  # noqa: B023 - used at once
 
