@@ -84,6 +84,8 @@ class Activator(Collector):
             if holder and holder.ports.keys() != target.ports.keys():
                 holder.close()
                 holder = None
+            if holder is None and not target.may_sleep:
+                continue
             if holder is None:
                 holder = Holder(name, target.ports, self._me.address)
                 self._holders[name] = holder
@@ -91,7 +93,7 @@ class Activator(Collector):
                 holder.hold()
                 document = slices.document(target, holder.ports, self._me)
                 wanted[document["metadata"]["name"]] = document
-            else:
+            elif target.pods:  # also once it may not sleep any more: proxies learn that late
                 holder.hand_on(target.pods)
         await self._publish({} if self._leaving else wanted)
         for name in self._holders.keys() - self._targets.keys():

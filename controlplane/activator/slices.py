@@ -31,12 +31,13 @@ class Target:
     ports: Mapping[str, bool]
     """The Service's ports → whether they speak HTTP/1.1."""
     pods: Mapping[str, list[tuple[str, int]]]
-    """Port's name → pods that are ready; none while the Deployment sleeps."""
+    """Port's name → pods that are ready; none where none is wanted."""
+    may_sleep: bool
 
     @property
     def asleep(self) -> bool:
-        """Whether nobody answers, or soon nobody will."""
-        return not self.pods
+        """Whether nobody answers, or soon nobody will, as it should be."""
+        return self.may_sleep and not self.pods
 
 
 def targets(
@@ -46,15 +47,15 @@ def targets(
     slices: Iterable[Object],
     sleeping: Collection[str] = (),
 ) -> dict[str, Target]:
-    """Every Deployment that its ScaledObject lets sleep, by name.
+    """Every Deployment that has a ScaledObject, by name.
 
     Args:
         scaled: ScaledObjects.
         deployments: By name.
         services: By name.
         slices: EndpointSlices, ours among them.
-        sleeping: Deployments that slept when last seen: they are targets until they were seen
-            awake, though their ScaledObject now asks for a replica.
+        sleeping: Deployments that slept when last seen: they do until they are awake, though
+            their ScaledObject now asks for a replica.
     """
     real: dict[str, list[Object]] = {}
     for one in slices:
@@ -65,8 +66,7 @@ def targets(
     for one in scaled:
         name = one["spec"]["scaleTargetRef"]["name"]
         deployment, service = deployments.get(name), services.get(name)
-        may_sleep = one["spec"].get("minReplicaCount", 0) == 0 or name in sleeping
-        if not may_sleep or not deployment or not service:
+        if not deployment or not service:
             continue
         found[name] = Target(
             name=name,
@@ -75,6 +75,7 @@ def targets(
             ports={port.get("name", ""): _words(port) for port in service["spec"]["ports"]},
             # None is wanted: the last one still serves, but not for long.
             pods=_ready(real.get(name, ())) if deployment["spec"].get("replicas", 1) else {},
+            may_sleep=one["spec"].get("minReplicaCount", 0) == 0 or name in sleeping,
         )
     return found
 

@@ -19,7 +19,7 @@ from tests.support.required import ROOT
 
 DEPLOYMENT = "iris-predictor"
 COLD = 55  # seconds: more than a start takes, less than the route's limit
-SOON = {"cooldownPeriod": 2, "initialCooldownPeriod": 2}
+SOON = {"cooldownPeriod": 5, "initialCooldownPeriod": 5}
 REQUEST = {"inputs": [FLOWER]}
 Say = Callable[[str], None]
 
@@ -51,11 +51,19 @@ def sleepy(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterat
     cluster.api.apply([*activator, scaled])
     status = ("-n", "models", "rollout", "status", "deployment/activator", "--timeout=120s")
     cluster.kubectl(*status, seconds=130)
+    wait(lambda: seen(cluster), 240, "Prometheus to see the activator, after its new configuration")
     yield cluster
     awake = ours(render(ROOT / "kserve" / "overlays" / "testbed"), "ScaledObject", DEPLOYMENT)
     cluster.api.apply(awake)
     wait(lambda: cluster.replicas() >= 1, 120, "iris to be awake again", cluster.pods)
     cluster.api.delete(activator, 120)
+
+
+def seen(cluster: Cluster) -> bool:
+    """Whether Prometheus has a sample of the activator."""
+    prometheus = "/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy"
+    said = cluster.kubectl("get", "--raw", f"{prometheus}/api/v1/query?query=activator_connections")
+    return len(json.loads(said)["data"]["result"]) > 0
 
 
 def ours(documents: list[Any], kind: str, name: str) -> list[Any]:
