@@ -1,5 +1,7 @@
 """`serin test`: pytest, with what this repository's tests need."""
 
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -7,7 +9,8 @@ from pathlib import Path
 import click
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("unit", "contract", "local")  # cluster is asked for by name: it needs a cluster
+FOLDERS = ("unit", "contract", "local")
+CLUSTER = "tests/cluster"  # by itself: a cluster takes the processors that others measure with
 
 
 @click.command("test", context_settings={"ignore_unknown_options": True})
@@ -16,23 +19,31 @@ def command(arguments: tuple[str, ...]) -> None:
     """Run the tests, in random order; every pytest option is passed on.
 
     \b
-    serin test                          unit, contract and local
+    serin test                          unit, contract and local, then cluster on the testbed
     serin test tests/unit -k digits     some of them
     serin test -x --lf                  what failed last time, until the first failure
-    serin test tests/cluster            against the cluster of the current context
+    serin test tests/cluster            on the testbed beside the checkout, or what KUBECONFIG names
     """
     paths = [argument for argument in arguments if _is_path(argument)]
     folders = (
         [] if paths else [f"tests/{name}" for name in FOLDERS if (ROOT / "tests" / name).is_dir()]
     )
-    if any(not path.startswith("tests/unit") for path in paths or folders):
+    if any(not path.startswith(("tests/unit", CLUSTER)) for path in paths or folders):
         from controlplane import parts
 
         parts.install(parts.of_models())  # all are trained and served
-    done = subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments, *folders], cwd=ROOT, check=False
-    )
-    raise SystemExit(done.returncode)
+    signal.signal(signal.SIGINT, lambda *_: None)  # pytest's own: it stops what it started
+    code = _pytest(*arguments, *folders)
+    if code == 0 and not arguments and (ROOT / CLUSTER).is_dir():
+        os.environ.pop("KUBECONFIG", None)  # a cluster in use is tested on only where it is named
+        code = _pytest(CLUSTER)
+    raise SystemExit(code)
+
+
+def _pytest(*arguments: str) -> int:
+    return subprocess.run(
+        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False
+    ).returncode
 
 
 def _is_path(argument: str) -> bool:
