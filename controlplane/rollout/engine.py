@@ -93,8 +93,11 @@ class Engine:
         if found.act is not None and seen is not None:
             _LOG.info("%s: %s", state.phase, found.act)
             self.cluster.do(found.act, seen)
-        if found.state.phase in JUDGED and found.state.verdict and not found.notes:
-            self._say(f"{state.percent} %: {found.state.verdict['reason']}")
+        if found.state.phase in JUDGED and found.state.verdict:
+            text = f"{state.percent} %: {found.state.verdict['reason']}"
+            if text in {note.text for note in found.notes}:
+                self._said = text  # as a note, soon
+            self._say(text)
         return self._write(record, found, heard=False)
 
     def _write(self, record: Record, found: Next, *, heard: bool) -> Record:

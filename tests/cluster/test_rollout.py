@@ -18,6 +18,7 @@ from training.registry import Registry
 RATE = 40  # requests a second
 PATIENT = ("--min-requests", "100", "--step-seconds", "5")
 CALM = ("--latency-floor", "500ms")  # the cluster's own work is no fault of the canary's
+DARK = ("--shadow", "100", *CALM)
 ENDS_SECONDS = 240  # of one rollout
 
 
@@ -70,12 +71,13 @@ def load(cluster: Cluster) -> Load:
         ("erring", {"errors"}, CALM),
         ("slow", {"latency"}, ("--latency-floor", "10ms")),
         ("drifting", {"classes"}, CALM),
+        ("swapping", {"shadow flips"}, DARK),
     ],
 )
 def test_a_guilty_version_is_aborted_at_its_first_step(
     cluster: Cluster, versions: dict[str, str], way: str, guards: set[str], options: tuple[str, ...]
 ) -> None:
-    """Its reason is in the status and in Events; stable has all requests again."""
+    """Or before it, by the comparison; its reason is in Events; stable has all requests again."""
     start = ("rollout", "start", MODEL, versions[way], "--steps", "20,100")
     with sending(load(cluster)) as sent:
         said = serin(cluster, *start, *PATIENT, *options, "--watch", expect=1)
@@ -84,21 +86,23 @@ def test_a_guilty_version_is_aborted_at_its_first_step(
 
     assert over["outcome"] == "Aborted", said
     assert over["reason"].split(":")[0] in guards
-    assert [step["percent"] for step in over["steps"]] == [20]
+    assert [step["percent"] for step in over["steps"]] == [0 if way == "swapping" else 20]
     assert over["reason"] in cluster.kubectl(
         *("-n", "models", "events", "--for", f"InferenceService/{MODEL}")
     )
     assert "canary" not in cluster.get("isvc", MODEL)["spec"]
+    assert "iris-shadow" not in cluster.kubectl("-n", "models", "get", "httproutes")
+    assert (versions[way] in {one.version for one in sent.answers}) == (way != "swapping")
     assert harmed == [], "only what the version itself failed is lost"
     assert bool(sent.lost) == (way == "erring")
 
 
 def test_a_good_version_is_promoted_by_itself(cluster: Cluster, versions: dict[str, str]) -> None:
-    """Nothing is lost, KEDA scales the canary from its first step, and the numbers are back."""
+    """Compared first, nothing is lost, KEDA scales the canary from its first step on, and back."""
     least = bounds(cluster)
     with sending(load(cluster)) as sent:
         start = ("rollout", "start", MODEL, versions["good"], "--steps", "40,100")
-        serin(cluster, *start, *PATIENT, *CALM)
+        serin(cluster, *start, *PATIENT, *DARK)
         wait(lambda: state(cluster)["phase"] == "Judging", 120, "the first step", cluster.pods)
         wait(lambda: is_scaled(cluster, CANARY), 60, "KEDA to find the canary")
         said = serin(cluster, "rollout", "status", MODEL, "--watch")
@@ -106,7 +110,9 @@ def test_a_good_version_is_promoted_by_itself(cluster: Cluster, versions: dict[s
     over = state(cluster)
 
     assert over["outcome"] == "Promoted", said
-    assert [step["percent"] for step in over["steps"]] == [40, 100]
+    assert [step["percent"] for step in over["steps"]] == [0, 40, 100]
+    assert over["shadow"]["compared"] >= 100
+    assert over["shadow"]["canary_failed"] == over["shadow"]["canary_missing"] == 0
     assert sent.lost == []
     assert cluster.get("isvc", MODEL)["spec"]["predictor"]["model"]["storageUri"].endswith(
         versions["good"]
