@@ -107,7 +107,7 @@ def cluster(kubeconfig: str, before: set[str], say: Say) -> Cluster:
 
 @pytest.fixture(autouse=True)
 def calm(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each test finds one replica at most, and leaves the first version behind, and no canary.
+    """Each test finds one replica at most, no pod that ends, and leaves the first version behind.
 
     CI gives all tests an hour: what a slow machine leaves no time for is skipped, and says so; but
     for the last one, which is short.
@@ -115,6 +115,7 @@ def calm(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[None]:
     if time.monotonic() - _STARTED > BUDGET_SECONDS and request.node.name != LAST:
         pytest.skip(f"the cluster's tests have used up their {BUDGET_SECONDS / 60:.0f} min")
     wait(lambda: cluster.replicas() <= 1, 240, "one replica of iris at most", cluster.pods)
+    wait(lambda: not cluster.ending(), 120, "the end of pods that are deleted", cluster.pods)
     yield
     if request.node.name == LAST:
         return

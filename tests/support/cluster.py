@@ -123,6 +123,11 @@ class Cluster:
         """The pods of `models`, for a message."""
         return self.kubectl("-n", "models", "get", "pods", "-o", "wide")
 
+    def ending(self) -> list[str]:
+        """Pods of `models` that are deleted and not gone yet."""
+        found = self.get("pods")["items"]
+        return [one["metadata"]["name"] for one in found if "deletionTimestamp" in one["metadata"]]
+
     def pods_of(self, deployment: str) -> list[Any]:
         """The pods of one Deployment."""
         found: list[Any] = self.get("pods", "-l", f"app=isvc.{deployment}")["items"]
