@@ -72,9 +72,7 @@ class Api:
             self._path(kind),
             params=query,
             headers=_login(),
-            timeout=httpx.Timeout(
-                10, read=_WATCH_SECONDS + 10
-            ),  # a dead connection is not waited for
+            timeout=httpx.Timeout(10, read=_WATCH_SECONDS + 10),  # a dead connection ends, too
         )
         async with stream as lines:
             lines.raise_for_status()

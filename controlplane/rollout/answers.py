@@ -3,7 +3,7 @@
 A predictor logs a line for each request that a gateway mirrors (predictors/runtime/shadow.py).
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -183,8 +183,4 @@ def _distance(stable: tuple[float, ...], canary: tuple[float, ...]) -> float:
     """Half the sum of the differences; 1 where they are of different classes altogether."""
     if len(stable) != len(canary):
         return 1.0
-    return sum(_differences(stable, canary)) / 2
-
-
-def _differences(stable: tuple[float, ...], canary: tuple[float, ...]) -> Iterator[float]:
-    return (abs(a - b) for a, b in zip(stable, canary, strict=True))
+    return sum(abs(a - b) for a, b in zip(stable, canary, strict=True)) / 2
