@@ -25,7 +25,8 @@ class RemoveCanary(Act):
 
 @dataclass(frozen=True, slots=True)
 class StartMirror(Act):
-    """Have the gateway copy requests to the canary, and mark them."""
+    """Make the HTTPRoute that copies requests to the canary and marks them; parked, see mirror.py.
+    """
 
     rollout: str
     """Its id."""
@@ -34,8 +35,18 @@ class StartMirror(Act):
 
 
 @dataclass(frozen=True, slots=True)
-class EndMirror(Act):
+class OpenMirror(Act):
+    """Have it copy."""
+
+
+@dataclass(frozen=True, slots=True)
+class ParkMirror(Act):
     """Have it copy none."""
+
+
+@dataclass(frozen=True, slots=True)
+class EndMirror(Act):
+    """Remove it."""
 
 
 @dataclass(frozen=True, slots=True)

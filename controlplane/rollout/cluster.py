@@ -1,5 +1,6 @@
 """A rollout's eyes and hands: one model's objects in a cluster."""
 
+import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,8 @@ from controlplane.rollout.acts import (
     EndMirror,
     GiveBack,
     Note,
+    OpenMirror,
+    ParkMirror,
     RemoveCanary,
     Scale,
     SetCanary,
@@ -17,7 +20,7 @@ from controlplane.rollout.acts import (
     Wake,
 )
 from controlplane.rollout.kubernetes import ApiError, Conflict, Kubernetes, Object
-from controlplane.rollout.mirror import is_ours, mirror_name, mirror_route
+from controlplane.rollout.mirror import change, is_ours, mirror_name, mirror_route
 from controlplane.rollout.seen import CANARY, Seen, deployment_name, read
 
 _PAUSED = "autoscaling.keda.sh/paused"
@@ -32,6 +35,7 @@ class Cluster:
         self.model = model
         self._service: Object = {}
         self._route: Object | None = None
+        self._mirror: Object | None = None
 
     def look(self) -> Seen | None:
         """What is now; None where the InferenceService is gone."""
@@ -40,12 +44,13 @@ class Cluster:
             return None
         self._service, self._route = service, self.api.get("httproutes", self.model)
         mirror = self.api.get("httproutes", mirror_name(self.model))
+        self._mirror = mirror if is_ours(mirror) else None
         return read(
             service,
             self._route,
             [one for one in map(self._deployment, (False, True)) if one],
             self.api.list("scaledobjects"),
-            mirror if is_ours(mirror) else None,
+            self._mirror,
         )
 
     def do(self, act: Act, seen: Seen) -> None:
@@ -63,17 +68,24 @@ class Cluster:
             case SetStable(uri):
                 self._set({"predictor": {"model": {"storageUri": uri}}})
             case StartMirror(rollout, uri):
-                self._mirror(rollout, uri)
+                self._start_mirror(rollout, uri)
+            case OpenMirror() | ParkMirror() if self._mirror:
+                patch = change(self._mirror, time.time(), park=isinstance(act, ParkMirror))
+                self.api.patch("httproutes", mirror_name(self.model), patch)
             case EndMirror():
                 self.api.delete("httproutes", mirror_name(self.model))
             case _:
                 self._scale(act, seen)
 
-    def _mirror(self, rollout: str, uri: str) -> None:
+    def _start_mirror(self, rollout: str, uri: str) -> None:
         if self._route is None:
             raise ApiError(f"{self.model} has no HTTPRoute yet, whose requests could be mirrored")
+        mirror = mirror_route(self._service, self._route, rollout, uri)
+        parked = change(mirror, time.time(), park=True)
+        mirror["metadata"] |= parked["metadata"]
+        mirror["spec"] |= parked["spec"]
         try:
-            self.api.create("httproutes", mirror_route(self._service, self._route, rollout, uri))
+            self.api.create("httproutes", mirror)
         except Conflict as error:
             name = mirror_name(self.model)
             raise ApiError(

@@ -115,7 +115,7 @@ class Engine:
     def _verdict(self, state: State, seen: Seen | None, now: float) -> Verdict | None:
         if state.phase is Phase.JUDGING:
             return self._judge(state, now)
-        if state.phase is Phase.SHADOWING and seen and seen.mirror is not None:
+        if state.phase is Phase.SHADOWING and seen and seen.mirror and seen.mirror.copies:
             return self._compare(state)
         return None
 

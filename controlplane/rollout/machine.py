@@ -14,6 +14,8 @@ from controlplane.rollout.acts import (
     GiveBack,
     Next,
     Note,
+    OpenMirror,
+    ParkMirror,
     RemoveCanary,
     Scale,
     SetCanary,
@@ -24,7 +26,7 @@ from controlplane.rollout.acts import (
 from controlplane.rollout.edits import foreign, version_of
 from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, Verdict
 from controlplane.rollout.mirror import mark
-from controlplane.rollout.seen import Seen, Workload
+from controlplane.rollout.seen import Mirror, Seen, Workload
 from controlplane.rollout.state import Outcome, Phase, State
 
 ABSENT_SECONDS = 30.0
@@ -44,8 +46,8 @@ def decide(state: State, seen: Seen | None, verdict: Verdict | None, now: float)
     if state.is_over:
         return Next(state)
     odd = "the InferenceService is gone" if seen is None else foreign(state, seen)
-    if seen and seen.mirror is not None and (odd or not _mirrors(state, seen)):
-        return Next(state, EndMirror())  # whichever way led out of Shadowing, this comes first
+    if seen and seen.mirror and (odd or not _is_wanted(state, seen.mirror)):
+        return _unmirror(state, seen.mirror, now)  # whatever led out of Shadowing, this comes first
     if seen is None or odd:
         left = replace(state, phase=Phase.DONE, since=now, outcome=Outcome.LEFT, reason=odd)
         said = f"Somebody else changed what is served: {odd}. The rollout ends and leaves it so."
@@ -86,19 +88,27 @@ def _prepare(state: State, seen: Seen, now: float) -> Next:
     return _start_or_give_up(state, seen, now)
 
 
-def _mirrors(state: State, seen: Seen) -> bool:
+def _is_wanted(state: State, mirror: Mirror) -> bool:
     """Whether what the gateway mirrors is what this rollout wants mirrored now."""
-    return state.phase is Phase.SHADOWING and seen.mirror == mark(state.id, state.canary)
+    return state.phase is Phase.SHADOWING and mirror.mark == mark(state.id, state.canary)
+
+
+def _unmirror(state: State, mirror: Mirror, now: float) -> Next:
+    if mirror.copies:
+        return Next(state, ParkMirror())
+    return Next(state, EndMirror() if mirror.is_settled(now) else None)
 
 
 def _shadow(state: State, seen: Seen, verdict: Verdict | None, now: float) -> Next:
     """The canary gets a copy of each request; nobody gets its answers."""
     if state.forced:
         return _at(state, Phase.SCALING, now)
-    if seen.mirror is not None:
-        if seen.refused:
-            return _absent(state, f"the gateway does not mirror: {seen.refused}", now)
-        return _judge(state, seen, verdict, now)
+    if seen.mirror:
+        if seen.mirror.refused:
+            return _absent(state, f"the gateway does not mirror: {seen.mirror.refused}", now)
+        if seen.mirror.copies:
+            return _judge(state, seen, verdict, now)
+        return Next(state, OpenMirror() if seen.mirror.is_settled(now) else None)
     # All requests are copied, so it needs what stable has.
     needed = replicas(seen.stable, seen.canary, 100) if seen.external else 1
     if waiting := _scaled(state, seen.canary, needed, canary=True):

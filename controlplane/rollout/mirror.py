@@ -3,13 +3,18 @@
 Its paths are exact, so it comes before KServe's regular expressions (Gateway API, HTTPRouteMatch),
 which stay as they are: without it, everything is as it was. Stable answers; what the canary answers
 is dropped by the gateway, and logged by both for the rollout to compare.
+
+A gateway has backends of its own for each HTTPRoute, and changes them and the paths one after the
+other: a path whose backends are not there yet, or not any more, is a 503 for whoever asks then. So
+a mirror comes and goes parked, at paths that nobody asks for, and only its paths are changed while
+its backends stay.
 """
 
 import re
 from collections.abc import Iterator
 from typing import Any
 
-from controlplane.rollout.seen import HEADER, deployment_name
+from controlplane.rollout.seen import HEADER, PARKED, SINCE, deployment_name
 
 Object = dict[str, Any]
 COMPONENT, ROLLOUT = "app.kubernetes.io/component", "rollout"
@@ -75,6 +80,23 @@ def mirror_route(service: Object, route: Object, rollout: str, canary: str) -> O
             "rules": list(_rules(model, route, mark(rollout, canary))),
         },
     }
+
+
+def change(mirror: Object, now: float, *, park: bool) -> Object:
+    """A merge patch that takes a mirror's paths away from the requests, or gives it theirs.
+
+    Args:
+        mirror: The HTTPRoute as it is.
+        now: Unix time.
+        park: Whether it is to copy none.
+    """
+    rules = []
+    for rule in mirror["spec"]["rules"]:
+        match = rule["matches"][0]
+        path = match["path"]["value"].removeprefix(PARKED)
+        value = f"{PARKED}{path}" if park else path
+        rules.append({**rule, "matches": [{**match, "path": {**match["path"], "value": value}}]})
+    return {"metadata": {"annotations": {SINCE: f"{now:.1f}"}}, "spec": {"rules": rules}}
 
 
 def _rules(model: str, route: Object, value: str) -> Iterator[Object]:

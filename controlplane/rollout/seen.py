@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,14 @@ SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 HEADER = "serin-shadow"
 """Set on a mirrored request and its copy: <rollout>/<the canary's version>. Predictors that get it
 log what they answer (predictors/runtime/shadow.py)."""
+PARKED = "/serin-shadow-parked"
+"""Before the paths of a mirror's HTTPRoute: nobody asks for these, so nothing is mirrored."""
+SINCE = "rollout.serin/since"
+"""The mirror's annotation: Unix time of its last change."""
+MIRROR_SECONDS = 5.0
+"""After the HTTPRoute's controller accepted a change, until every gateway acts by it."""
+SILENT_SECONDS = 30.0
+"""How long a controller may say nothing of a change; then it is taken for one that never does."""
 Object = Mapping[str, Any]
 
 
@@ -38,6 +46,27 @@ class Workload:
 
 
 @dataclass(frozen=True, slots=True)
+class Mirror:
+    """The HTTPRoute that mirrors."""
+
+    mark: str
+    """Of the requests that it copies; empty for none."""
+    copies: bool = True
+    """Whether it has the paths that users ask for."""
+    since: float = 0.0
+    """Unix time of its last change."""
+    accepted: bool = True
+    """Whether the gateway's controller knows that change, or tells nobody what it knows."""
+    refused: str = ""
+    """Why the gateway does not take it; empty where it may."""
+
+    def is_settled(self, now: float) -> bool:
+        """Whether every gateway acts by the last change."""
+        known = self.accepted or self.refused
+        return now - self.since >= (MIRROR_SECONDS if known else SILENT_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
 class Seen:
     """One look."""
 
@@ -50,10 +79,7 @@ class Seen:
     """A digest of the rest of the spec."""
     routed: int | None
     """The canary's share in the HTTPRoute, in percent; None where it is not there."""
-    mirror: str | None = None
-    """The mark of the requests that the gateway mirrors; None where it mirrors none."""
-    refused: str = ""
-    """Why the gateway does not take the HTTPRoute that mirrors; empty where it may."""
+    mirror: Mirror | None = None
     stable: Workload = Workload()
     canary: Workload = Workload()
     external: bool = True
@@ -97,8 +123,7 @@ def read(
         percent=ours[0]["trafficPercent"] if ours else 0,
         spec=digest(spec),
         routed=None if route is None else _share(route, deployment_name(model, canary=True)),
-        mirror=None if mirror is None else _mark(mirror),
-        refused="" if mirror is None else _refused(mirror),
+        mirror=None if mirror is None else _mirror(mirror),
         stable=stable,
         canary=canary,
         external=annotations.get("serving.kserve.io/autoscalerClass") == "external",
@@ -117,19 +142,40 @@ def digest(spec: Object) -> str:
 
 def _share(route: Object, canary: str) -> int | None:
     """The canary's percentage; None while the gateway has not accepted the route as it is."""
-    generation = route["metadata"].get("generation")
-    for parent in (route.get("status") or {}).get("parents") or ():
-        for condition in parent.get("conditions") or ():
-            if condition["type"] == "Accepted" and (
-                condition["status"] != "True"
-                or condition.get("observedGeneration", generation) != generation
-            ):
-                return None
+    if not _accepted(route):
+        return None
     shares = set()
     for rule in route["spec"]["rules"]:
         weights = {one["name"]: one.get("weight", 1) for one in rule["backendRefs"]}
         shares.add(round(100 * weights.get(canary, 0) / max(sum(weights.values()), 1)))
     return shares.pop() if len(shares) == 1 else None
+
+
+def _accepted(route: Object) -> bool:
+    """Whether the gateway has accepted a route as it is; one that tells nothing has."""
+    generation = route["metadata"].get("generation")
+    return all(
+        one["status"] == "True" and one.get("observedGeneration", generation) == generation
+        for one in _conditions(route)
+        if one["type"] == "Accepted"
+    )
+
+
+def _conditions(route: Object) -> Iterator[Object]:
+    for parent in (route.get("status") or {}).get("parents") or ():
+        yield from parent.get("conditions") or ()
+
+
+def _mirror(route: Object) -> Mirror:
+    paths = [rule["matches"][0]["path"]["value"] for rule in route["spec"]["rules"]]
+    annotations = route["metadata"].get("annotations") or {}
+    return Mirror(
+        mark=_mark(route),
+        copies=not all(path.startswith(PARKED) for path in paths),
+        since=float(annotations.get(SINCE, 0)),
+        accepted=_accepted(route),
+        refused=_refused(route),
+    )
 
 
 def _mark(mirror: Object) -> str:
@@ -142,10 +188,9 @@ def _mark(mirror: Object) -> str:
 
 
 def _refused(mirror: Object) -> str:
-    for parent in (mirror.get("status") or {}).get("parents") or ():
-        for one in parent.get("conditions") or ():
-            if one["type"] in {"Accepted", "ResolvedRefs"} and one["status"] == "False":
-                return str(one.get("message") or one.get("reason") or one["type"])
+    for one in _conditions(mirror):
+        if one["type"] in {"Accepted", "ResolvedRefs"} and one["status"] == "False":
+            return str(one.get("message") or one.get("reason") or one["type"])
     return ""
 
 

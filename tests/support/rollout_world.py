@@ -9,6 +9,8 @@ from controlplane.rollout.acts import (
     EndMirror,
     GiveBack,
     Next,
+    OpenMirror,
+    ParkMirror,
     RemoveCanary,
     Scale,
     SetCanary,
@@ -19,7 +21,7 @@ from controlplane.rollout.judgement import ABORT, CONTINUE, Verdict
 from controlplane.rollout.machine import decide
 from controlplane.rollout.mirror import mark
 from controlplane.rollout.plan import Plan
-from controlplane.rollout.seen import Seen, Workload
+from controlplane.rollout.seen import Mirror, Seen, Workload
 from controlplane.rollout.state import Phase, State
 
 OLD, NEW = "s3://models/iris/old", "s3://models/iris/new"
@@ -41,8 +43,8 @@ class World:
     spec: str = "spec"
     failed: str = ""
     dead: bool = False
-    mirror: str | None = None
-    refused: str = ""
+    mirror: Mirror | None = None
+    now: float = 0.0
 
     def see(self) -> Seen:
         uri, percent = self.canary or ("", 0)
@@ -55,7 +57,6 @@ class World:
             spec=self.spec,
             routed=percent if running else 0,
             mirror=self.mirror,
-            refused=self.refused,
             stable=_pods(self.stable_uri, self.least["iris"], "iris"),
             canary=replace(
                 _pods(uri, pods if running else 0, "iris-canary"),
@@ -69,8 +70,13 @@ class World:
         match act:
             case StartMirror(rollout, uri):
                 assert self.canary == (NEW, 0)
-                self.mirror = mark(rollout, uri)
+                self.mirror = Mirror(mark(rollout, uri), copies=False, since=self.now)
+            case OpenMirror() | ParkMirror():
+                assert self.mirror is not None
+                opens = isinstance(act, OpenMirror)
+                self.mirror = replace(self.mirror, copies=opens, since=self.now)
             case EndMirror():
+                assert self.mirror is None or not self.mirror.copies, "its backends go first"
                 self.mirror = None
             case SetCanary(uri, percent):
                 assert self.mirror is None, "no user's request while requests are mirrored"
@@ -104,7 +110,8 @@ def run(
         if state.is_over:
             return
         now += 10
-        compares = state.phase is Phase.SHADOWING and world.mirror is not None
+        world.now = now
+        compares = state.phase is Phase.SHADOWING and world.mirror and world.mirror.copies
         judges = state.phase is Phase.JUDGING or compares
         verdict = verdicts.get(state.percent, GOOD) if judges else None
         found = decide(state, world.see(), verdict, now)

@@ -14,7 +14,8 @@ from controlplane.local.kinds import by_name
 from controlplane.local.plan import plan
 from controlplane.local.refusals import BadRequest
 from controlplane.local.rules import gateway
-from controlplane.rollout.mirror import mirror_route
+from controlplane.rollout.mirror import change, mirror_route
+from controlplane.rollout.seen import PARKED, read
 from tests.support.manifests import RUNTIME, canary, service
 
 URI = "s3://models/iris/v2"
@@ -192,3 +193,18 @@ def test_the_route_is_no_copy_of_kserves() -> None:
     mirror_route(both(), own, "abc", URI)
 
     assert own == before
+
+
+def test_what_is_opened_again_is_what_was_parked() -> None:
+    """Parking twice is parking once, and the paths come back as they were."""
+    mirror = mirror_route(both(), routes()[0], "abc", URI)
+    parked = {**mirror, **change(mirror, 1.0, park=True)}
+    twice = {**mirror, **change(parked, 2.0, park=True)}
+    opened = change(twice, 3.0, park=False)
+    paths = [rule["matches"][0]["path"]["value"] for rule in parked["spec"]["rules"]]
+
+    assert opened["spec"]["rules"] == mirror["spec"]["rules"]
+    assert twice["spec"] == parked["spec"]
+    seen = [read(both(), None, (), (), one).mirror for one in (mirror, parked, opened)]
+    assert [one and one.copies for one in seen] == [True, False, True]
+    assert paths == [f"{PARKED}/inference.GRPCInferenceService/ModelInfer", f"{PARKED}/v2/models/iris/infer"]

@@ -2,9 +2,15 @@
 
 from dataclasses import replace
 
+import pytest
+
 from controlplane.rollout.acts import (
+    Act,
     EndMirror,
     GiveBack,
+    Next,
+    OpenMirror,
+    ParkMirror,
     RemoveCanary,
     Scale,
     SetCanary,
@@ -13,7 +19,8 @@ from controlplane.rollout.acts import (
 from controlplane.rollout.judgement import CONTINUE, Verdict
 from controlplane.rollout.machine import ABSENT_SECONDS, command, decide
 from controlplane.rollout.mirror import mark
-from controlplane.rollout.state import Outcome, Phase
+from controlplane.rollout.seen import MIRROR_SECONDS, SILENT_SECONDS, Mirror
+from controlplane.rollout.state import Outcome, Phase, State
 from tests.support.rollout_world import (
     BAD,
     GOOD,
@@ -26,6 +33,12 @@ from tests.support.rollout_world import (
     started,
 )
 
+MIRRORS = [StartMirror("1", NEW), OpenMirror(), ParkMirror(), EndMirror()]
+"""A mirror's life: parked before and after it copies."""
+SHADOWING, SCALING = (
+    replace(started(SHADOW), phase=phase) for phase in (Phase.SHADOWING, Phase.SCALING)
+)
+
 
 def test_no_user_is_answered_by_a_canary_that_the_comparison_finds_guilty() -> None:
     """It answers copies with as many pods as stable has, and goes without ever having weight."""
@@ -35,8 +48,9 @@ def test_no_user_is_answered_by_a_canary_that_the_comparison_finds_guilty() -> N
     state = last(World(), started(SHADOW), {0: BAD})
 
     assert world.weights == [0]
+    mirror = [one for one in acts if one in [*MIRRORS, RemoveCanary()]]
     assert acts.index(Scale(canary=True, replicas=4)) < acts.index(StartMirror("1", NEW))
-    assert acts.index(EndMirror()) < acts.index(RemoveCanary())
+    assert mirror == [*MIRRORS, RemoveCanary()]
     assert (state.outcome, state.reason) == (Outcome.ABORTED, BAD.reason)
     assert [step["percent"] for step in state.steps] == [0]
 
@@ -58,14 +72,14 @@ def test_a_good_canary_goes_on_to_the_first_step_with_the_pods_that_it_needs() -
 
 def test_a_paused_comparison_goes_on_and_a_refused_mirror_ends_it() -> None:
     """Paused: judged, not passed. A gateway that mirrors nothing for half a minute: aborted."""
-    world = World(canary=(NEW, 0), mirror=mark("1", NEW))
-    state = replace(started(SHADOW), phase=Phase.SHADOWING)
+    world = World(canary=(NEW, 0), mirror=Mirror(mark("1", NEW)))
+    state = SHADOWING
     paused = command(state, "pause", "ada", 1.0).state
 
     assert decide(paused, world.see(), GOOD, 10.0).state.phase is Phase.SHADOWING
     assert decide(paused, world.see(), BAD, 10.0).state.outcome is Outcome.ABORTED
 
-    world.refused = "BackendNotFound"
+    world.mirror = Mirror(mark("1", NEW), refused="BackendNotFound")
     waiting = decide(state, world.see(), GOOD, 10.0).state
     assert waiting.phase is Phase.SHADOWING
     gone = decide(waiting, world.see(), GOOD, 11.0 + ABSENT_SECONDS).state
@@ -74,10 +88,37 @@ def test_a_paused_comparison_goes_on_and_a_refused_mirror_ends_it() -> None:
 
 
 def test_the_mirror_of_a_rollout_before_is_removed_first() -> None:
-    """Its marks would not be this one's."""
-    world = World(canary=(NEW, 0), mirror="0/old")
+    """Its marks would not be this one's; parked before it goes, as any."""
+    world, acts = World(canary=(NEW, 0), mirror=Mirror("0/old")), list[object]()
 
-    found = decide(replace(started(SHADOW), phase=Phase.SHADOWING), world.see(), None, 1.0)
+    for now in (10.0, 20.0, 30.0):
+        world.now = now
+        found = decide(SHADOWING, world.see(), None, now)
+        acts.append(found.act)
+        world.do(found.act)
+        assert found.state.phase is Phase.SHADOWING
 
-    assert found.act == EndMirror()
-    assert found.state.phase is Phase.SHADOWING
+    assert acts[:2] == [ParkMirror(), EndMirror()]
+    assert acts[2] != EndMirror()
+
+
+@pytest.mark.parametrize(
+    ("state", "then"), [(SHADOWING, OpenMirror()), (SCALING, EndMirror())], ids=["open", "end"]
+)
+@pytest.mark.parametrize(
+    ("known", "seconds"),
+    [
+        (Mirror("", accepted=True), MIRROR_SECONDS),
+        (Mirror("", accepted=False), SILENT_SECONDS),
+    ],
+    ids=["accepted", "silent"],
+)
+def test_a_parked_mirror_is_left_until_every_gateway_has_its_backends(
+    state: State, then: Act, known: Mirror, seconds: float
+) -> None:
+    """Opened or removed too early, a path would name backends that a gateway does not have."""
+    parked = replace(known, mark=mark("1", NEW), copies=False, since=100.0)
+    world = World(canary=(NEW, 0), mirror=parked)
+
+    assert decide(state, world.see(), None, 100.0 + seconds - 0.1) == Next(state)
+    assert decide(state, world.see(), None, 100.0 + seconds) == Next(state, then)
