@@ -1,4 +1,4 @@
-"""A small Pushgateway: what trainings push is scraped here, as in a cluster from the real one.
+"""A small Pushgateway: what trainings and rollouts push is scraped here, as from a real one.
 
 Groups live as long as this process. https://github.com/prometheus/pushgateway#api, PUT and POST of
 text, with labels in the path.
@@ -49,13 +49,12 @@ class Pushed(Collector):
                 for sample in family.samples:
                     joined.add_sample(sample.name, {**sample.labels, **dict(labels)}, sample.value)
         yield from families.values()
+        times = GaugeMetricFamily(
+            "push_time_seconds", "Last Unix time when this group was pushed."
+        )
         for labels, (at, _) in tuple(self._groups.items()):
-            names = [name for name, _ in labels]
-            family_at = GaugeMetricFamily(
-                "push_time_seconds", "Last Unix time when this group was pushed.", labels=names
-            )
-            family_at.add_metric([value for _, value in labels], at)
-            yield family_at
+            times.add_sample(times.name, dict(labels), at)
+        yield times
 
 
 def accepting(pushed: Pushed, metrics: "WSGIApplication") -> "WSGIApplication":

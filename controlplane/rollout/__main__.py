@@ -29,7 +29,9 @@ def main() -> int:
     me = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     try:
         with Kubernetes(Access(flags.kubeconfig, flags.context, flags.namespace)) as api:
-            over = Engine(api, flags.model, Prometheus(api, flags.prometheus), me).run()
+            prometheus = Prometheus(api, flags.prometheus)
+            gateway = os.environ.get("PUSHGATEWAY_URL", "")
+            over = Engine(api, flags.model, prometheus, me, pushgateway=gateway).run()
     except SerinError as error:
         log.warning("%s The rollout stays as it is; go on with: serin rollout resume.", error)
         return 1

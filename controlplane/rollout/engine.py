@@ -13,6 +13,7 @@ from controlplane.rollout.evidence import collect
 from controlplane.rollout.judgement import HOLD, Verdict, judge
 from controlplane.rollout.kubernetes import ApiError, Conflict, Kubernetes
 from controlplane.rollout.machine import command, decide
+from controlplane.rollout.metrics import Pushgateway
 from controlplane.rollout.mirror import mark
 from controlplane.rollout.podlogs import ShadowLogs
 from controlplane.rollout.prometheus import Prometheus, PrometheusError
@@ -37,12 +38,14 @@ class Engine:
         prometheus: Prometheus,
         me: str,
         wait: Callable[[float], None] = time.sleep,
+        pushgateway: str = "",
     ) -> None:
         self.cluster = Cluster(api, model)
         self.records = Records(api, model)
         self.me = me
         self._model = model
         self._prometheus = prometheus
+        self._metrics = Pushgateway(pushgateway, api.namespace, model)
         self._wait = wait
         self._said = ""
         self._logs: ShadowLogs | None = None
@@ -109,6 +112,7 @@ class Engine:
             _LOG.log(logging.WARNING if note.warning else logging.INFO, note.text)
             with contextlib.suppress(ApiError):  # an Event is for people; the state is written
                 self.cluster.tell(note)
+        self._metrics.push(found.state)
         # What was written is what counts, even where the answer shows a later command.
         return replace(written, state=found.state)
 

@@ -40,7 +40,7 @@ def as_json(board: Board) -> str:
         .with_variable(DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
     )
     if board is training.BOARD:
-        _choose(dashboard, "model", "label_values(push_time_seconds, model)")
+        _choose(dashboard, "model", 'label_values(push_time_seconds{job="training"}, model)')
     else:
         series = "predictor_requests_in_flight"
         dashboard.with_variable(

@@ -22,6 +22,9 @@ _BY = "deployment, model_version"
 _VERSION = "{{deployment}} {{model_version}}"
 _CLASSES = f"{rate('predictor_answers_total', 'deployment, class')}"
 _CONFIDENCE = "predictor_confidence"
+_PUSHED = 'job="rollout",namespace="$namespace",inferenceservice=~"$model"'
+_LATELY = f"and on ({_ON}) time() - max by ({_ON}) (push_time_seconds{{{_PUSHED}}}) < 60"
+"""Of a rollout that goes on: what one pushed last stays in the Pushgateway."""
 
 
 def _latency(share: float) -> Panel:
@@ -49,8 +52,34 @@ BOARD = Board(
                             "{{inferenceservice}} measured",
                         ),
                     ),
-                    "A canary gets requests only while it is ready. The verdict and its numbers: "
-                    "./serin rollout status MODEL.",
+                    "A canary gets requests only while it is ready.",
+                ),
+                Panel(
+                    "Verdict",
+                    "short",
+                    (
+                        Query(
+                            f"(max by ({_ON}, decision) (rollout_verdict{{{_PUSHED}}}) > 0) "
+                            f"{_LATELY}",
+                            "{{inferenceservice}} {{decision}}",
+                        ),
+                    ),
+                    "What serin rollout says of the canary. Its numbers: ./serin rollout status "
+                    "MODEL.",
+                ),
+                Panel(
+                    "Evidence, of what aborts",
+                    "percentunit",
+                    (
+                        Query(
+                            f"clamp_min(ln(max by ({_ON}, guard) (rollout_evidence{{{_PUSHED}}})) "
+                            f"/ on ({_ON}) group_left () "
+                            f"ln(max by ({_ON}) (rollout_evidence_alarm{{{_PUSHED}}})), 0) "
+                            f"{_LATELY}",
+                            "{{inferenceservice}} {{guard}}",
+                        ),
+                    ),
+                    "Logarithm of each guard's e-value over the alarm's: at 100 % the canary goes.",
                 ),
                 Panel("Requests", "reqps", (Query(rate(_REQUESTS, _BY), _VERSION),)),
                 Panel(

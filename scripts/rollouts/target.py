@@ -21,6 +21,8 @@ class Target:
     access: Access
     prometheus: str
     """Empty: through the Kubernetes API."""
+    pushgateway: str
+    """Empty: verdicts are pushed nowhere."""
     on_laptop: bool
 
     @classmethod
@@ -48,7 +50,9 @@ class Target:
             raise SerinError("Nothing runs. Start with: ./serin up")
         if prometheus is None:
             prometheus = (running or {}).get("prometheus_url", "")
-        return cls(Access(kubeconfig, context, namespace), prometheus or "", local)
+        pushgateway = os.environ.get("PUSHGATEWAY_URL") or (running or {}).get("pushgateway_url")
+        access = Access(kubeconfig, context, namespace)
+        return cls(access, prometheus or "", pushgateway or "", local)
 
     def api(self) -> Kubernetes:
         """A client of its API."""
@@ -95,6 +99,10 @@ class Target:
                 stdout=log,
                 stderr=log,
                 cwd=ROOT,
-                env={**os.environ, "PYTHONPATH": str(ROOT)},
+                env={
+                    **os.environ,
+                    "PYTHONPATH": str(ROOT),
+                    "PUSHGATEWAY_URL": self.pushgateway,
+                },
                 start_new_session=True,
             )

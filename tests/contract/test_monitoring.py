@@ -3,6 +3,7 @@
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -12,7 +13,10 @@ from prometheus_client.exposition import push_to_gateway
 
 from controlplane.autoscale.readings import Reading
 from controlplane.local.exporter import DeploymentCounts, Exporter
+from controlplane.rollout.judgement import ABORT, HOLD, Guard, Verdict, threshold
+from controlplane.rollout.metrics import Pushgateway
 from scripts.checks.repository import ROOT
+from tests.support.rollout_world import PLAN, started
 
 
 def alerts() -> list[dict[str, Any]]:
@@ -120,3 +124,39 @@ def test_a_training_pushes_as_to_a_pushgateway(exporter: Exporter) -> None:
     refused = urllib.request.Request(f"{exporter.url}/metrics/job/a/b", b"x", method="PUT")
     with pytest.raises(urllib.error.HTTPError, match="400"):
         urllib.request.urlopen(refused, timeout=10)
+
+
+def test_a_rollout_pushes_its_latest_verdict(exporter: Exporter) -> None:
+    """One decision is 1, each guard has its evidence; before the first verdict there is none."""
+    gateway = Pushgateway(exporter.url, "models", "iris")
+    gateway.push(started())
+    before = scraped(exporter)
+    for decision, value in ((HOLD, 1.5), (ABORT, 4e300)):
+        verdict = Verdict(decision, "why", (Guard("errors", decision, value, "numbers"),))
+        gateway.push(replace(started(), verdict=verdict.as_json()))
+    lines = scraped(exporter)
+
+    group = 'inferenceservice="iris",job="rollout",namespace="models"'
+    assert not any(line.startswith("rollout_verdict{") for line in before)
+    for line in (
+        f'rollout_verdict{{decision="abort",{group}}} 1.0',
+        f'rollout_verdict{{decision="hold",{group}}} 0.0',
+        f'rollout_verdict{{decision="continue",{group}}} 0.0',
+        f'rollout_evidence{{guard="errors",{group}}} 4e+300',
+        f"rollout_evidence_alarm{{{group}}} {threshold(PLAN):.1f}",
+    ):
+        assert line in lines
+    assert sum(line.startswith("# TYPE push_time_seconds") for line in lines) == 1
+
+
+def test_a_gateway_that_is_gone_costs_a_rollout_one_try_in_a_while(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """It is told of by its setting's name, and not asked again at each look."""
+    gateway = Pushgateway("http://127.0.0.1:1", "models", "iris")
+    for _ in range(3):
+        gateway.push(started())
+
+    assert [one.getMessage().split(",")[0] for one in caplog.records] == [
+        "PUSHGATEWAY_URL http://127.0.0.1:1 takes no metrics"
+    ]

@@ -13,7 +13,6 @@ from prometheus_client.exposition import push_to_gateway
 
 from scripts.boards import grafana, live
 from tests.support import required
-from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform, wait_for
 
 TRAINING = ("training_loss", "training_samples_per_second", "training_eta_seconds")
@@ -65,13 +64,11 @@ def test_a_dashboard_is_whole(board: dict[str, Any]) -> None:
 
 
 def test_every_query_has_data(fresh: Callable[..., Platform]) -> None:
-    """A model, a canary of it, a load on both and a training's push: no panel stays empty."""
+    """A model, a rollout of another version under load, a training's push: no panel is empty."""
     required.binary("prometheus")
     platform = fresh("iris")
-    kubectl = Kubectl(platform)
-    model = kubectl.get("isvc/iris")["spec"]["predictor"]["model"]
-    canary = {"trafficPercent": 50, "predictor": {"name": "canary", "model": model}}
-    kubectl.patch("isvc/iris", {"canary": [canary]})
+    other = platform.serin("train", "iris", "--seed", "1").stdout.split()[-1].rsplit("/", 1)[1]
+    platform.serin("rollout", "start", "iris", other, "--steps", "50,100", "--step-seconds", "600")
     push(platform)
     load = platform.start("load", "iris", "--rate", "20", "--duration", "120")
     try:
@@ -92,6 +89,8 @@ def test_every_query_has_data(fresh: Callable[..., Platform]) -> None:
     finally:
         load.terminate()
         load.communicate(timeout=60)
+        platform.serin("rollout", "abort", "iris")
+        wait_for(lambda: not platform.engines(), 60, "the end of the rollout")
 
 
 def push(platform: Platform) -> None:

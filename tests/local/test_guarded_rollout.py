@@ -67,9 +67,6 @@ class Shop:
     def phase(self) -> str:
         return str(self.state()["phase"])
 
-    def engines(self) -> list[Any]:
-        return [one for one in self.platform.processes() if "controlplane.rollout" in one.cmdline()]
-
     def prometheus(self) -> str:
         status = json.loads(self.platform.serin("status", "--json").stdout)
         return str(status["prometheus_url"])
@@ -195,8 +192,8 @@ def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_
         shop.rollout(
             *("start", "iris", new, "--shadow", "150", "--steps", "40,100", *PATIENT, *CALM)
         )
-        wait_for(lambda: len(shop.engines()) == 1, 30, "its engine")
-        (engine,) = shop.engines()
+        wait_for(lambda: len(shop.platform.engines()) == 1, 30, "its engine")
+        (engine,) = shop.platform.engines()
         engine.kill()
         engine.wait(10)
         while (code := shop.python(command)) == -signal.SIGKILL:
@@ -206,7 +203,8 @@ def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_
 
     assert code == 0, state
     assert {f"{phase} entered" for phase in list(Phase)[1:-1]} <= died
-    assert {"Preparing SetCanary", "Shadowing StartMirror", "Scaling EndMirror"} <= died
+    assert {"Preparing SetCanary", "Shadowing StartMirror", "Shadowing OpenMirror"} <= died
+    assert {"Scaling ParkMirror", "Scaling EndMirror"} <= died
     assert {"Shifting SetCanary", "Renewing SetStable"} <= died
     assert {"Draining SetCanary", "Removing RemoveCanary"} <= died
     assert state["outcome"] == "Promoted"

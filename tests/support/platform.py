@@ -115,6 +115,10 @@ class Platform:
         """Every process with this state folder in its command line or environment."""
         return [one for one in psutil.process_iter() if _belongs(one, str(self.home))]
 
+    def engines(self) -> list[psutil.Process]:
+        """Those of them that act on a rollout."""
+        return [one for one in self.processes() if "controlplane.rollout" in one.cmdline()]
+
     def leftovers(self) -> list[str]:
         """What must not be there when nothing runs: processes, and temporary files."""
         alive = [str(process) for process in self.processes()]
