@@ -49,9 +49,7 @@ class Pushed(Collector):
                 for sample in family.samples:
                     joined.add_sample(sample.name, {**sample.labels, **dict(labels)}, sample.value)
         yield from families.values()
-        times = GaugeMetricFamily(
-            "push_time_seconds", "Last Unix time when this group was pushed."
-        )
+        times = GaugeMetricFamily("push_time_seconds", "Last Unix time when this group was pushed.")
         for labels, (at, _) in tuple(self._groups.items()):
             times.add_sample(times.name, dict(labels), at)
         yield times

@@ -25,8 +25,7 @@ class RemoveCanary(Act):
 
 @dataclass(frozen=True, slots=True)
 class StartMirror(Act):
-    """Make the HTTPRoute that copies requests to the canary and marks them; parked, see mirror.py.
-    """
+    """Make the HTTPRoute that copies requests to the canary and marks them, parked: mirror.py."""
 
     rollout: str
     """Its id."""

@@ -103,28 +103,26 @@ def _shadow(state: State, seen: Seen, verdict: Verdict | None, now: float) -> Ne
     """The canary gets a copy of each request; nobody gets its answers."""
     if state.forced:
         return _at(state, Phase.SCALING, now)
-    if seen.mirror:
-        if seen.mirror.refused:
-            return _absent(state, f"the gateway does not mirror: {seen.mirror.refused}", now)
-        if seen.mirror.copies:
-            return _judge(state, seen, verdict, now)
+    if seen.mirror and seen.mirror.refused:
+        return _absent(state, f"the gateway does not mirror: {seen.mirror.refused}", now)
+    if seen.mirror and not seen.mirror.copies:
         return Next(state, OpenMirror() if seen.mirror.is_settled(now) else None)
+    if seen.mirror:
+        return _judge(state, seen, verdict, now)
     # All requests are copied, so it needs what stable has.
-    needed = replicas(seen.stable, seen.canary, 100) if seen.external else 1
-    if waiting := _scaled(state, seen.canary, needed, canary=True):
-        return waiting
-    if seen.canary.available >= needed:
-        return Next(state, StartMirror(state.id, state.canary))
-    return _start_or_give_up(state, seen, now)
+    return _with_pods(state, seen, 100, Next(state, StartMirror(state.id, state.canary)), now)
 
 
 def _scale(state: State, seen: Seen, now: float) -> Next:
-    needed = replicas(seen.stable, seen.canary, state.percent) if seen.external else 1
+    return _with_pods(state, seen, state.percent, _at(state, Phase.SHIFTING, now), now)
+
+
+def _with_pods(state: State, seen: Seen, percent: int, then: Next, now: float) -> Next:
+    """What comes once the canary has the pods for a share of the requests; until then, those."""
+    needed = replicas(seen.stable, seen.canary, percent) if seen.external else 1
     if waiting := _scaled(state, seen.canary, needed, canary=True):
         return waiting
-    if seen.canary.available >= needed:
-        return _at(state, Phase.SHIFTING, now)
-    return _start_or_give_up(state, seen, now)
+    return then if seen.canary.available >= needed else _start_or_give_up(state, seen, now)
 
 
 def _shift(state: State, seen: Seen, now: float) -> Next:

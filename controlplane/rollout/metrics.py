@@ -35,7 +35,7 @@ class Pushgateway:
         self._not_before = 0.0
 
     def push(self, state: State) -> None:
-        """Replace what was pushed before; a gateway that fails is told of and costs nothing else."""
+        """Replace what was pushed before; a gateway that fails is told of, and costs no more."""
         if not self._url or time.monotonic() < self._not_before:
             return
         try:

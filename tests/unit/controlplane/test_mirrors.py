@@ -207,4 +207,7 @@ def test_what_is_opened_again_is_what_was_parked() -> None:
     assert twice["spec"] == parked["spec"]
     seen = [read(both(), None, (), (), one).mirror for one in (mirror, parked, opened)]
     assert [one and one.copies for one in seen] == [True, False, True]
-    assert paths == [f"{PARKED}/inference.GRPCInferenceService/ModelInfer", f"{PARKED}/v2/models/iris/infer"]
+    assert paths == [
+        f"{PARKED}/inference.GRPCInferenceService/ModelInfer",
+        f"{PARKED}/v2/models/iris/infer",
+    ]
