@@ -64,8 +64,15 @@ class Simulated:
                 since = now - window_seconds(trigger.query)
                 recent = [value for at, value in self._samples[kind] if at > since]
                 average = [sum(recent) / len(recent)] if recent else []
-                found[trigger.metric_name] = readings.prometheus(trigger, average)
+                seen = [value + self._brief(trigger.query, since) for value in average]
+                found[trigger.metric_name] = readings.prometheus(trigger, seen)
         return found
+
+    def _brief(self, query: str, since: float) -> float:
+        """What a query adds for requests too brief for a scrape to see: clamp_max(a rate, most)."""
+        most = re.search(r"clamp_max\(.*\brate\(.*\), ([\d.]+)\)", query)
+        rates = [value for at, value in self._samples[Signal.RATE] if at > since]
+        return min(sum(rates) / len(rates), float(most[1])) if most and rates else 0.0
 
     def pods(self, now: float) -> tuple[PodUsage, ...]:
         """Each pod's processor time: the share of its places that work."""

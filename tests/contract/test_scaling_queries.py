@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,12 @@ def in_flight(deployment: str, pod: str, values: str) -> dict[str, str]:
     return {"series": f"predictor_requests_in_flight{{{labels}}}", "values": values}
 
 
+def asked(deployment: str) -> dict[str, str]:
+    """A request a scrape."""
+    labels = f'namespace="models",deployment="{deployment}",pod="a",model="m",outcome="ok"'
+    return {"series": f"predictor_requests_total{{{labels}}}", "values": "0+1x40"}
+
+
 def cases(rule: Rule) -> list[tuple[str, list[dict[str, str]], float | None]]:
     """What is there, and the one number that must come out; None is no sample."""
     other = in_flight("other-predictor", "z", "90x40")
@@ -30,7 +37,16 @@ def cases(rule: Rule) -> list[tuple[str, list[dict[str, str]], float | None]]:
         ("at rest", [in_flight(rule.target, "a", "0x40"), other], 0),
         ("one pod left", [mine[0], lost, other], 3),
         ("every pod lost", [lost, other], None),
+        ("others asked", [in_flight(rule.target, "a", "0x40"), asked("other-predictor")], 0),
+        *([] if "-canary-" in rule.target else brief(rule)),
     ]
+
+
+def brief(rule: Rule) -> Iterator[tuple[str, list[dict[str, str]], float]]:
+    """Requests too short for a scrape to see: what may sleep is awake, and scales on no more."""
+    for count in (0, 3):
+        seen = in_flight(rule.target, "a", f"{count}x40")
+        yield f"asked, and {count} in flight", [seen, asked(rule.target)], count + 0.01
 
 
 @pytest.mark.parametrize("path", MANIFESTS, ids=lambda path: "-".join(path.parts[-2:]))

@@ -7,11 +7,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+import yaml
 
 from tests.support import required
 from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform, wait_for
 
+SHIPPED = yaml.safe_load((required.ROOT / "keda" / "iris.yaml").read_text("utf-8"))
+QUERY = SHIPPED["spec"]["triggers"][0]["metadata"]["query"]
 RULE: dict[str, Any] = {
     "apiVersion": "keda.sh/v1alpha1",
     "kind": "ScaledObject",
@@ -21,7 +24,7 @@ RULE: dict[str, Any] = {
         "minReplicaCount": 0,
         "maxReplicaCount": 2,
         "pollingInterval": 2,
-        "cooldownPeriod": 6,
+        "cooldownPeriod": 12,  # a rate needs two scrapes, 5 s apart
         "triggers": [
             {
                 "type": "prometheus",
@@ -29,9 +32,8 @@ RULE: dict[str, Any] = {
                     "serverAddress": "http://prometheus-operated.monitoring:9090",
                     "threshold": "100",
                     "ignoreNullValues": "false",
-                    # As keda/iris.yaml, over a shorter time: pods report it, or who holds requests.
-                    "query": "sum(avg_over_time(predictor_requests_in_flight"
-                    '{namespace="models",deployment="iris-predictor"}[15s]))',
+                    # Over a shorter time: pods report it, or who holds requests.
+                    "query": QUERY.replace("[1m]", "[15s]"),
                 },
             }
         ],
@@ -60,6 +62,9 @@ def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platfor
     assert [status for status, _ in answers] == [200] * 4
     assert waited > 0.5  # there was a cold start to wait for
     assert kubectl.replicas() == 1
+    awake = platform.pods("iris")
+    platform.serin("load", "iris", "--rate", "0.5", "--even", "--duration", "36", seconds=60)
+    assert platform.pods("iris") == awake, "asked each two seconds, it slept between"
     wait_for(lambda: _asked_and_active(platform, kubectl), 30, "an active ScaledObject")
     wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 60, "sleep again")
     wait_for(lambda: _trigger(platform) == [0], 40, "the trigger to have a value without a pod")

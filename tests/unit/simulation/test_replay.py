@@ -132,3 +132,21 @@ def test_the_picture_is_whole(tmp_path: Path) -> None:
     assert "requests that wait" in titles
     assert "a < b" in titles
     assert "<polyline" in picture(run, of_metric(run), "")
+
+
+def test_a_request_that_no_scrape_sees_counts_for_a_hundredth_where_the_query_says_so() -> None:
+    """As keda/ asks: enough to be active, and no more however many there are."""
+    query = "sum(avg_over_time(predictor_requests_in_flight[1m]))"
+    brief = f"{query} + (clamp_max(sum(rate(predictor_requests_total[1m])), 0.01) or vector(0))"
+    found = []
+    for asked in (query, brief):
+        metadata = {"serverAddress": "http://p:9090", "threshold": "8", "query": asked}
+        wanted = rule(triggers=[{"type": "prometheus", "metadata": metadata}])
+        service = Service(PodModel(0, 0.001, 1), iter([1.0]), 1)
+        source = Simulated(wanted, service, None)
+        service.run(0, 4)
+        source.scrape(5)
+        (reading,) = source.read(6).values()
+        found.append((reading.value, reading.active))
+
+    assert found == [(0, False), (10, True)]
