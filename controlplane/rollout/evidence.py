@@ -82,9 +82,15 @@ def collect(ask: Ask, namespace: str, model: str, seconds: float) -> Evidence:
 
 
 def _histogram(counts: Mapping[tuple[int, str], float]) -> tuple[tuple[float, ...], Pair]:
-    """Bounds without infinity, and cumulative counts with it; no series are no bounds."""
-    bounds = sorted({float(le) for _, le in counts})
-    found = _pair(max(len(bounds), 1))
+    """Bounds without infinity, and cumulative counts with it; no series are no bounds.
+
+    Only bounds that both versions have are of use: their images may have been made apart.
+    """
+    of_arm: dict[int, dict[float, float]] = {}
     for (arm, le), count in counts.items():
-        found[arm, bounds.index(float(le))] = count
+        of_arm.setdefault(arm, {})[float(le)] = count
+    bounds = sorted(set.intersection(*map(set, of_arm.values()))) if of_arm else []
+    found = _pair(max(len(bounds), 1))
+    for arm, cumulative in of_arm.items():
+        found[arm, : len(bounds)] = [cumulative[bound] for bound in bounds]
     return tuple(bounds[:-1]), found

@@ -29,6 +29,12 @@ _SECONDS = (
     *(5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
+# Of whole requests: finer, so that no slower tail falls between two bounds (docs/rollouts.md).
+_LATENCIES = (
+    *(5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1.5e-3, 2.5e-3, 3.5e-3, 5e-3, 7e-3),
+    *(1e-2, 1.5e-2, 2.5e-2, 3.5e-2, 5e-2, 7e-2, 0.1, 0.15, 0.25, 0.35, 0.5, 0.7),
+    *(1.0, 1.5, 2.5, 3.5, 5.0, 7.0, 10.0, 30.0),
+)
 _CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
 
@@ -110,7 +116,10 @@ class ModelMetrics(Collector):
         self.copies = memory.integers(len(OUTCOMES))
         self.load_seconds = memory.floats(1)
         self._request = Histogram(
-            memory, "predictor_request_duration_seconds", "From a request's arrival to its answer."
+            memory,
+            "predictor_request_duration_seconds",
+            "From a request's arrival to its answer.",
+            _LATENCIES,
         )
         self._queue = Histogram(
             memory,

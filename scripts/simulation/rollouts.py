@@ -26,7 +26,10 @@ LOOK_SECONDS = 5
 MOST_LOOKS = 240
 """A step that is undecided after 20 minutes stays so."""
 # The predictor's own, seconds.
-BOUNDS = (5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 0.5)
+BOUNDS = (
+    *(5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 1.5e-3, 2.5e-3, 3.5e-3, 5e-3, 7e-3),
+    *(1e-2, 1.5e-2, 2.5e-2, 3.5e-2, 5e-2, 7e-2, 0.1, 0.15, 0.25, 0.35, 0.5),
+)
 CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 SHARES = (0.2, 0.15, 0.13, 0.11, 0.1, 0.09, 0.08, 0.07, 0.05, 0.02)
 Floats = npt.NDArray[np.float64]

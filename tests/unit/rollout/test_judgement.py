@@ -154,6 +154,7 @@ def test_counts_are_read_as_prometheus_gives_them() -> None:
             ({**stable, "le": "0.01"}, 60.0),
             ({**stable, "le": "+Inf"}, 90.0),
             ({**canary, "le": "0.01"}, 7.0),
+            ({**canary, "le": "0.015"}, 8.0),  # of the canary's image alone: nothing to compare
             ({**canary, "le": "+Inf"}, 10.0),
         ],
         "predictor_answers_total": [({**stable, "class": "yes"}, 90.0)],
