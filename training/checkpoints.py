@@ -65,7 +65,7 @@ class Checkpoints:
         body = self._registry.get(latest["key"])
         if body is None or hashlib.sha256(body).hexdigest() != latest["sha256"]:
             return None
-        state: dict[str, Any] = torch.load(io.BytesIO(body), weights_only=True)
+        state: dict[str, Any] = torch.load(io.BytesIO(body), map_location="cpu", weights_only=True)
         return state
 
     def clear(self) -> None:

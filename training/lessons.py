@@ -1,8 +1,8 @@
 """Learning by steps that can be counted: a run that was killed goes on where its checkpoint says.
 
 Which pairs a step learns from follows from the seed and the step's number, and dropout from torch's
-random state, which the checkpoint holds; so on a CPU, with the same number of threads, a resumed
-run ends with the very bytes of one that was not interrupted.
+random states, which the checkpoint holds; so on one kind of processor, with the same number of
+threads, a resumed run ends with the very bytes of one that was not interrupted.
 """
 
 import math
@@ -81,7 +81,8 @@ def learn(
     if checkpoints and (state := checkpoints.load()):
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-        torch.set_rng_state(state["random"])
+        torch.set_rng_state(state["random"][0])
+        torch.cuda.set_rng_state_all(state["random"][1:])
         best, resumed = state["best"], state["step"]
         report.say(f"run {checkpoints.run} goes on after step {resumed}")
     for lesson in lessons:
@@ -111,7 +112,8 @@ def learn(
                     optimizer.step()
                     bar.reach(at, samples=len(batch), loss=total)
                     if checkpoints and step % checkpoint_steps == 0:
-                        state = {"step": step, "best": best, "random": torch.get_rng_state()}
+                        random = [torch.get_rng_state(), *torch.cuda.get_rng_state_all()]
+                        state = {"step": step, "best": best, "random": random}
                         state |= {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
                         checkpoints.save(step, state)
                 # A checkpoint of an epoch's last step was kept before the epoch was judged.

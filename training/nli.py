@@ -5,13 +5,14 @@
     MODEL_NAME=google/flan-t5-small BATCH_SIZE=16 python -m training.nli --data multinli_1.0
     python -m training.nli --output /tmp/nli                  # or only look at the artifact
 
-MODEL_NAME is fine-tuned to choose the label word in one decoder step. Where none is
-named, a small T5 is made of the corpus (training/small_t5.py) and first taught by rules
-(training/rewrites.py). A run that publishes keeps checkpoints in the store: started again with the
-same settings after a kill, it goes on from the last and ends with the same bytes.
+MODEL_NAME is fine-tuned to choose the label word in one decoder step, on a GPU where torch has one.
+Where none is named, a small T5 is made of the corpus (training/small_t5.py) and first taught by
+rules (training/rewrites.py). A run that publishes keeps checkpoints in the store: started again
+with the same settings after a kill, it goes on from the last and ends with the same bytes.
 """
 
 import argparse
+import os
 
 import numpy as np
 import torch
@@ -46,7 +47,10 @@ def main() -> None:
     destination = Destination("nli", args.output)
     report = Reporter("nli")
     torch.use_deterministic_algorithms(mode=True)
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS is not
+    torch.manual_seed(args.seed)
     small = args.model_name == nli_settings.SMALL
+    device = "cuda" if torch.cuda.is_available() and not small else "cpu"
     if small:  # too small to be worth sharing; another number rounds otherwise: another version
         torch.set_num_threads(1)
 
@@ -66,8 +70,10 @@ def main() -> None:
         model, words = training.t5.pretrained(args.model_name)
     pairs = training.t5.pair_tokenizer(words, args.max_length)
     first = training.t5.label_tokens(words)
+    model.to(device)
     parameters = sum(one.numel() for one in model.parameters())
-    report.say(f"MODEL_NAME {args.model_name}: {parameters / 1e6:.1f} million parameters")
+    size = f"{parameters / 1e6:.1f} million parameters"
+    report.say(f"MODEL_NAME {args.model_name}: {size}, trained on {device}")
 
     # --- Lessons ----------------------------------------------------------------------------------
     epochs = SMOKE_EPOCHS if args.smoke else args.epochs
@@ -97,6 +103,7 @@ def main() -> None:
         "learning_rate": args.learning_rate,
         "max_length": args.max_length,
         "gradient_accumulation_steps": args.gradient_accumulation_steps,
+        "device": device,
         "threads": torch.get_num_threads(),
     }
     code = code_identity(
@@ -138,6 +145,7 @@ def main() -> None:
     )
     ids, truncated = pairs.encode(test.premises, test.hypotheses)
     scored = training.t5.scores(model, pairs, ids, first)
+    model.to("cpu")  # what is published is of no device
     probabilities = calibration.softmax(scored / temperature)
     right = probabilities.argmax(axis=1) == test.labels
     low, high = calibration.wilson_interval(int(right.sum()), len(test))

@@ -87,7 +87,8 @@ def label_scores(model: Any, tokens: torch.Tensor, first: list[int]) -> torch.Te
         tokens: (pairs, length), padded.
         first: of `label_tokens`.
     """
-    start = torch.full((len(tokens), 1), model.config.decoder_start_token_id)
+    tokens = tokens.to(model.device)
+    start = torch.full_like(tokens[:, :1], model.config.decoder_start_token_id)
     mask = tokens.ne(model.config.pad_token_id).long()
     logits = model(input_ids=tokens, attention_mask=mask, decoder_input_ids=start).logits
     found: torch.Tensor = logits[:, 0, first]
@@ -122,7 +123,9 @@ def loss(
         dropped = torch.rand(tokens.shape).lt(word_dropout) & ~padding
         tokens = tokens.masked_fill(dropped, unknown)
     return torch.nn.functional.cross_entropy(
-        label_scores(model, tokens, first), torch.from_numpy(labels), label_smoothing=SMOOTHING
+        label_scores(model, tokens, first),
+        torch.from_numpy(labels).to(model.device),
+        label_smoothing=SMOOTHING,
     )
 
 
@@ -137,7 +140,7 @@ def scores(
     for start in range(0, len(ids), _BATCH):
         rows = order[start : start + _BATCH]
         tokens = torch.from_numpy(pairs.padded([ids[row] for row in rows]))
-        found[rows] = label_scores(model, tokens, first).numpy()
+        found[rows] = label_scores(model, tokens, first).cpu().numpy()
     return found
 
 
