@@ -106,7 +106,8 @@ def _shadow(state: State, seen: Seen, verdict: Verdict | None, now: float) -> Ne
     if seen.mirror and seen.mirror.refused:
         return _absent(state, f"the gateway does not mirror: {seen.mirror.refused}", now)
     if seen.mirror and not seen.mirror.copies:
-        return Next(state, OpenMirror() if seen.mirror.is_settled(now) else None)
+        known = replace(state, absent_since=0.0)
+        return Next(known, OpenMirror() if seen.mirror.is_settled(now) else None)
     if seen.mirror:
         return _judge(state, seen, verdict, now)
     # All requests are copied, so it needs what stable has.

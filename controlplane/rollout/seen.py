@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -80,6 +81,7 @@ class Seen:
     routed: int | None
     """The canary's share in the HTTPRoute, in percent; None where it is not there."""
     mirror: Mirror | None = None
+    """A rollout's own; None where there is none."""
     stable: Workload = Workload()
     canary: Workload = Workload()
     external: bool = True
@@ -168,11 +170,11 @@ def _conditions(route: Object) -> Iterator[Object]:
 
 def _mirror(route: Object) -> Mirror:
     paths = [rule["matches"][0]["path"]["value"] for rule in route["spec"]["rules"]]
-    annotations = route["metadata"].get("annotations") or {}
+    since = (route["metadata"].get("annotations") or {}).get(SINCE, "")
     return Mirror(
         mark=_mark(route),
         copies=not all(path.startswith(PARKED) for path in paths),
-        since=float(annotations.get(SINCE, 0)),
+        since=float(since) if re.fullmatch(r"\d+(\.\d+)?", since) else 0.0,
         accepted=_accepted(route),
         refused=_refused(route),
     )
