@@ -87,7 +87,7 @@ def rows(url: str, chosen: str, namespace: str) -> list[tuple[str, ...]]:
                 f"{share:.2%}",
                 *(milliseconds(_number(one.get(key))) for one in latency),
                 f"{flight[key]:.0f}",
-                f"{ready.get((name, ''), 0):.0f}/{wanted.get((name, ''), 0):.0f}",
+                "/".join(_count(one.get((name, ""))) for one in (ready, wanted)),
             )
         )
     return found
@@ -128,6 +128,11 @@ def _by_version(url: str, expr: str) -> dict[tuple[str, str], float]:
         (labels.get("deployment", ""), labels.get("model_version", "")): value
         for labels, value in live.instant(url, expr)
     }
+
+
+def _count(value: float | None) -> str:
+    """A dash where nobody exports it, as without kube-state-metrics."""
+    return "–" if value is None else f"{value:.0f}"
 
 
 def _number(value: float | None) -> float | None:

@@ -117,7 +117,7 @@ class Platform:
 
     def engines(self) -> list[psutil.Process]:
         """Those of them that act on a rollout."""
-        return [one for one in self.processes() if "controlplane.rollout" in one.cmdline()]
+        return [one for one in self.processes() if _runs(one, "controlplane.rollout")]
 
     def leftovers(self) -> list[str]:
         """What must not be there when nothing runs: processes, and temporary files."""
@@ -146,6 +146,13 @@ def wait_for(true: Callable[[], object], seconds: float, what: str) -> None:
     while not true():
         assert time.monotonic() < deadline, f"waited {seconds} s for {what}"
         time.sleep(0.05)
+
+
+def _runs(process: psutil.Process, module: str) -> bool:
+    try:
+        return module in process.cmdline()
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _belongs(process: psutil.Process, home: str) -> bool:
