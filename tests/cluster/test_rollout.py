@@ -131,7 +131,7 @@ def test_grpc_is_mirrored_and_loses_nothing(
         start = ("rollout", "start", MODEL, versions["good"], "--steps", "20,100")
         serin(cluster, *start, *PATIENT, *DARK)
         dark = {"Preparing", "Shadowing"}
-        wait(lambda: state(cluster)["phase"] not in dark, 90, "a verdict", cluster.pods)
+        wait(lambda: state(cluster)["phase"] not in dark, 150, "a verdict", cluster.pods)
         compared = state(cluster)["shadow"]
         serin(cluster, "rollout", "abort", MODEL)
         wait(lambda: state(cluster)["phase"] == "Done", 90, "its end", cluster.pods)
@@ -149,7 +149,8 @@ def asking_by_grpc(cluster: Cluster, result: Path) -> Iterator[subprocess.Popen[
     """`serin load --grpc` while the block runs; its result is written then."""
     context = cluster.kubectl("config", "current-context").strip()
     flower = [str(value) for value in FLOWER["data"]]
-    limits = ("--rate", str(RATE), "--duration", str(ENDS_SECONDS), "--output", str(result))
+    longest = str(2 * ENDS_SECONDS)
+    limits = ("--rate", str(RATE), "--duration", longest, "--output", str(result))
     with subprocess.Popen(
         [ROOT / "serin", "load", MODEL, *flower, "--context", context, *limits, "--grpc"],
         env=dict(cluster.environment),
