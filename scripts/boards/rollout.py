@@ -72,9 +72,9 @@ BOARD = Board(
                     "percentunit",
                     (
                         Query(
-                            f"clamp_min(ln(max by ({_ON}, guard) (rollout_evidence{{{_PUSHED}}})) "
+                            f"clamp(ln(max by ({_ON}, guard) (rollout_evidence{{{_PUSHED}}})) "
                             f"/ on ({_ON}) group_left () "
-                            f"ln(max by ({_ON}) (rollout_evidence_alarm{{{_PUSHED}}})), 0) "
+                            f"ln(max by ({_ON}) (rollout_evidence_alarm{{{_PUSHED}}})), 0, 1) "
                             f"{_LATELY}",
                             "{{inferenceservice}} {{guard}}",
                         ),
