@@ -28,7 +28,7 @@ _FAULTS = 'outcome=~"error|rejected|deadline|unready"'
 def command(
     models: tuple[str, ...], once: bool, every: float, url: str | None, namespace: str
 ) -> None:
-    """Show rate, failures and latency of each Deployment and version, replicas, and alerts.
+    """Show rate, failures, latency, replicas of Deployments by version; rollouts and alerts.
 
     All of it is over the last minute. Ctrl-C ends it.
     """
@@ -42,8 +42,8 @@ def command(
     chosen = f'namespace="{namespace}",inferenceservice=~"{"|".join(models) or ".+"}"'
     if once or not sys.stdout.isatty():
         columns.show(HEADER, rows(url, chosen, namespace))
-        for alert in alerts(url, namespace):
-            click.echo(f"ALERT {alert}")
+        for line in (*_rollouts(url, namespace), *_alerts(url, namespace)):
+            click.echo(line)
         return
     from rich.live import Live
 
@@ -93,12 +93,22 @@ def rows(url: str, chosen: str, namespace: str) -> list[tuple[str, ...]]:
     return found
 
 
-def alerts(url: str, namespace: str) -> list[str]:
+def _rollouts(url: str, namespace: str) -> list[str]:
+    """What rollouts that go on say of their canaries."""
+    from scripts.boards import live
+    from scripts.boards.rollout import VERDICT
+
+    found = live.instant(url, VERDICT.replace("$namespace", namespace))
+    said = sorted((labels["inferenceservice"], labels["decision"]) for labels, _ in found)
+    return [f"ROLLOUT {name}: {word} (serin rollout status {name})" for name, word in said]
+
+
+def _alerts(url: str, namespace: str) -> list[str]:
     """Alerts that fire, each with what it is about."""
     from scripts.boards import live
 
     firing = f'ALERTS{{alertstate="firing",namespace="{namespace}"}}'
-    return sorted(_words(labels) for labels, _ in live.instant(url, firing))
+    return sorted(f"ALERT {_words(labels)}" for labels, _ in live.instant(url, firing))
 
 
 def _words(labels: "Mapping[str, str]") -> str:
@@ -118,7 +128,8 @@ def _screen(url: str, chosen: str, namespace: str) -> "Group":
         table.add_column(title, justify="left" if title in HEADER[:2] else "right")
     for row in rows(url, chosen, namespace):
         table.add_row(*row)
-    return Group(table, *(Text(f"ALERT {one}", style="red") for one in alerts(url, namespace)))
+    said = [Text(one) for one in _rollouts(url, namespace)]
+    return Group(table, *said, *(Text(one, style="red") for one in _alerts(url, namespace)))
 
 
 def _by_version(url: str, expr: str) -> dict[tuple[str, str], float]:

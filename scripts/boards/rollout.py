@@ -25,6 +25,7 @@ _CONFIDENCE = "predictor_confidence"
 _PUSHED = 'job="rollout",namespace="$namespace",inferenceservice=~"$model"'
 _LATELY = f"and on ({_ON}) time() - max by ({_ON}) (push_time_seconds{{{_PUSHED}}}) < 60"
 """Of a rollout that goes on: what one pushed last stays in the Pushgateway."""
+VERDICT = f"(max by ({_ON}, decision) (rollout_verdict{{{_PUSHED}}}) > 0) {_LATELY}"
 
 
 def _latency(share: float) -> Panel:
@@ -57,13 +58,7 @@ BOARD = Board(
                 Panel(
                     "Verdict",
                     "short",
-                    (
-                        Query(
-                            f"(max by ({_ON}, decision) (rollout_verdict{{{_PUSHED}}}) > 0) "
-                            f"{_LATELY}",
-                            "{{inferenceservice}} {{decision}}",
-                        ),
-                    ),
+                    (Query(VERDICT, "{{inferenceservice}} {{decision}}"),),
                     "What serin rollout says of the canary. Its numbers: ./serin rollout status "
                     "MODEL.",
                 ),

@@ -86,6 +86,8 @@ def test_every_query_has_data(fresh: Callable[..., Platform]) -> None:
             wait_for(all_have_data, 110, "data of every query")
         except AssertionError:
             raise AssertionError(f"no data: {json.dumps(empty, indent=1)}") from None
+        said = platform.serin("top", "--once").stdout.splitlines()
+        assert "ROLLOUT iris: hold (serin rollout status iris)" in said
     finally:
         load.terminate()
         load.communicate(timeout=60)
