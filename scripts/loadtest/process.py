@@ -49,8 +49,8 @@ class EngineProcess:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._process.kill()
-        self._process.communicate()
+        with self._process:  # closes its pipes, and waits
+            self._process.kill()
 
     def stop(self) -> None:
         """Have it send nothing more and wait for its last answers."""

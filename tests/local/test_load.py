@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -196,3 +197,28 @@ def test_a_report_is_text_json_and_picture(trained: Platform, tmp_path: Path) ->
     assert "latency from the planned time" in done.stdout
     assert found["by_second"][1]["requests"] > found["by_second"][0]["requests"]
     assert (tmp_path / "r.svg").read_text().startswith("<svg")
+
+
+def test_ctrl_c_ends_a_load_early_with_its_result(data: Path) -> None:
+    """What was sent is answered and counted; exit 0, as of a load that was to be so short."""
+    with serving() as port:
+        load = subprocess.Popen(
+            [
+                *(sys.executable, "-P", "-m", "scripts.cli", "load", "iris", "--data", str(data)),
+                *("--host", f"http://127.0.0.1:{port}", "--rate", "50", "--duration", "80"),
+                "--json",
+            ],
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert load.stderr is not None
+        assert "0 failed" in load.stderr.readline()  # it is under way
+        load.send_signal(signal.SIGINT)
+        out, said = load.communicate(timeout=30)
+
+    assert load.returncode == 0, said
+    found = json.loads(out)
+    assert found["errors"] == {}
+    assert 0 < found["answered"] == found["requests"] < 50 * 80
