@@ -129,6 +129,7 @@ def test_a_training_pushes_as_to_a_pushgateway(exporter: Exporter) -> None:
 def test_a_rollout_pushes_its_latest_verdict(exporter: Exporter) -> None:
     """One decision is 1, each guard has its evidence; before the first verdict there is none."""
     gateway = Pushgateway(exporter.url, "models", "iris")
+    Pushgateway(exporter.url, "models", "nli").push(started())  # another group beside it
     gateway.push(started())
     before = scraped(exporter)
     for decision, value in ((HOLD, 1.5), (ABORT, 4e300)):
