@@ -91,8 +91,8 @@ def main() -> None:
     destination = Destination("causal-lm", args.output)
     report = Reporter("causal-lm")
     shape = SMOKE if args.smoke else (args.steps, BATCH)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it has no types
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # same
     set_seed(args.seed)
     torch.set_num_threads(1)  # too small to be worth sharing; another number rounds otherwise
 

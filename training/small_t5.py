@@ -65,7 +65,7 @@ def tokenizer(texts: list[str]) -> PreTrainedTokenizerFast:
     fast.post_processor = processors.TemplateProcessing(
         single=f"$A {END}", special_tokens=[(END, 1)]
     )
-    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # it has no types
         tokenizer_object=fast, pad_token=PAD, eos_token=END, unk_token=_UNKNOWN
     )
 

@@ -57,6 +57,7 @@ def _run(setup: Setup, step: Step, say: Say) -> None:
         wait_until(
             f"{workload} in {namespace} to be available",
             step.seconds,
+            # type: ignore: mypy does not infer a lambda that has defaults
             lambda workload=workload, namespace=namespace: _available(  # type: ignore[misc]
                 kubectl, workload, namespace
             ),

@@ -69,9 +69,10 @@ class Cluster:
                 self._set({"predictor": {"model": {"storageUri": uri}}})
             case StartMirror(rollout, uri):
                 self._start_mirror(rollout, uri)
-            case OpenMirror() | ParkMirror() if self._mirror:
-                patch = change(self._mirror, time.time(), park=isinstance(act, ParkMirror))
-                self.api.patch("httproutes", mirror_name(self.model), patch)
+            case OpenMirror():
+                self._change_mirror(park=False)
+            case ParkMirror():
+                self._change_mirror(park=True)
             case EndMirror():
                 self.api.delete("httproutes", mirror_name(self.model))
             case _:
@@ -92,6 +93,11 @@ class Cluster:
                 f"There is an HTTPRoute {name} that no rollout made: remove it, "
                 f"kubectl delete httproute {name}"
             ) from error
+
+    def _change_mirror(self, *, park: bool) -> None:
+        if self._mirror:  # as the last look saw it: one that went meanwhile is for the next
+            patch = change(self._mirror, time.time(), park=park)
+            self.api.patch("httproutes", mirror_name(self.model), patch)
 
     def _scale(self, act: Act, seen: Seen) -> None:
         match act:

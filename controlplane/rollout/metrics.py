@@ -20,7 +20,7 @@ from prometheus_client.exposition import push_to_gateway
 from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, threshold
 from controlplane.rollout.state import State
 
-AGAIN_SECONDS = 30.0
+_AGAIN_SECONDS = 30.0
 """After a push that failed: a rollout does not wait for a gateway that is slow to refuse."""
 _PUSH_SECONDS = 2.0
 _LOG = logging.getLogger("serin.rollout")
@@ -43,7 +43,7 @@ class Pushgateway:
                 self._url, "rollout", registry(state), self._labels, timeout=_PUSH_SECONDS
             )
         except (OSError, ValueError) as error:
-            self._not_before = time.monotonic() + AGAIN_SECONDS
+            self._not_before = time.monotonic() + _AGAIN_SECONDS
             _LOG.warning("PUSHGATEWAY_URL %s takes no metrics, going on: %s", self._url, error)
 
 

@@ -296,4 +296,4 @@ def _flags(model_class: type[V2Model]) -> argparse.Namespace:
 
 def _setting_error(error: object) -> str:
     facts: dict[str, object] = dict(error)  # type: ignore[call-overload]  # a TypedDict
-    return f"PREDICTOR_{str(facts['loc'][0]).upper()}: {facts['msg']}"  # type: ignore[index]
+    return f"PREDICTOR_{str(facts['loc'][0]).upper()}: {facts['msg']}"  # type: ignore[index]  # same

@@ -143,7 +143,7 @@ def test_a_store_lost_halfway_is_one_clear_error_and_a_retry_completes(
         if keys:
             s3.stop()
         keys.append(key)
-        return put(client, key, body)  # type: ignore[arg-type]
+        return put(client, key, body)  # type: ignore[arg-type]  # passed on as they came
 
     with monkeypatch.context() as patch:
         patch.setattr(obstore, "put", put_then_lose_the_store)

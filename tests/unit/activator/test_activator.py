@@ -46,7 +46,7 @@ def test_a_sleeper_that_is_told_to_stay_awake_loses_nobody() -> None:
 
         server = await asyncio.start_server(pod, HOST, 0)
         written = Written()
-        activator = Activator(written, Me("activator-x", "u", HOST))  # type: ignore[arg-type]
+        activator = Activator(written, Me("activator-x", "u", HOST))  # type: ignore[arg-type]  # a recorder
         scaled: dict[str, Any] = {"scaleTargetRef": {"name": NAME}, "minReplicaCount": 0}
         deployment: dict[str, Any] = {"replicas": 0}
         metadata = {"namespace": "models"}

@@ -1,6 +1,7 @@
 """Drawing tokens: what each setting leaves to chance."""
 
 import random
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +13,8 @@ DRAWS = 4000
 
 def shares(**settings: float) -> list[float]:
     """How often each token is drawn."""
-    sampler = Sampler(generator=random.Random(3), **({"temperature": 1.0} | settings))  # type: ignore[arg-type]
+    given: dict[str, Any] = {"temperature": 1.0, **settings}
+    sampler = Sampler(generator=random.Random(3), **given)
     drawn = [sampler.draw(LOGITS) for _ in range(DRAWS)]
     return [drawn.count(token) / DRAWS for token in range(4)]
 
