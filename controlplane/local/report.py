@@ -99,7 +99,7 @@ def _model(
         goes_on = f"; {', '.join(serving)} goes on serving" if serving else ""
         state, reason = "Failed", failure.reason + goes_on
         if failure.unpublished and not serving:
-            state, reason = "Unpublished", f"train it: ./serin train {name}"
+            state, reason = "Unpublished", f"{failure.reason}: ./serin train {name}"
     hosts = next((route.hosts for route in plan.routes if route.service == name), ())
     return ModelReport(
         name=name,

@@ -26,8 +26,7 @@ def show(state: Mapping[str, Any], names: list[str]) -> None:
         click.echo(
             f"  curl {url}/v2/models/{name}/infer -H 'Content-Type: application/json' -d '{body}'"
         )
-    for name in sorted(names)[:1]:
-        host = state["models"][name]["hosts"][0]
+    for host in [host for name in sorted(names) for host in state["models"][name]["hosts"]][:1]:
         click.echo(f"gRPC: {url.removeprefix('http://')}, :authority {host}")
     click.echo("Stop: ./serin down")
 

@@ -22,7 +22,7 @@ def rows(state: Mapping[str, Any]) -> list[tuple[str, ...]]:
         now, target = model["version"], model["target_version"]
         version = f"{now} → {target}" if now and target and now != target else now or target or "–"
         ready = f"{model['replicas_ready']}/{model['replicas_wanted']}"
-        address = f"http://{model['hosts'][0]}:{port}"
+        address = f"http://{model['hosts'][0]}:{port}" if model["hosts"] else "–"
         found.append((name, version, ready, address, model["state"], model["reason"]))
     return found
 

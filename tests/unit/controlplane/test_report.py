@@ -75,11 +75,12 @@ def test_one_failed_start_is_not_yet_a_failure() -> None:
 
 def test_an_unpublished_model_says_how_to_publish_it() -> None:
     """The reason is a command."""
-    failures = {"iris": Failure("has no published version", unpublished=True)}
+    said = "s3://models/iris has no published version"
+    failures = {"iris": Failure(said, unpublished=True)}
 
     (found,) = report([service("")], Plan((), ()), [], failures)
 
-    assert (found.state, found.reason) == ("Unpublished", "train it: ./serin train iris")
+    assert (found.state, found.reason) == ("Unpublished", f"{said}: ./serin train iris")
 
 
 def test_an_impossible_change_says_why_and_what_goes_on() -> None:
