@@ -5,13 +5,14 @@ says or it is refused here; the files' own hashes are the predictor's to check, 
 """
 
 import hashlib
+import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from controlplane.errors import StoreError
 
@@ -28,15 +29,40 @@ _VERSION_LENGTH = 12
 def newest(store: "Store", storage_uri: str) -> str | None:
     """The version published last below s3://bucket/model; None where there is none.
 
-    Published means that its MANIFEST.json, which is written last, is there.
+    Published means that its MANIFEST.json, which is written last, is there. A version of
+    `train --smoke` proves a pipeline and is no model: who wants it served names it.
     """
     bucket, prefix = _split(storage_uri)
-    found = [
-        (entry["last_modified"], path.parts[-2])
+    published = [
+        (entry["last_modified"], entry["path"])
         for entry in objects(store, bucket, prefix)
         if (path := Path(entry["path"])).name == MANIFEST and len(path.parts) == 3
     ]
-    return max(found)[1] if found else None
+    for _, key in sorted(published, reverse=True):
+        if not is_smoke(manifest(store, bucket, key)):
+            return Path(key).parts[-2]
+    return None
+
+
+def manifest(store: "Store", bucket: str, key: str) -> dict[str, Any]:
+    """What a MANIFEST.json says; empty where it cannot be read, which `models verify` tells.
+
+    Raises:
+        StoreError: The store does not answer.
+    """
+    with told(store):
+        raw = bytes(client(store, bucket).get(key).bytes())
+    try:
+        document = json.loads(raw)
+    except ValueError:
+        return {}
+    return document if isinstance(document, dict) else {}
+
+
+def is_smoke(document: Mapping[str, Any]) -> bool:
+    """Whether a manifest is of a run that only proves the pipeline."""
+    metrics = document.get("metrics")
+    return isinstance(metrics, dict) and metrics.get("smoke") is True
 
 
 def fetch(store: "Store", storage_uri: str, models: Path) -> Path:

@@ -3,7 +3,6 @@
 Published means that MANIFEST.json, which is written last, is there. training/registry.py writes.
 """
 
-import json
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -57,6 +56,11 @@ class Version:
     def complete(self) -> bool:
         """Whether its manifest is there."""
         return any(one.key.endswith(f"/{self.version}/{MANIFEST}") for one in self.objects)
+
+    @property
+    def smoke(self) -> bool:
+        """Whether it only proves the pipeline; served only where it is named."""
+        return s3.is_smoke(self.manifest)
 
     @property
     def metrics(self) -> dict[str, Any]:
@@ -120,12 +124,5 @@ class Catalog:
         found = Version(model, version, tuple(objects))
         if not found.complete:
             return found
-        with s3.told(self.store):
-            raw = bytes(s3.client(self.store, BUCKET).get(f"{model}/{version}/{MANIFEST}").bytes())
-        try:
-            manifest = json.loads(raw)
-        except ValueError:  # `verify` tells
-            manifest = {}
-        return Version(
-            model, version, tuple(objects), manifest if isinstance(manifest, dict) else {}
-        )
+        manifest = s3.manifest(self.store, BUCKET, f"{model}/{version}/{MANIFEST}")
+        return Version(model, version, tuple(objects), manifest)

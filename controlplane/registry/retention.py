@@ -1,6 +1,7 @@
 """Which versions may go: old ones that nobody serves, served before, or names anywhere."""
 
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
@@ -26,19 +27,19 @@ def doomed(
 
     Args:
         versions: Of all models, complete or not, the newest first.
-        keep: How many of each model's newest stay in any case.
+        keep: How many of each model's newest stay in any case; as many smoke versions beside them.
         referenced: Versions that stay however old they are.
         now: With a time zone.
     """
     chosen = []
-    seen: dict[str, int] = {}
+    seen: Counter[tuple[str, bool]] = Counter()
     for one in versions:
         if not one.complete:
             if now - one.published_at > UNFINISHED_FOR and one.version not in referenced:
                 chosen.append(one)
             continue
-        seen[one.model] = seen.get(one.model, 0) + 1
-        if seen[one.model] > keep and one.version not in referenced:
+        seen[one.model, one.smoke] += 1
+        if seen[one.model, one.smoke] > keep and one.version not in referenced:
             chosen.append(one)
     return chosen
 

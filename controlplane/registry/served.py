@@ -37,7 +37,8 @@ def target(
         current: The storage URI that it is to serve now.
         replica_sets: What its Deployment served.
         asked: The beginning of a version; None is the one that was served last before `current`,
-            or else, where none was, the one published last before it.
+            or else, where none was, the one published last before it. A smoke version is asked
+            for by name or not at all.
 
     Raises:
         SerinError: There is none.
@@ -45,6 +46,7 @@ def target(
     published = catalog.versions(model)
     if asked is not None:
         return catalog.find(model, asked)
+    published = [one for one in published if not one.smoke]
     uris = [one.uri for one in published]
     earlier = served(replica_sets).get(f"{model}-predictor", [])
     older = uris[uris.index(current) + 1 :] if current in uris else uris

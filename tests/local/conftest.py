@@ -7,6 +7,7 @@ import pytest
 
 from tests.support.platform import Platform
 from tests.support.predictor import discovered_models
+from tests.support.publish import as_trained
 from tests.support.s3 import S3Server
 
 
@@ -28,6 +29,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
     try:
         for model in discovered_models():
             platform.serin("train", model, "--smoke", seconds=400)  # importing torch is slow
+        as_trained(platform.home)
         platform.serin("up")
         yield platform
     finally:

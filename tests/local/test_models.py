@@ -14,11 +14,15 @@ from typing import Any
 
 import pytest
 
+from controlplane.local import store
+from controlplane.local.s3 import Store
+from controlplane.registry.catalog import Catalog
+from controlplane.registry.served import target
 from predictors.runtime import MANIFEST, TensorSpec, build_manifest
 from tests.support.load import Load
 from tests.support.platform import Platform, wait_for
 from tests.support.required import ROOT
-from tests.support.s3 import S3Server
+from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
 from training.registry import Registry
 
 SPECS = (TensorSpec("x", "FP32", (-1, 1)),)
@@ -58,7 +62,9 @@ class Shop:
         return self.s3.folder / "models" / model / version
 
 
-def artifact(folder: Path, weights: bytes, accuracy: float, model: str = "toy") -> Path:
+def artifact(
+    folder: Path, weights: bytes, accuracy: float, model: str = "toy", *, smoke: bool = False
+) -> Path:
     """An artifact that nobody could serve: two files and a manifest."""
     folder.mkdir()
     (folder / "model.onnx").write_bytes(weights)
@@ -69,7 +75,7 @@ def artifact(folder: Path, weights: bytes, accuracy: float, model: str = "toy") 
         engine="onnxruntime",
         inputs=SPECS,
         outputs=SPECS,
-        metrics={"accuracy": accuracy},
+        metrics={"accuracy": accuracy, **({"smoke": True} if smoke else {})},
         data={"name": "made up"},
         code={},
         golden_sample={"inputs": [], "outputs": []},
@@ -192,6 +198,24 @@ def test_gc_keeps_the_newest_and_what_a_cluster_serves(shop: Shop, tmp_path: Pat
     assert [one["version"] for one in after] == [third, first]
     assert not shop.folder(second).exists()
     assert [one["version"] for one in shop.document("models", "list", "toy")["items"]] == [third]
+
+
+def test_a_smoke_version_is_never_the_newest(shop: Shop, tmp_path: Path) -> None:
+    """It is not served unless it is named, and pushes no model out of what gc keeps."""
+    registry = Registry(shop.s3.environment)
+    registry.publish(artifact(tmp_path / "smoke", b"s", 0.1, smoke=True), "toy")
+    registry.publish(artifact(tmp_path / "only", b"s", 0.1, "sketch", smoke=True), "sketch")
+    server = Store(shop.s3.endpoint, ACCESS_KEY, SECRET_KEY)
+
+    assert store.newest(server, "s3://models/toy") == shop.versions[-1]
+    assert store.newest(server, "s3://models/sketch") is None
+    back = target(Catalog(server), "toy", f"s3://models/toy/{shop.versions[-1]}", [], None)
+    assert back.version == shop.versions[-2]
+
+    deleted = shop.serin("models", "gc", "--keep", "1", "--no-cluster")
+
+    assert shop.versions[-1] not in deleted
+    assert len(deleted.splitlines()) == 2
 
 
 def test_gc_removes_what_was_left_half_published_and_no_upload_under_way(shop: Shop) -> None:
