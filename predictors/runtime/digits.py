@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from predictors.runtime.drawings import IMAGE, read_images
+from predictors.runtime.drawings import IMAGE, image_files, read_images
 from predictors.runtime.model import V2Model
 from predictors.runtime.signature import require_one
 from predictors.runtime.spec import TensorSpec
@@ -33,6 +33,8 @@ class DigitModel(V2Model):
 
     def validate(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
         require_one(arrays, "input-0", "image")
+        if "image" in arrays:
+            arrays["image"] = image_files(arrays["image"])
 
     def infer(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Read a batch of digits.

@@ -85,7 +85,8 @@ class V2Model(Model):
         """Refuse a request by what its declaration cannot say; before it waits, so be quick.
 
         Args:
-            arrays: the inputs of one request, each held to its declaration, all of one batch size.
+            arrays: the inputs of one request, each held to its declaration, all of one batch size;
+                an input may be replaced by what `infer` takes, as a file for its base64.
 
         Raises:
             InvalidRequest: the inputs do not belong together, or a value is out of range; the

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
 from predictors.runtime import InvalidRequest
-from predictors.runtime.drawings import BOX, SIDE, read_digit, read_images
+from predictors.runtime.drawings import BOX, SIDE, image_files, read_digit, read_images
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
@@ -157,7 +157,7 @@ def test_base64_is_the_file_that_it_stands_for(drawing: Image.Image, expected: A
         (encoded(Image.new("L", (40, 40)), "GIF"), "is no PNG or JPEG"),
         (encoded(Image.effect_noise((40, 40), 50))[:-60], "is a damaged PNG of 40×40"),
         (encoded(Image.effect_noise((40, 40), 50), "JPEG")[:-60], "is a damaged JPEG of 40×40"),
-        (encoded(Image.effect_noise((40, 40), 50))[:30], "is no PNG or JPEG"),
+        (encoded(Image.effect_noise((40, 40), 50))[:30], "is a damaged PNG"),
         (encoded(Image.new("1", (4097, 4096))), "is 4097×4096: at most 16777216 pixels"),
     ],
     ids=["empty", "text", "base64 of text", "gif", "cut png", "cut jpeg", "head only", "bomb"],
@@ -201,3 +201,89 @@ def test_no_bytes_do_anything_but_answer_or_refuse(data: st.DataObject) -> None:
         read = read_digit(bytes(content[: data.draw(st.integers(0, len(content)))]))
         assert read.shape == (SIDE, SIDE)
         assert np.isfinite(read).all()
+
+
+def chunk(name: bytes, content: bytes, crc: int | None = None) -> bytes:
+    """A PNG's chunk, its checksum right unless another is given."""
+    checksum = zlib.crc32(name + content) if crc is None else crc
+    return struct.pack(">I", len(content)) + name + content + struct.pack(">I", checksum)
+
+
+def with_chunk(png: bytes, added: bytes) -> bytes:
+    """The PNG with one chunk more, behind its head."""
+    return png[:33] + added + png[33:]
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        pytest.param(base64.encodebytes, id="wrapped"),
+        pytest.param(lambda file: base64.b64encode(file) + b"\n", id="newline"),
+        pytest.param(lambda file: base64.b64encode(file).rstrip(b"="), id="unpadded"),
+        pytest.param(base64.urlsafe_b64encode, id="URL-safe"),
+        pytest.param(
+            lambda file: b"data:application/octet-stream;base64," + base64.b64encode(file),
+            id="data URL",
+        ),
+    ],
+)
+def test_base64_is_taken_as_shells_and_encoders_write_it(
+    spelled: Callable[[bytes], bytes], drawing: Image.Image, expected: np.ndarray
+) -> None:
+    """Line breaks, missing padding and the URL-safe alphabet give the same digit."""
+    np.testing.assert_array_equal(read_digit(spelled(encoded(drawing))), expected)
+
+
+@pytest.mark.parametrize(
+    "added",
+    [
+        pytest.param(chunk(b"eXIf", b"no TIFF"), id="EXIF"),
+        pytest.param(chunk(b"eXIf", b"II*\0\xff"), id="short EXIF"),
+        pytest.param(chunk(b"tEXt", b"Comment\0seven", crc=1), id="checksum of a comment"),
+        pytest.param(
+            chunk(b"zTXt", b"Comment\0\0" + zlib.compress(bytes(1 << 24))), id="large comment"
+        ),
+        pytest.param(chunk(b"iCCP", b"profile\0\0rubbish"), id="profile"),
+    ],
+)
+def test_damaged_metadata_does_not_refuse_a_good_png(
+    added: bytes, drawing: Image.Image, expected: np.ndarray
+) -> None:
+    """What every viewer shows is read, whatever stands beside the picture."""
+    np.testing.assert_array_equal(read_digit(with_chunk(encoded(drawing), added)), expected)
+
+
+@pytest.mark.parametrize("bits", [8, 10, 12, 16])
+def test_sixteen_bit_files_may_hold_fewer_bits(
+    bits: int, drawing: Image.Image, expected: np.ndarray
+) -> None:
+    """Scanners write 8, 10 or 12 bits into 16; contrast is measured on what they fill."""
+    levels = np.asarray(drawing, np.float64) / 255 * (2**bits - 1)
+    image = Image.fromarray(levels.astype(np.uint16))
+
+    np.testing.assert_allclose(read_digit(encoded(image)), expected, atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("files", "sentence"),
+    [
+        ([encoded(Image.new("1", (1, 1 << 15)))], "element 0 is 1×32768: at most"),
+        ([encoded(Image.new("1", (4096, 4096)))] * 5, "elements 0 … 4 are more than 64 MiB"),
+        ([encoded(Image.new("I;16", (4096, 4096)))] * 3, "elements 0 … 2 are more than 64 MiB"),
+        ([encoded(Image.new("L", (40, 40)), "JPEG") + b"\xff\xda" * 65], "JPEG of 66 scans"),
+        ([encoded(Image.new("L", (40, 40)))[:20]], "element 0 is a damaged PNG"),
+    ],
+    ids=["strip", "many", "deep", "scans", "cut in its head"],
+)
+def test_what_costs_too_much_is_refused_before_it_is_decoded(
+    files: list[bytes], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Sizes of all images of a request are read from their heads, and counted together."""
+
+    def decoded(*_: object) -> None:
+        raise AssertionError("an image was decoded")
+
+    monkeypatch.setattr(Image.Image, "load", decoded)
+
+    with pytest.raises(InvalidRequest, match=sentence):
+        image_files(np.array(files, object))
