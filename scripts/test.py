@@ -10,7 +10,6 @@ import click
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("unit", "contract", "local")
-_TESTS_FAILED = 1  # pytest's exit code
 CLUSTER = "tests/cluster"  # by itself: a cluster takes the processors that others measure with
 
 
@@ -20,10 +19,10 @@ def command(arguments: tuple[str, ...]) -> None:
     """Run the tests, in random order; every pytest option is passed on.
 
     \b
-    serin test                          unit, contract and local, then cluster on the testbed
+    serin test                          unit, contract and local, then cluster's smoke tests
     serin test tests/unit -k digits     some of them
     serin test -x --lf                  what failed last time, until the first failure
-    serin test tests/cluster            on the testbed beside the checkout, or what KUBECONFIG names
+    serin test tests/cluster            all: on the testbed beside the checkout, or by KUBECONFIG
     """
     paths = [argument for argument in arguments if _is_path(argument)]
     folders = (
@@ -37,10 +36,7 @@ def command(arguments: tuple[str, ...]) -> None:
     code = _pytest(*arguments, *folders)
     if code == 0 and not arguments and (ROOT / CLUSTER).is_dir():
         os.environ.pop("KUBECONFIG", None)  # a cluster in use is tested on only where it is named
-        code = _pytest(CLUSTER)
-        if code == _TESTS_FAILED:  # a cluster on two cores of a shared machine: once more, alone
-            click.echo("Serin: trying these again. One that passes now is flaky: find out why.")
-            code = _pytest(CLUSTER, "--last-failed")
+        code = _pytest(CLUSTER, "-m", "smoke")  # all of them: .ci/nightly
     raise SystemExit(code)
 
 

@@ -1,10 +1,15 @@
-"""One cluster a session: the testbed beside the checkout, set up by setup_cluster.sh."""
+"""One cluster a session: the testbed beside the checkout, set up by setup_cluster.sh.
+
+Two tiers: tests marked `smoke` need one model's images and run with every change; all of them run
+at night and before a release (.ci/nightly). What the selected tests do not need is not built.
+Where the testbed is there, a test that was selected and did not run fails the run.
+"""
 
 import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 import yaml
@@ -16,16 +21,58 @@ from tests.support.predictor import discovered_models
 from tests.support.required import ROOT
 
 LAST = "test_down_leaves_the_cluster_as_it_was"
-BUDGET_SECONDS = 1500  # of all these tests; what a slower machine leaves no time for is skipped
 # A training image holds the code of all models: these packages do for all that need torch.
 TRAINED_BY = {"iris": ("mnist-forest",), "nli": ("mnist-cnn", "causal-lm")}
 _STARTED = time.monotonic()
 Say = Callable[[str], None]
 
 
+_RAN = set[str]()
+_LEFT_OUT: list[str] = []
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """What takes the platform away comes last; pytest-randomly has shuffled the rest."""
     items.sort(key=lambda item: item.name == LAST)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Remember what ran to an end of its own."""
+    if report.when == "call" and not report.skipped:
+        _RAN.add(report.nodeid)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """A run that left selected tests out is no green run, whatever left them out."""
+    stopped = session.shouldstop or session.shouldfail or session.config.option.collectonly
+    if testbed.is_there() and not stopped:
+        _LEFT_OUT.extend(left_out(session))
+    if _LEFT_OUT:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Name what was left out."""
+    if _LEFT_OUT:
+        terminalreporter.section("cluster tests that did not run, though the testbed is there")
+        terminalreporter.write_line("\n".join(_LEFT_OUT))
+
+
+def left_out(session: pytest.Session) -> list[str]:
+    """Selected tests of this folder that did not run to an end."""
+    return [one.nodeid for one in ours(session) if one.nodeid not in _RAN]
+
+
+def ours(session: pytest.Session) -> list[pytest.Item]:
+    """The selected tests of this folder."""
+    folder = Path(__file__).parent
+    return [one for one in session.items if one.path.is_relative_to(folder)]
+
+
+def models(session: pytest.Session) -> list[str]:
+    """Those that the selected tests need."""
+    every = any(one.get_closest_marker("every_model") for one in ours(session))
+    return discovered_models() if every else [MODEL]
 
 
 @pytest.fixture(scope="session")
@@ -43,26 +90,24 @@ def say(request: pytest.FixtureRequest) -> Say:
 
 
 @pytest.fixture(scope="session")
-def kubeconfig(say: Say) -> Iterator[str]:
-    """A cluster with all models' images: what KUBECONFIG names, or a testbed of its own."""
+def kubeconfig(request: pytest.FixtureRequest, say: Say) -> Iterator[str]:
+    """A cluster with the images that the tests need: KUBECONFIG's, or a testbed of its own."""
     if given := os.environ.get("KUBECONFIG"):
         yield given
         return
+    served = models(request.session)
+    trained_by = {model: others for model, others in TRAINED_BY.items() if model in served}
     say("starting the testbed")
     with testbed.running() as started:
         say("building the images")
-        wanted = [("training", model, f"train-{model}") for model in reversed(TRAINED_BY)]
-        wanted += [("predictors", model, model) for model in discovered_models()]
-        with ThreadPoolExecutor(2) as pool:  # pip and gzip take turns on two processors
-            builds = [
-                pool.submit(testbed.build_model, folder, model, f"docker.io/serin/{name}:dev")
-                for folder, model, name in wanted
-            ]
-            activator = ("controlplane/activator", "docker.io/serin/activator:dev")
-            builds.append(pool.submit(testbed.build, *activator))
-            for one in builds:
-                one.result()
-        for model, others in TRAINED_BY.items():
+        wanted = [("training", model, f"train-{model}") for model in reversed(trained_by)]
+        wanted += [("predictors", model, model) for model in served]
+        for folder, model, name in wanted:
+            testbed.build_model(folder, model, f"docker.io/serin/{name}:dev")
+            say(f"docker.io/serin/{name}:dev is there")
+        if any(one.get_closest_marker("activator") for one in ours(request.session)):
+            testbed.build("controlplane/activator", "docker.io/serin/activator:dev")
+        for model, others in trained_by.items():
             for other in others:
                 image = f"docker.io/serin/train-{model}:dev"
                 testbed.alias(image, f"docker.io/serin/train-{other}:dev")
@@ -77,9 +122,11 @@ def before(kubeconfig: str) -> set[str]:
 
 
 @pytest.fixture(scope="session")
-def cluster(kubeconfig: str, before: set[str], say: Say) -> Cluster:
-    """The platform, installed and serving every model, each trained by its Job for a moment."""
-    options = ("--manifests", str(testbed.BED / "manifests"), "--smoke")
+def cluster(request: pytest.FixtureRequest, kubeconfig: str, before: set[str], say: Say) -> Cluster:
+    """The platform, installed and serving, each model trained by its Job for a moment."""
+    options = ["--manifests", str(testbed.BED / "manifests"), "--smoke"]
+    for model in models(request.session):
+        options += ["--model", model]
     overlay = ("--overlay", str(ROOT / "kserve" / "overlays" / "testbed"))
     environment = {
         "PATH": os.environ["PATH"],
@@ -107,13 +154,7 @@ def cluster(kubeconfig: str, before: set[str], say: Say) -> Cluster:
 
 @pytest.fixture(autouse=True)
 def calm(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each test finds one replica at most, no pod that ends, and leaves the first version behind.
-
-    CI gives all tests an hour: what a slow machine leaves no time for is skipped, and says so; but
-    for the last one, which is short.
-    """
-    if time.monotonic() - _STARTED > BUDGET_SECONDS and request.node.name != LAST:
-        pytest.skip(f"the cluster's tests have used up their {BUDGET_SECONDS / 60:.0f} min")
+    """Each test finds one replica at most, no pod that ends, and leaves the first version."""
     wait(lambda: cluster.replicas() <= 1, 240, "one replica of iris at most", cluster.pods)
     wait(lambda: not cluster.ending(), 120, "the end of pods that are deleted", cluster.pods)
     yield
@@ -145,7 +186,7 @@ def trained(cluster: Cluster, *documents: Document) -> str:
     cluster.kubectl("apply", "--server-side", "-f", "-", stdin=text)
     wait(
         lambda: bool(cluster.get("job", job)["status"].get("succeeded")),
-        480,
+        900,
         f"Job {job}",
         lambda: cluster.pods() + cluster.kubectl("-n", "models", "describe", f"job/{job}"),
     )

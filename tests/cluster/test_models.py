@@ -17,6 +17,7 @@ from tests.support.cluster import Cluster, uri, wait
 from tests.support.predictor import discovered_models
 from tests.support.required import ROOT
 
+pytestmark = pytest.mark.every_model
 FOREST = "mnist-forest"
 CONTENTS = {  # the field of InferTensorContents that holds a datatype
     "BOOL": "bool_contents",

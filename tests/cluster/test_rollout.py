@@ -101,6 +101,7 @@ def test_a_guilty_version_is_aborted_at_its_first_step(
     assert bool(sent.lost) == (way == "erring")
 
 
+@pytest.mark.smoke
 def test_a_good_version_is_promoted_by_itself(cluster: Cluster, versions: dict[str, str]) -> None:
     """Nothing is lost, KEDA scales the canary from its first step, and the numbers are back."""
     least = bounds(cluster)

@@ -44,6 +44,7 @@ def say(cluster: Cluster) -> str:
     )
 
 
+@pytest.mark.smoke
 def test_load_scales_out_and_its_end_scales_in(slow: Cluster) -> None:
     """1 → ≥ 3 → 1, and no request is lost on the way."""
     with busy(slow) as load:

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 
+import pytest
+
 from tests.support.cluster import Cluster, uri, wait
 from tests.support.required import ROOT
 
@@ -24,6 +26,7 @@ def test_a_second_version_is_served_and_rolled_back(cluster: Cluster, second: st
     assert load.failures == []
 
 
+@pytest.mark.smoke
 def test_the_drill_of_the_laptop_loses_nothing(cluster: Cluster, second: str) -> None:
     """10, 50, 100 %, promoted, and back the same way: shares within 4 sigma, 0 lost.
 
