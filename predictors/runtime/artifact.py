@@ -90,10 +90,12 @@ def build_manifest(
 
 
 def read_artifact(folder: Path) -> Manifest:
-    """Read and verify an artifact: the manifest and each file it lists, by size and sha256.
+    """Read and verify an artifact: the manifest lists exactly the files there, each by its bytes.
+
+    A file that is not listed is refused as well: an ONNX file may name another one for its weights.
 
     Raises:
-        ArtifactError: a file is missing or differs, or the manifest cannot be read.
+        ArtifactError: a file is missing, differs or is not listed, or the manifest cannot be read.
     """
     try:
         raw = (folder / MANIFEST).read_bytes()
@@ -105,29 +107,45 @@ def read_artifact(folder: Path) -> Manifest:
         files = document["files"].items()
         _ = document["signature"]["inputs"], document["signature"]["outputs"]
         _ = document["golden_sample"]["inputs"], document["golden_sample"]["outputs"]
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise ArtifactError(f"{folder / MANIFEST} is not a manifest: {error!r}") from error
+    if not files:
+        raise ArtifactError(f"{folder / MANIFEST} lists no files: it vouches for nothing")
     for name, entry in files:
         _check_file(folder, name, entry)
+    for path in sorted(folder.rglob("*")):
+        name = path.relative_to(folder).as_posix()
+        if name not in document["files"] and name != MANIFEST and not path.is_dir():
+            raise ArtifactError(
+                f"{name} is in {folder} and its manifest does not list it: remove it, or publish a "
+                "version with it"
+            )
     return manifest
 
 
-def _check_file(folder: Path, name: str, entry: dict[str, Any]) -> None:
-    path = folder / name
+def _check_file(folder: Path, name: str, entry: object) -> None:
+    match entry:
+        case {"sha256": str(sha256), "size_bytes": int(size_bytes)} if name and "\0" not in name:
+            path = folder / name
+        case _:
+            raise ArtifactError(
+                f"{folder / MANIFEST} is not a manifest: its file {name!r} needs a sha256 and its "
+                f"size_bytes, got {entry!r:.100}"
+            )
     if not path.resolve().is_relative_to(folder.resolve()):
         raise ArtifactError(f"the manifest lists {name!r}, which is outside {folder}")
     if not path.is_file():
         raise ArtifactError(f"{name} is missing from {folder}, its manifest lists it")
     size = path.stat().st_size
-    if size != entry["size_bytes"]:
+    if size != size_bytes:
         raise ArtifactError(
-            f"{name} in {folder}: expected {entry['size_bytes']} bytes, got {size}; "
+            f"{name} in {folder}: expected {size_bytes} bytes, got {size}; "
             "download or publish this version again"
         )
     digest = _sha256(path)
-    if digest != entry["sha256"]:
+    if digest != sha256:
         raise ArtifactError(
-            f"{name} in {folder}: expected sha256 {entry['sha256'][:12]}…, got {digest[:12]}…; "
+            f"{name} in {folder}: expected sha256 {sha256[:12]}…, got {digest[:12]}…; "
             "the file was changed after it was published"
         )
 
