@@ -109,7 +109,8 @@ class Holder:
         words = self._words[port]
         try:
             # Who connects and says nothing wakes nobody.
-            early = await asyncio.wait_for(reader.read(_READ_BYTES), self.patience_seconds)
+            async with asyncio.timeout(self.patience_seconds):
+                early = await reader.read(_READ_BYTES)
             if words and HEALTH_CHECK in early.lower():
                 await _answer(writer, "200 OK")
             elif early:
@@ -187,8 +188,8 @@ class Holder:
         for place in range(len(pods)):
             address = pods[(turn + place) % len(pods)]
             try:
-                opening = asyncio.open_connection(*address)
-                return await asyncio.wait_for(opening, _CONNECT_SECONDS)
+                async with asyncio.timeout(_CONNECT_SECONDS):
+                    return await asyncio.open_connection(*address)
             except (OSError, TimeoutError) as error:
                 _LOG.warning("%s: pod %s:%d: %s", self.name, *address, str(error) or "no answer")
         raise Refused(f"no pod of {self.name} answers on its port {port}")

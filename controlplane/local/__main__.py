@@ -49,6 +49,7 @@ async def supervise(where: Home, port: int, notify: int) -> None:
             await running
         else:
             started.cancel()
+            await asyncio.gather(started, return_exceptions=True)
     finally:
         stopped.cancel()
         try:

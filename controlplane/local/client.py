@@ -22,6 +22,7 @@ from controlplane.local.state import ROOT, Home
 
 START_SECONDS = 45.0
 STOP_SECONDS = 40.0
+KILL_SECONDS = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,26 +126,48 @@ def down(home: Home) -> bool:
     """Stop everything and wait for its end; False where nothing ran.
 
     Raises:
-        SerinError: It did not end in time and was killed.
+        SerinError: It did not end in time and was killed, or could not be.
     """
-    pid = state.running(home)
-    if pid is None:
+    if state.running(home) is None:
         left = state.read_json(home.state).get("processes", ())
         _clean(home, left)
         return bool(left)
     deadline = time.monotonic() + STOP_SECONDS
-    while state.running(home) is not None:
-        if pid := state.running(home):
+    while (pid := state.running(home)) is not None and time.monotonic() < deadline:
+        if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
-        until = time.monotonic() + 5  # then ask again: a signal may meet a process half started
-        while state.running(home) is not None and time.monotonic() < until:
-            time.sleep(0.05)
-        if time.monotonic() > deadline:
-            left = [pid, *state.read_json(home.state).get("processes", ())]
-            _clean(home, filter(None, left))
-            raise SerinError(f"Serin did not stop in {STOP_SECONDS:.0f} s and was killed.")
-    return True
+        # Then ask again: a signal may meet a process half started.
+        _await_end(home, min(deadline, time.monotonic() + 5))
+    if pid is None:
+        return True
+    _kill(home, pid)
+    raise SerinError(f"Serin did not stop in {STOP_SECONDS:.0f} s and was killed.")
+
+
+def _await_end(home: Home, until: float) -> None:
+    while state.running(home) is not None and time.monotonic() < until:
+        time.sleep(0.05)
+
+
+def _kill(home: Home, pid: int) -> None:
+    """End a supervisor that does not end by itself, with all that it started.
+
+    Raises:
+        SerinError: Somebody still holds the lock.
+    """
+    from controlplane.local import processes
+
+    left = state.read_json(home.state).get("processes", ())
+    if "controlplane.local" in processes.command_line(pid):
+        processes.kill_tree(pid)
+        _await_end(home, time.monotonic() + KILL_SECONDS)
+    if (holder := state.running(home)) is not None:
+        raise SerinError(
+            f"Serin did not stop in {STOP_SECONDS:.0f} s, and process {holder}, which holds "
+            f"{home.lock}, could not be ended from here: end it, then run ./serin down again."
+        )
+    _clean(home, left)
 
 
 def _clean(home: Home, pids: Iterable[int]) -> None:
@@ -153,8 +176,7 @@ def _clean(home: Home, pids: Iterable[int]) -> None:
 
     from controlplane.local import processes, store
 
-    for pid in pids:
-        processes.sweep([pid], str(home.path))
+    processes.sweep(pids, str(home.path))
     for path in (home.state, home.desired):
         path.unlink(missing_ok=True)
     shutil.rmtree(home.envoy, ignore_errors=True)
@@ -173,6 +195,8 @@ def _same_port(home: Home, port: int | None) -> None:
 
 def _spawn(home: Home, port: int) -> None:
     """Start the supervisor in a session of its own and wait for its word."""
+    from controlplane.local import processes
+
     read, write = os.pipe()
     log = home.logs / "supervisor.log"
     with log.open("ab") as output:
@@ -196,7 +220,8 @@ def _spawn(home: Home, port: int) -> None:
         process.terminate()
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(STOP_SECONDS)
-        process.kill()
+        if process.poll() is None:
+            processes.kill_tree(process.pid)
         process.wait()
         if state.running(home) is None:
             _clean(home, ())

@@ -18,6 +18,7 @@ from controlplane.errors import StoreError
 from controlplane.local import commands, processes, store
 from controlplane.local.envoy import LOOPBACK
 from controlplane.local.objectmeta import now
+from controlplane.local.pauses import pause
 from controlplane.local.plan import DeploymentPlan
 from controlplane.local.probes import ask
 from controlplane.local.processes import Child
@@ -121,13 +122,13 @@ class Pod:
         self.child.send(signal.SIGTERM)
         deadline = time.monotonic() + grace_seconds
         while self.child.exit_code() is None and time.monotonic() < deadline:
-            await self._pause(0.1)
+            await pause(self._poke, 0.1)
         if self.child.exit_code() is None:
             _LOG.warning("%s did not end in %s s: killed", self.name, grace_seconds)
         self.child.kill()
 
     async def _run(self) -> None:
-        while True:
+        while not self.leaving:
             ready_at = None
             try:
                 self._become("Downloading")
@@ -213,7 +214,7 @@ class Pod:
                     self.child.kill()
                 next_liveness = now + liveness.period_seconds
             wait = min(next_readiness, next_liveness if liveness and ready_at else next_readiness)
-            await self._pause(max(min(wait - time.monotonic(), 1), 0.02))
+            await pause(self._poke, max(min(wait - time.monotonic(), 1), 0.02))
         return ready_at
 
     def _set_ready(self, *, ready: bool) -> None:
@@ -235,11 +236,6 @@ class Pod:
         if code is not None and code < 0:
             return f"killed by {signal.Signals(-code).name}"
         return commands.last_error(text) or f"exit status {code}"
-
-    async def _pause(self, seconds: float) -> None:
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._poke.wait(), seconds)
-        self._poke.clear()
 
 
 def _os_reason(error: OSError) -> str:

@@ -18,7 +18,8 @@ async def ask(
     A refused or broken connection, or silence for `timeout_seconds`, is status 0.
     """
     try:
-        return await asyncio.wait_for(_exchange(port, path, method), timeout_seconds)
+        async with asyncio.timeout(timeout_seconds):
+            return await _exchange(port, path, method)
     except (OSError, ValueError, IndexError, asyncio.IncompleteReadError, TimeoutError):
         return 0, b""
 

@@ -169,16 +169,40 @@ def sweep(pids: Iterable[int], marker: str) -> list[int]:
 
     The marker (the state folder's path) keeps a number that now belongs to someone else safe.
     """
-    found = [pid for pid in pids if marker in _command_line(pid)]
+    found = [pid for pid in pids if marker in command_line(pid)]
     for pid in found:
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(pid, signal.SIGKILL)
     return found
 
 
-def _command_line(pid: int) -> str:
+def kill_tree(pid: int) -> None:
+    """Kill a process and all that it started and they started, whatever their groups are.
+
+    It is stopped first: so it starts nothing while its children are looked for.
+    """
+    with contextlib.suppress(ProcessLookupError, PermissionError):
+        os.kill(pid, signal.SIGSTOP)
+    tree = [pid]
+    children: dict[int, list[int]] = {}
+    for line in _ps("-A", "-o", "pid=,ppid=").splitlines():
+        child, parent = map(int, line.split())
+        children.setdefault(parent, []).append(child)
+    for parent in tree:  # grows by what it finds
+        tree += children.get(parent, ())
+    for one in tree:
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.kill(one, signal.SIGKILL)
+
+
+def command_line(pid: int) -> str:
+    """A process's words; empty where there is none."""
+    return _ps("-ww", "-o", "args=", "-p", str(pid))  # whole, however wide the terminal is
+
+
+def _ps(*options: str) -> str:
     result = subprocess.run(
-        ["ps", "-o", "args=", "-p", str(pid)],
+        ["ps", *options],
         capture_output=True,
         text=True,
         timeout=10,

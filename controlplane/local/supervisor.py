@@ -23,6 +23,7 @@ from controlplane.local.intake import Intake, newest
 from controlplane.local.jobs import Jobs
 from controlplane.local.monitoring import Monitoring
 from controlplane.local.objects import Objects
+from controlplane.local.pauses import pause
 from controlplane.local.plan import Plan, plan
 from controlplane.local.pods import Pod, Surroundings
 from controlplane.local.report import PodReport, report
@@ -92,6 +93,8 @@ class Supervisor:
                 self.intake.step(self.controllers.failures)
                 self._restart_helpers()
                 await self._look()
+                if self.stopping.is_set():  # nothing is started any more
+                    return
                 self._converge()
                 port, held = self.gateway.admin_port, self.holding.held()
                 self.monitoring.step(self.pods, self._plan(), port, self.objects, held)
@@ -105,12 +108,16 @@ class Supervisor:
 
     async def stop(self) -> None:
         """Close the gateway's door, let requests finish, then end everything."""
+        self.stopping.set()
+        for pod in self.pods:
+            pod.leaving = True  # what ends from now on is not started again
         self.intake.stop()
         await self.scaling.stop()
         await self.api.stop()
         await self.gateway.close_door()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.gateway.idle(), 3)
+            async with asyncio.timeout(3):
+                await self.gateway.idle()
         await asyncio.to_thread(self.gateway.stop)
         await self.holding.stop()
         for task in self._retiring:
@@ -273,9 +280,7 @@ class Supervisor:
 
     async def _pause(self) -> None:
         moving = any(not pod.serving or pod.leaving for pod in self.pods)
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._wake.wait(), 0.1 if moving else 0.5)
-        self._wake.clear()
+        await pause(self._wake, 0.1 if moving else 0.5)
 
     def _store(self) -> s3.Store:
         if self.store is None:  # only to narrow the type: one of the two always is there

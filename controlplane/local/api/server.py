@@ -78,8 +78,7 @@ class ApiServer:
         self._verbs.closing.set()
         if self._server and self._task:
             self._server.should_exit = True
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._task, 5)
+            await asyncio.wait({self._task}, timeout=5)
 
 
 def _listen(preferred: int | None) -> socket.socket:

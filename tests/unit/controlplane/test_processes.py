@@ -1,6 +1,10 @@
+import subprocess
+import sys
 from pathlib import Path
 
-from controlplane.local.processes import rotate, tail
+import psutil
+
+from controlplane.local.processes import kill_tree, rotate, tail
 
 
 def test_a_long_log_is_cut_while_its_process_writes(tmp_path: Path) -> None:
@@ -25,3 +29,25 @@ def test_the_end_of_a_log(tmp_path: Path) -> None:
     assert tail(log, 4, 6) == "ond\n"
     assert tail(log, 100, 99) == "first\nsecond\n"
     assert tail(tmp_path / "none.log", 100) == ""
+
+
+def test_a_tree_ends_whatever_groups_and_sessions_are_in_it() -> None:
+    """Children of children go too, each the leader of a group of its own."""
+    code = (
+        "import subprocess, sys, time\n"
+        "command = [sys.executable, '-c', 'import time; print(flush=True); time.sleep(60)']\n"
+        "pipe = subprocess.PIPE\n"
+        "child = subprocess.Popen(command, stdout=pipe, start_new_session=True)\n"
+        "child.stdout.readline()\n"
+        "print(child.pid, flush=True)\n"
+        "time.sleep(60)\n"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    assert parent.stdout is not None
+    with parent.stdout as said:
+        child = psutil.Process(int(said.readline()))
+
+    kill_tree(parent.pid)
+
+    assert parent.wait(5) == -9
+    assert psutil.wait_procs([child], timeout=5)[1] == []

@@ -1,0 +1,63 @@
+"""What `down` does about a supervisor that does not end by itself."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from controlplane.errors import SerinError
+from controlplane.local import client, state
+from controlplane.local.state import Home
+
+HOLDER = """
+import fcntl, os, signal, sys, time
+signal.signal(signal.SIGTERM, signal.SIG_IGN)
+handle = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+fcntl.flock(handle, fcntl.LOCK_EX)
+os.write(handle, str(os.getpid()).encode())
+print(flush=True)
+time.sleep(60)
+"""
+
+
+def holder(home: Home, *words: str) -> "subprocess.Popen[bytes]":
+    """A process that holds the lock and does not listen."""
+    home.prepare()
+    command = [sys.executable, "-c", HOLDER, str(home.lock), *words]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
+    with process.stdout as said:
+        said.readline()
+    return process
+
+
+@pytest.fixture(autouse=True)
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "STOP_SECONDS", 0.3)
+
+
+def test_a_supervisor_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
+    """Only when nobody holds the lock any more does the sentence say that it was killed."""
+    home = Home(tmp_path)
+    process = holder(home, "controlplane.local")
+
+    with pytest.raises(SerinError, match="was killed"):
+        client.down(home)
+
+    assert process.wait(5) == -9
+    assert state.running(home) is None
+    assert client.down(home) is False
+
+
+def test_somebody_elses_process_is_not_killed(tmp_path: Path) -> None:
+    """What holds the lock and is no supervisor is named, and left alone."""
+    home = Home(tmp_path)
+    process = holder(home)
+
+    with pytest.raises(SerinError, match=f"process {process.pid}, which holds"):
+        client.down(home)
+
+    assert process.poll() is None
+    process.kill()
+    process.wait()
