@@ -15,8 +15,8 @@ from tests.drills.canary import Load
 from tests.support import guilty
 from tests.support.cluster import CANARY, FLOWER, HOST, MODEL, Cluster, wait
 from tests.support.open_load import sending
-from tests.support.predictor import train
 from tests.support.required import ROOT
+from tests.support.trained import artifact
 from training.registry import Registry
 
 RATE = 40  # requests a second
@@ -30,7 +30,7 @@ ENDS_SECONDS = 240  # of one rollout
 def versions(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     """Guilty versions of iris, published with the Jobs' own key; and a good one."""
     folder = tmp_path_factory.mktemp("guilty")
-    sound = train(MODEL, folder / "sound")
+    sound = artifact(MODEL, "--smoke")
     found = dict[str, str]()
     with cluster.api.forward("minio", "service/minio", 9000) as port:
         secret = cluster.get("secret", "s3-writer")["data"]

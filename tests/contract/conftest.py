@@ -5,7 +5,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from tests.support.predictor import Predictor, discovered_models, running, train
+from tests.support import trained
+from tests.support.predictor import Predictor, discovered_models, running
 
 
 @pytest.fixture(scope="session", params=discovered_models())
@@ -15,5 +16,5 @@ def predictor(
     """A running predictor of each model in turn."""
     folder = tmp_path_factory.mktemp(request.param)
     with ExitStack() as stack:
-        artifact = train(request.param, folder / "artifact")
+        artifact = trained.artifact(request.param, "--smoke")
         yield stack.enter_context(running(request.param, artifact, folder / "log"))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import trained as training
 from tests.support.platform import Platform
 from tests.support.predictor import discovered_models
-from tests.support.publish import as_trained
 from tests.support.s3 import S3Server
 
 
@@ -22,14 +22,19 @@ def s3(tmp_path: Path) -> Iterator[S3Server]:
 
 
 @pytest.fixture(scope="session")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    """A platform that serves every model of this repository, briefly trained; do not break it."""
-    platform = Platform(tmp_path_factory.mktemp("serin") / "state")
-    platform.home.mkdir()
+def published(tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """A platform's state folder with every model of this repository, briefly trained; to copy."""
+    platform = Platform(tmp_path_factory.mktemp("published") / "state")
+    for model in discovered_models():
+        platform.publish(training.brief(model))
+    return platform
+
+
+@pytest.fixture(scope="session")
+def trained(published: Platform, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    """A platform that serves every model of this repository; do not break it."""
+    platform = published.copy(tmp_path_factory.mktemp("serin") / "state")
     try:
-        for model in discovered_models():
-            platform.serin("train", model, "--smoke", seconds=400)  # importing torch is slow
-        as_trained(platform.home)
         platform.serin("up")
         yield platform
     finally:
@@ -37,12 +42,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
 
 
 @pytest.fixture
-def fresh(trained: Platform, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
+def fresh(published: Platform, tmp_path: Path) -> Iterator[Callable[..., Platform]]:
     """Makes platforms that have the published models; arguments are those of `up`."""
     made: list[Platform] = []
 
     def make(*arguments: str) -> Platform:
-        platform = trained.copy(tmp_path / f"state{len(made)}")
+        platform = published.copy(tmp_path / f"state{len(made)}")
         made.append(platform)
         if arguments:
             platform.serin("up", *arguments)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.support import trained
 from tests.support.kubectl import Kubectl
 from tests.support.load import Load
 from tests.support.platform import ROOT, Platform, wait_for
@@ -36,10 +37,10 @@ spec:
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """Kubectl, and a platform that serves iris and has a second version of it."""
     platform = Platform(tmp_path_factory.mktemp("canary") / "state")
-    platform.home.mkdir()
+    platform.publish(trained.brief("iris"))
     try:
         platform.serin("up", "iris")
-        platform.serin("train", "iris", "--seed", "7")
+        platform.publish(trained.artifact("iris", "--seed=7"))
         yield Kubectl(platform)
     finally:
         platform.serin("down")

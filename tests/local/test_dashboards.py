@@ -13,6 +13,7 @@ from prometheus_client.exposition import push_to_gateway
 
 from scripts.boards import grafana, live
 from tests.support import required
+from tests.support import trained as training
 from tests.support.platform import Platform, wait_for
 
 TRAINING = ("training_loss", "training_samples_per_second", "training_eta_seconds")
@@ -67,7 +68,7 @@ def test_every_query_has_data(fresh: Callable[..., Platform]) -> None:
     """A model, a rollout of another version under load, a training's push: no panel is empty."""
     required.binary("prometheus")
     platform = fresh("iris")
-    other = platform.serin("train", "iris", "--seed", "1").stdout.split()[-1].rsplit("/", 1)[1]
+    other = platform.publish(training.artifact("iris", "--seed=7"))
     calm = ("--step-seconds", "600", "--latency-floor", "250ms")  # it only ever holds
     platform.serin("rollout", "start", "iris", other, "--steps", "50,100", *calm)
     push(platform)

@@ -12,15 +12,12 @@ from typing import Any
 
 import pytest
 
-from controlplane.local import s3
-from controlplane.local.state import Home
 from controlplane.rollout.state import Phase
 from tests.drills.canary import Load
-from tests.support import guilty
+from tests.support import guilty, trained
 from tests.support.kubectl import Kubectl
 from tests.support.open_load import sending
 from tests.support.platform import ROOT, Platform, wait_for
-from training.registry import Registry
 
 RATE = 60  # requests a second
 HOST, PATH = "iris-models.localhost", "/v2/models/iris/infer"
@@ -33,19 +30,14 @@ class Shop:
 
     def __init__(self, platform: Platform, folder: Path) -> None:
         self.platform = platform
+        platform.publish(trained.artifact("iris"))
         self.kubectl = Kubectl(platform)
         platform.serin("up", "iris")
         self.stable = self.served()
-        uri = platform.serin("train", "iris", "--seed", "7").stdout.split()[-1]
-        self.versions = {"good": uri.rsplit("/", 1)[1]}
-        platform.serin("train", "iris", "--output", str(folder / "sound"))
-        (sound,) = (path.parent for path in (folder / "sound").rglob("MANIFEST.json"))
-        store = s3.of_platform(Home(platform.home))
-        assert store is not None
-        registry = Registry(store.env())
+        self.versions = {"good": platform.publish(trained.artifact("iris", "--seed=7"))}
         for way in guilty.WAYS:
-            made = guilty.make(sound, way, folder / way)
-            self.versions[way] = registry.publish(made, "iris").version
+            made = guilty.make(trained.artifact("iris"), way, folder / way)
+            self.versions[way] = platform.publish(made)
 
     def served(self) -> str:
         uri = self.kubectl.get("isvc/iris")["spec"]["predictor"]["model"]["storageUri"]
@@ -110,7 +102,6 @@ class Shop:
 def shop(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
     folder = tmp_path_factory.mktemp("rollout")
     platform = Platform(folder / "state")
-    platform.home.mkdir()
     try:
         yield Shop(platform, folder)
     finally:

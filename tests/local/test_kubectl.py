@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import trained
 from tests.support.kubectl import Kubectl
 from tests.support.platform import ROOT, Platform, wait_for
 
@@ -17,7 +18,7 @@ RATE = '{"spec":{"predictor":{"timeout":%d}}}'
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """Kubectl, and a platform that serves iris, for the tests of this file."""
     platform = Platform(tmp_path_factory.mktemp("kubectl") / "state")
-    platform.home.mkdir()
+    platform.publish(trained.brief("iris"))
     try:
         platform.serin("up", "iris")
         yield Kubectl(platform)

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from controlplane.rollout.mirror import mirror_route
+from tests.support import trained
 from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform, wait_for
 
@@ -18,7 +19,7 @@ FLOWER = ("5.1", "3.5", "1.4", "0.2")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """Iris with a canary without weight, of the same version."""
     platform = Platform(tmp_path_factory.mktemp("mirrors") / "state")
-    platform.home.mkdir()
+    platform.publish(trained.brief("iris"))
     try:
         platform.serin("up", "iris")
         found = Kubectl(platform)

@@ -19,6 +19,7 @@ from controlplane.local.s3 import Store
 from controlplane.registry.catalog import Catalog
 from controlplane.registry.served import target
 from predictors.runtime import MANIFEST, TensorSpec, build_manifest
+from tests.support import trained
 from tests.support.load import Load
 from tests.support.platform import Platform, wait_for
 from tests.support.required import ROOT
@@ -263,8 +264,7 @@ def test_rollback_goes_back_and_forth_and_loses_no_request(
     """v1 → v2 → v1 → v2 under load; gc keeps what a rollback needs; a wrong one changes nothing."""
     platform = fresh("iris")
     old = platform.state()["models"]["iris"]["version"]
-    uri = platform.serin("train", "iris", "--seed", "7").stdout.splitlines()[-1]
-    new = uri.rpartition("/")[2]
+    new = platform.publish(trained.artifact("iris", "--seed=7"))
     platform.serin("up", "iris")
     with Load(platform) as load:
         wait_for(lambda: load.answered > 100, 60, "requests")
@@ -299,7 +299,7 @@ def test_rollback_to_a_damaged_version_leaves_the_current_one_serving(
     """It never answers its golden sample, so no request reaches it; exit 1 says why."""
     platform = fresh("iris")
     old = platform.state()["models"]["iris"]["version"]
-    platform.serin("train", "iris", "--seed", "7")
+    platform.publish(trained.artifact("iris", "--seed=7"))
     platform.serin("up", "iris")
     new = platform.state()["models"]["iris"]["version"]
     model = platform.home / "s3" / "models" / "iris" / old / "model.onnx"

@@ -18,6 +18,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.support import trained
 from tests.support.load import Load
 from tests.support.platform import Platform, wait_for
 
@@ -82,7 +83,7 @@ def test_it_always_converges_and_never_stops_serving(tmp_path: Path) -> None:
     print(f"RECONCILER_SEED={seed} RECONCILER_STEPS={STEPS}")  # noqa: T201  to repeat a failure
     chance = random.Random(seed)
     platform = Platform(tmp_path / "state")
-    platform.home.mkdir()
+    platform.publish(trained.brief("iris"))
     try:
         disturb(platform, chance)
     finally:
@@ -94,7 +95,7 @@ def disturb(platform: Platform, chance: random.Random) -> None:
     """Change things under load; check after every so many changes that it converged."""
     platform.serin("up", "iris", "--replicas", "2")
     first = platform.state()["models"]["iris"]["version"]
-    second = platform.serin("train", "iris", "--seed", "7").stdout.split()[-1].rsplit("/", 1)[1]
+    second = platform.publish(trained.artifact("iris", "--seed=7"))
     good = [f"s3://models/iris/{one}" for one in (first, second)]
     api, load = Api(platform), Load(platform, clients=1)
     load.__enter__()

@@ -9,7 +9,8 @@ import grpc
 import pytest
 
 from predictors.runtime.lean_kserve import pb
-from tests.support.predictor import Predictor, metric, running, train, wait_until
+from tests.support import trained
+from tests.support.predictor import Predictor, metric, running, wait_until
 from tests.support.slow_model import write_artifact
 
 SLOW = "tests.support.slow_model"
@@ -18,7 +19,7 @@ ID = "x-request-id"
 
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return train("iris", tmp_path_factory.mktemp("iris") / "artifact")
+    return trained.artifact("iris", "--smoke")
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from predictors.runtime import read_artifact
-from tests.support.predictor import running, train
+from tests.support import trained
+from tests.support.predictor import running
 from tests.support.required import ROOT
 from tests.support.s3 import S3Server
 from training.registry import Registry
@@ -47,7 +48,7 @@ def run(*flags: str | Path, **environment: str) -> "subprocess.CompletedProcess[
 @pytest.fixture(scope="module")
 def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """What an uninterrupted run makes."""
-    return train("nli", tmp_path_factory.mktemp("nli") / "artifact")
+    return trained.artifact("nli", "--smoke")
 
 
 def last_step(s3: S3Server) -> int:

@@ -17,6 +17,11 @@ from typing import Any
 
 import psutil
 
+from controlplane.local import s3
+from controlplane.local.state import Home
+from predictors.runtime import read_artifact
+from training.registry import Registry
+
 ROOT = Path(__file__).parents[2]
 FLOWER = [5.1, 3.5, 1.4, 0.2]  # cm: a setosa
 COMMAND_SECONDS = 110
@@ -68,6 +73,11 @@ class Platform:
         out, _ = process.communicate(timeout=COMMAND_SECONDS)
         found: dict[str, Any] = json.loads(out or "{}")
         return found
+
+    def publish(self, artifact: Path) -> str:
+        """Publish an artifact to its store, running or not, as a training does; its version."""
+        with s3.available(Home(self.home)) as store:
+            return Registry(store.env()).publish(artifact, read_artifact(artifact).model).version
 
     @property
     def url(self) -> str:

@@ -36,17 +36,6 @@ def discovered_models() -> list[str]:
     return sorted(m.replace("_", "-") for m in modules - {"__init__", "runtime"})
 
 
-def train(model: str, folder: Path) -> Path:
-    """Run the model's own training script into a folder, as short as it can be."""
-    module = f"training.{model.replace('-', '_')}"
-    command = [sys.executable, "-m", module, "--smoke", "--output", str(folder)]
-    done = subprocess.run(
-        command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=False
-    )
-    assert done.returncode == 0, done.stderr
-    return folder
-
-
 @dataclass
 class Answer:
     """An HTTP answer, whole."""
