@@ -22,11 +22,12 @@ def command(draw: Path | None, minutes: float, url: str | None) -> None:
             path.write_text(content, "utf-8")
             click.echo(f"Written: {path}")
         return
+    from controlplane import statefolder
     from controlplane.errors import SerinError
-    from controlplane.local import client, state
+    from controlplane.local import client
     from scripts.boards import live
 
-    url = url or (client.status(state.home()) or {}).get("prometheus_url")
+    url = url or (client.status(statefolder.home()) or {}).get("prometheus_url")
     if not url:
         raise SerinError("No Prometheus runs here: ./serin up, or name one with --prometheus.")
     draw.mkdir(parents=True, exist_ok=True)

@@ -10,9 +10,10 @@ def command() -> None:
     The gateway closes first and requests under way are finished. Models, the store and logs stay in
     .serin. Running it where nothing runs is fine.
     """
-    from controlplane.local import client, state
+    from controlplane import statefolder
+    from controlplane.local import client
 
-    home = state.home()
+    home = statefolder.home()
     if client.down(home):
         click.echo("Stopped.", err=True)
     else:

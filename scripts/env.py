@@ -13,10 +13,11 @@ def command() -> None:
     eval $(./serin env)
     kubectl get isvc -o wide
     """
+    from controlplane import statefolder
     from controlplane.errors import SerinError
-    from controlplane.local import client, state
+    from controlplane.local import client
 
-    home = state.home()
+    home = statefolder.home()
     if client.status(home) is None or not home.kubeconfig.exists():
         raise SerinError("Nothing runs, so there is nothing to ask. Start with: ./serin up")
     click.echo(f"export KUBECONFIG={shlex.quote(str(home.kubeconfig))}")

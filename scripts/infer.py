@@ -63,11 +63,12 @@ def command(
 
     What the model takes is read from its V2 metadata.
     """
-    from controlplane.local import client, state
+    from controlplane import statefolder
+    from controlplane.local import client
     from scripts.client import rest, rpc, stream
     from scripts.client.question import question_of
 
-    platform = {} if host else client.status(state.home()) or {}
+    platform = {} if host else client.status(statefolder.home()) or {}
     gateway = Gateway.parse(host or platform.get("gateway_url", DEFAULT_URL))
     try:
         # Over REST in both cases: V2's gRPC metadata has no place for labels.

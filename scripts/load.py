@@ -171,10 +171,11 @@ def _load(trace: Path | None, curve: str, rate: float, low: float, duration: flo
 
 def _replicas(where: "Target", model: str) -> str:
     """Ready and wanted replicas, where this checkout's platform is loaded."""
-    from controlplane.local import client, state
+    from controlplane import statefolder
+    from controlplane.local import client
 
     if not where.platform:
         return ""
-    now = client.status(state.home()) or {}
+    now = client.status(statefolder.home()) or {}
     found = (now.get("models") or {}).get(model)
     return f"{found['replicas_ready']}/{found['replicas_wanted']}" if found else ""

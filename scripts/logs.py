@@ -16,10 +16,11 @@ def command(model: str | None, follow: bool, lines: int) -> None:
 
     Each line starts with the file's name where there is more than one. Logs outlive ./serin down.
     """
+    from controlplane import statefolder
     from controlplane.errors import SerinError
-    from controlplane.local import client, state
+    from controlplane.local import client
 
-    home = state.home()
+    home = statefolder.home()
     if model:
         client.check([model])
     follower = Follower(home.logs, model, lines)

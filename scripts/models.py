@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from controlplane.registry.catalog import Catalog
+    from controlplane.store.catalog import Catalog
 
 _output = click.option(
     "-o",
@@ -42,10 +42,11 @@ def command(ctx: click.Context, output: str | None) -> None:
 @_output
 def list_(model: str | None, output: str | None) -> None:
     """List versions, the newest first."""
-    from controlplane.local import client, state
+    from controlplane import statefolder
+    from controlplane.local import client
     from scripts.show import columns, versions
 
-    serving = versions.serving(client.status(state.home()))
+    serving = versions.serving(client.status(statefolder.home()))
     with _catalog() as catalog:
         found = catalog.versions(model)
     if output:
@@ -62,10 +63,11 @@ def list_(model: str | None, output: str | None) -> None:
 @_output
 def show(model: str, version: str, output: str | None) -> None:
     """Show what a version is: its metrics, data, code, tensors and files."""
-    from controlplane.local import client, state
+    from controlplane import statefolder
+    from controlplane.local import client
     from scripts.show import versions
 
-    serving = versions.serving(client.status(state.home()))
+    serving = versions.serving(client.status(statefolder.home()))
     with _catalog() as catalog:
         found = catalog.find(model, version)
     if output:
@@ -107,7 +109,7 @@ def verify(model: str | None, version: str | None) -> None:
 
     Publishing the same artifact again repairs it.
     """
-    from controlplane.registry.integrity import damage
+    from controlplane.store.integrity import damage
 
     broken = 0
     with _catalog() as catalog:
@@ -152,13 +154,13 @@ def gc(keep: int, dry_run: bool, no_cluster: bool) -> None:
     """
     from datetime import UTC, datetime
 
+    from controlplane import statefolder
     from controlplane.cluster.kubectl import ClusterError, Kubectl
     from controlplane.errors import SerinError
-    from controlplane.local import s3, state
-    from controlplane.registry import retention
+    from controlplane.store import retention, s3
     from scripts.show import versions
 
-    referenced = retention.on_this_machine(state.home(), state.ROOT)
+    referenced = retention.on_this_machine(statefolder.home(), statefolder.ROOT)
     if s3.external() and not no_cluster:
         try:
             referenced |= retention.in_cluster(Kubectl(None).items("inferenceservices", "-A"))
@@ -180,8 +182,9 @@ def gc(keep: int, dry_run: bool, no_cluster: bool) -> None:
 
 @contextmanager
 def _catalog() -> Iterator["Catalog"]:
-    from controlplane.local import s3, state
-    from controlplane.registry.catalog import Catalog
+    from controlplane import statefolder
+    from controlplane.local.node import s3_server
+    from controlplane.store.catalog import Catalog
 
-    with s3.available(state.home()) as store:
+    with s3_server.available(statefolder.home()) as store:
         yield Catalog(store)

@@ -20,19 +20,21 @@ def command(model: str, to: str | None) -> None:
     Writes the InferenceService's storageUri, as kubectl patch would. The next ./serin up of this
     model serves the newest version again.
     """
-    from controlplane.local import client, s3, state
-    from controlplane.local.kubernetes import Kubernetes
-    from controlplane.registry.catalog import Catalog
-    from controlplane.registry.served import target
+    from controlplane import statefolder
+    from controlplane.local import client
+    from controlplane.local.apiclient import Kubernetes
+    from controlplane.local.node import s3_server
+    from controlplane.store.catalog import Catalog
+    from controlplane.store.served import target
     from scripts.show.progress import until_version
 
-    home = state.home()
+    home = statefolder.home()
     if client.status(home) is None:
         click.echo(
             "Error: nothing runs that could be rolled back. Start with: ./serin up", err=True
         )
         raise SystemExit(1)
-    with Kubernetes(home) as api, s3.available(home) as store:
+    with Kubernetes(home) as api, s3_server.available(home) as store:
         current = api.service(model)["spec"]["predictor"]["model"].get("storageUri", "")
         version = target(Catalog(store), model, current, api.replica_sets(), to)
         if version.uri == current:

@@ -12,10 +12,11 @@ def command(as_json: bool) -> None:
 
     Exits 0 if all of them answer as wanted, 1 if something is not ready or nothing runs.
     """
-    from controlplane.local import client, state
+    from controlplane import statefolder
+    from controlplane.local import client
     from scripts.show import table
 
-    now = client.status(state.home())
+    now = client.status(statefolder.home())
     if now is None:
         if as_json:
             click.echo("{}")

@@ -32,11 +32,12 @@ def command(
 
     All of it is over the last minute. Ctrl-C ends it.
     """
+    from controlplane import statefolder
     from controlplane.errors import SerinError
-    from controlplane.local import client, state
+    from controlplane.local import client
     from scripts.show import columns
 
-    url = url or (client.status(state.home()) or {}).get("prometheus_url")
+    url = url or (client.status(statefolder.home()) or {}).get("prometheus_url")
     if not url:
         raise SerinError("No Prometheus runs here: ./serin up, or name one with --prometheus.")
     chosen = f'namespace="{namespace}",inferenceservice=~"{"|".join(models) or ".+"}"'

@@ -30,8 +30,9 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     The artifact goes to the running platform's store, or to the one in .serin. ./serin up then
     serves it.
     """
-    from controlplane import parts
-    from controlplane.local import client, s3, state
+    from controlplane import parts, statefolder
+    from controlplane.local import client
+    from controlplane.local.node import s3_server
 
     if model is None or model.startswith("-"):
         click.echo(ctx.get_help())
@@ -41,10 +42,10 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
         known = ", ".join(sorted(scripts()))
         raise click.UsageError(f"There is no training script for {model!r}. There are: {known}.")
     parts.install([f"train-{model}"])
-    running = client.status(state.home()) or {}
+    running = client.status(statefolder.home()) or {}
     # The training's metrics are scraped where a platform runs; PUSHGATEWAY_URL of the shell wins.
     push = {"PUSHGATEWAY_URL": url} if (url := running.get("pushgateway_url")) else {}
-    with s3.available(state.home()) as store:
+    with s3_server.available(statefolder.home()) as store:
         done = subprocess.run(
             [sys.executable, "-P", "-m", f"training.{module}", *arguments],
             env={**push, **os.environ, **store.env(), "PYTHONPATH": str(ROOT)},

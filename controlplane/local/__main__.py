@@ -14,9 +14,9 @@ import signal
 import sys
 
 from controlplane.errors import SerinError
-from controlplane.local import processes
-from controlplane.local.state import Home, hold, home, read_json, tidy_logs
+from controlplane.local.node import processes
 from controlplane.local.supervisor import Supervisor
+from controlplane.statefolder import Home, hold, home, read_json, tidy_logs
 
 
 async def supervise(where: Home, port: int, notify: int) -> None:

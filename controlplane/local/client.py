@@ -15,10 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from controlplane import statefolder
 from controlplane.errors import AlreadyRunning, SerinError
-from controlplane.local import manifests, state
-from controlplane.local.gateway import DEFAULT_PORT
-from controlplane.local.state import ROOT, Home
+from controlplane.local import manifests
+from controlplane.local.gateway.process import DEFAULT_PORT
+from controlplane.statefolder import ROOT, Home
 
 START_SECONDS = 45.0
 STOP_SECONDS = 40.0
@@ -62,10 +63,10 @@ def up(names: list[str], replicas: int | None, port: int | None) -> Platform:
     Raises:
         SerinError: The platform cannot start; the sentence says why.
     """
-    home = state.home()
+    home = statefolder.home()
     home.prepare()
-    with state.exclusive(home):
-        before = state.running(home) is not None
+    with statefolder.exclusive(home):
+        before = statefolder.running(home) is not None
         if before:
             _same_port(home, port)
         generation = ask(home, names, replicas, fresh=not before)
@@ -78,7 +79,7 @@ def up(names: list[str], replicas: int | None, port: int | None) -> Platform:
 
 def ask(home: Home, names: Iterable[str], replicas: int | None, *, fresh: bool = False) -> int:
     """Write what is wanted and return its generation; `fresh` forgets what was wanted before."""
-    desired = {} if fresh else state.read_json(home.desired)
+    desired = {} if fresh else statefolder.read_json(home.desired)
     generation = int(desired.get("generation", 0)) + 1
     wanted = dict(desired.get("models", {}))
     for name in names:
@@ -87,20 +88,20 @@ def ask(home: Home, names: Iterable[str], replicas: int | None, *, fresh: bool =
             "replicas": kept if replicas is None else replicas,
             "generation": generation,
         }
-    state.write_json(home.desired, {"generation": generation, "models": wanted})
+    statefolder.write_json(home.desired, {"generation": generation, "models": wanted})
     return generation
 
 
 def nudge(home: Home) -> None:
     """Have the supervisor look at what is wanted now."""
-    if pid := state.running(home):
+    if pid := statefolder.running(home):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGHUP)
 
 
 def again(home: Home, name: str) -> int:
     """Have the supervisor look for a model's newest version: one was just published."""
-    with state.exclusive(home):
+    with statefolder.exclusive(home):
         generation = ask(home, [name], None)
     nudge(home)
     return generation
@@ -112,8 +113,8 @@ def status(home: Home) -> dict[str, Any] | None:
     Raises:
         SerinError: The supervisor was killed and left its state behind.
     """
-    if state.running(home) is not None:
-        return state.read_json(home.state)
+    if statefolder.running(home) is not None:
+        return statefolder.read_json(home.state)
     if home.state.exists():
         raise SerinError(
             f"Serin was killed and nothing runs now (its last state is in {home.state}): start it "
@@ -128,12 +129,12 @@ def down(home: Home) -> bool:
     Raises:
         SerinError: It did not end in time and was killed, or could not be.
     """
-    if state.running(home) is None:
-        left = state.read_json(home.state).get("processes", ())
+    if statefolder.running(home) is None:
+        left = statefolder.read_json(home.state).get("processes", ())
         _clean(home, left)
         return bool(left)
     deadline = time.monotonic() + STOP_SECONDS
-    while (pid := state.running(home)) is not None and time.monotonic() < deadline:
+    while (pid := statefolder.running(home)) is not None and time.monotonic() < deadline:
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGTERM)
@@ -146,7 +147,7 @@ def down(home: Home) -> bool:
 
 
 def _await_end(home: Home, until: float) -> None:
-    while state.running(home) is not None and time.monotonic() < until:
+    while statefolder.running(home) is not None and time.monotonic() < until:
         time.sleep(0.05)
 
 
@@ -156,13 +157,13 @@ def _kill(home: Home, pid: int) -> None:
     Raises:
         SerinError: Somebody still holds the lock.
     """
-    from controlplane.local import processes
+    from controlplane.local.node import processes
 
-    left = state.read_json(home.state).get("processes", ())
+    left = statefolder.read_json(home.state).get("processes", ())
     if "controlplane.local" in processes.command_line(pid):
         processes.kill_tree(pid)
         _await_end(home, time.monotonic() + KILL_SECONDS)
-    if (holder := state.running(home)) is not None:
+    if (holder := statefolder.running(home)) is not None:
         raise SerinError(
             f"Serin did not stop in {STOP_SECONDS:.0f} s, and process {holder}, which holds "
             f"{home.lock}, could not be ended from here: end it, then run ./serin down again."
@@ -174,18 +175,19 @@ def _clean(home: Home, pids: Iterable[int]) -> None:
     """End what a killed supervisor left (Linux ends it by itself) and remove its state."""
     import shutil
 
-    from controlplane.local import processes, store
+    from controlplane.local.node import processes
+    from controlplane.store import artifacts
 
     processes.sweep(pids, str(home.path))
     for path in (home.state, home.desired):
         path.unlink(missing_ok=True)
     shutil.rmtree(home.envoy, ignore_errors=True)
     if home.models.exists():
-        store.clean(home.models)
+        artifacts.clean(home.models)
 
 
 def _same_port(home: Home, port: int | None) -> None:
-    now = state.read_json(home.state).get("gateway_port")
+    now = statefolder.read_json(home.state).get("gateway_port")
     if port and now and port != now:
         raise SerinError(
             f"Serin already runs on port {now}: to move it, ./serin down, then ./serin up "
@@ -195,7 +197,7 @@ def _same_port(home: Home, port: int | None) -> None:
 
 def _spawn(home: Home, port: int) -> None:
     """Start the supervisor in a session of its own and wait for its word."""
-    from controlplane.local import processes
+    from controlplane.local.node import processes
 
     read, write = os.pipe()
     log = home.logs / "supervisor.log"
@@ -223,14 +225,14 @@ def _spawn(home: Home, port: int) -> None:
         if process.poll() is None:
             processes.kill_tree(process.pid)
         process.wait()
-        if state.running(home) is None:
+        if statefolder.running(home) is None:
             _clean(home, ())
         raise
     finally:
         os.close(read)
     if word != "ok":
         process.wait(STOP_SECONDS)
-        if state.running(home) is None:
+        if statefolder.running(home) is None:
             _clean(home, ())
         raise SerinError(word)
 

@@ -6,13 +6,14 @@ import time
 from collections.abc import Callable, Mapping
 
 from controlplane.errors import SerinError
-from controlplane.local import manifests, seeds, store
+from controlplane.local import manifests, seeds
 from controlplane.local.api.admission import Resolve, name_versions
 from controlplane.local.api.resources import Resources
-from controlplane.local.plan import is_versioned
-from controlplane.local.report import Failure
-from controlplane.local.s3 import Store
-from controlplane.local.state import ROOT, Home, read_json
+from controlplane.local.controllers.plan import is_versioned
+from controlplane.local.controllers.report import Failure
+from controlplane.statefolder import ROOT, Home, read_json
+from controlplane.store import artifacts
+from controlplane.store.s3 import Store
 
 FIND_SECONDS = 2.0
 """Between looks for a version of a model that was applied before it was published."""
@@ -100,5 +101,5 @@ async def newest(models: Store, storage_uri: str) -> str | None:
     uri = storage_uri.rstrip("/")
     if is_versioned(uri) or not uri.startswith("s3://"):
         return None
-    found = await asyncio.to_thread(store.newest, models, uri)
+    found = await asyncio.to_thread(artifacts.newest, models, uri)
     return f"{uri}/{found}" if found else None

@@ -10,7 +10,7 @@ from pathlib import Path
 import yaml
 
 from controlplane.errors import ManifestError
-from controlplane.local.objectmeta import Object
+from controlplane.kubernetes.meta import Object
 
 FOLDERS = ("kserve", "keda")
 _ORDER = ("Namespace", "ServiceAccount", "ServingRuntime", "InferenceService", "ScaledObject")

@@ -3,14 +3,14 @@
 import base64
 from collections.abc import Iterable, Mapping
 
+from controlplane.kubernetes.kinds import by_name
+from controlplane.kubernetes.meta import Object, key_of
+from controlplane.kubernetes.patchtypes import APPLY
 from controlplane.local.api.admission import SERVED_NAMESPACE
-from controlplane.local.api.patches import APPLY
+from controlplane.local.api.objects import Objects
 from controlplane.local.api.resources import Resources, Write
-from controlplane.local.kinds import by_name
 from controlplane.local.manifests import of_models
-from controlplane.local.objectmeta import Object, key_of
-from controlplane.local.objects import Objects
-from controlplane.local.s3 import Store
+from controlplane.store.s3 import Store
 
 MANAGER = "serin-up"
 _SECRETS = ("s3", "s3-writer")

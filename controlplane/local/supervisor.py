@@ -14,23 +14,25 @@ from dataclasses import asdict
 from typing import Any
 
 from controlplane.errors import SerinError
-from controlplane.local import processes, s3, seeds, store
+from controlplane.local import seeds
+from controlplane.local.api.objects import Objects
 from controlplane.local.api.server import ApiServer
-from controlplane.local.controllers import Controllers
-from controlplane.local.gateway import Gateway
-from controlplane.local.holding import Holding
+from controlplane.local.controllers.plan import Plan, plan
+from controlplane.local.controllers.reconciler import Controllers
+from controlplane.local.controllers.report import PodReport, report
+from controlplane.local.controllers.rolling import decide
+from controlplane.local.controllers.scaling import Scaling
+from controlplane.local.gateway.holding import Holding
+from controlplane.local.gateway.process import Gateway
+from controlplane.local.gateway.upstreams import Endpoint
 from controlplane.local.intake import Intake, newest
-from controlplane.local.jobs import Jobs
-from controlplane.local.monitoring import Monitoring
-from controlplane.local.objects import Objects
-from controlplane.local.pauses import pause
-from controlplane.local.plan import Plan, plan
-from controlplane.local.pods import Pod, Surroundings
-from controlplane.local.report import PodReport, report
-from controlplane.local.rollout import decide
-from controlplane.local.scaling import Scaling
-from controlplane.local.state import Home, write_json
-from controlplane.local.upstreams import Endpoint
+from controlplane.local.metrics.monitoring import Monitoring
+from controlplane.local.node import processes, s3_server
+from controlplane.local.node.jobs import Jobs
+from controlplane.local.node.pauses import pause
+from controlplane.local.node.pods import Pod, Surroundings
+from controlplane.statefolder import Home, write_json
+from controlplane.store import artifacts, s3
 
 STOP_GRACE_SECONDS = 10.0
 ROTATE_SECONDS = 10.0
@@ -44,7 +46,7 @@ class Supervisor:
         self.home = home
         self.gateway = Gateway(home, port)
         external = s3.external()
-        self.s3 = None if external else s3.Server(home)
+        self.s3 = None if external else s3_server.Server(home)
         self.store = external or (self.s3.store if self.s3 else None)
         self.monitoring = Monitoring(home)
         self.pods: list[Pod] = []
@@ -54,7 +56,7 @@ class Supervisor:
         self.scaling = Scaling(self.objects, self.monitoring, home.logs / "scaling.log")
         self.holding = Holding(self.scaling.wake)
         self.api = ApiServer(home, self.objects, self._newest, self._evict)
-        self.jobs = Jobs(home, self.objects, self.monitoring)
+        self.jobs = Jobs(home, self.objects, lambda: self.monitoring.push_url)
         self.intake = Intake(home, self.api.resources, self._newest, self.wake)
         self._saving: asyncio.Task[None] | None = None
         self._error = ""
@@ -71,7 +73,7 @@ class Supervisor:
             SerinError: A port is taken, a binary is missing, or one of them does not come up.
         """
         self.gateway.check_port()
-        store.clean(self.home.models)
+        artifacts.clean(self.home.models)
         if self.s3:
             self.s3.start()
         self.gateway.start()

@@ -9,9 +9,9 @@ import uuid
 from pathlib import Path
 
 from controlplane.errors import SerinError
+from controlplane.prometheus import Prometheus
 from controlplane.rollout.engine import Engine
 from controlplane.rollout.kubernetes import Access, Kubernetes
-from controlplane.rollout.prometheus import Prometheus
 
 
 def main() -> int:

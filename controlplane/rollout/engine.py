@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 
+from controlplane.prometheus import Prometheus, PrometheusError
 from controlplane.rollout.acts import Next
 from controlplane.rollout.cluster import Cluster
 from controlplane.rollout.evidence import collect
@@ -16,7 +17,6 @@ from controlplane.rollout.machine import command, decide
 from controlplane.rollout.metrics import Pushgateway
 from controlplane.rollout.mirror import mark
 from controlplane.rollout.podlogs import ShadowLogs
-from controlplane.rollout.prometheus import Prometheus, PrometheusError
 from controlplane.rollout.record import Record, Records
 from controlplane.rollout.seen import Seen
 from controlplane.rollout.shadow import judge_shadow

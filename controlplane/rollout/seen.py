@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from controlplane.kubernetes.names import SOURCE
+
 CANARY = "canary"
 """The canary predictor's name: its Deployment is <model>-canary-predictor, and so is its
 ScaledObject."""
-SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
-"""The pod template's annotation that KServe's storage initializer downloads."""
 HEADER = "serin-shadow"
 """Set on a mirrored request and its copy: <rollout>/<the canary's version>. Predictors that get it
 log what they answer (predictors/runtime/shadow.py)."""

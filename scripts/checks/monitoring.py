@@ -8,7 +8,7 @@ from pathlib import Path
 
 import yaml
 
-from controlplane.local.prometheus import groups
+from controlplane.local.node.prometheus_server import groups
 from scripts.checks.repository import ROOT, tracked
 
 RULES = ".rules.yaml"

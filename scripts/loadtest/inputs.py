@@ -52,10 +52,10 @@ def golden(target: Target, model: str) -> list[Tensors]:
     Raises:
         UsageError: this machine does not have that manifest.
     """
-    from controlplane.local import state
+    from controlplane import statefolder
 
     served = (target.platform.get("models") or {}).get(model) or {}
-    folder = state.home().models / model / str(served.get("version"))
+    folder = statefolder.home().models / model / str(served.get("version"))
     try:
         sample = json.loads((folder / "MANIFEST.json").read_text("utf-8"))["golden_sample"]
     except FileNotFoundError:

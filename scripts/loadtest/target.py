@@ -33,9 +33,10 @@ def find(model: str, url: str | None, context: str | None, sure: bool) -> Target
 
         gateway = Gateway.parse(address.gateway(Kubectl(context)))
         return Target(gateway, gateway.authority(model), {})
-    from controlplane.local import client, state
+    from controlplane import statefolder
+    from controlplane.local import client
 
-    platform = {} if url else client.status(state.home()) or {}
+    platform = {} if url else client.status(statefolder.home()) or {}
     gateway = Gateway.parse(url or platform.get("gateway_url", DEFAULT_URL))
     if not (_loopback(gateway) or sure):
         raise UsageError(

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+from controlplane import statefolder
 from controlplane.errors import SerinError
-from controlplane.local import client, s3, state
-from controlplane.local.state import ROOT
-from controlplane.registry.catalog import Catalog
+from controlplane.local import client
+from controlplane.local.node import s3_server
 from controlplane.rollout.kubernetes import Access, Kubernetes
+from controlplane.statefolder import ROOT
+from controlplane.store.catalog import Catalog
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,7 @@ class Target:
         Raises:
             SerinError: It is the state folder's, and nothing runs there.
         """
-        home = state.home()
+        home = statefolder.home()
         named = os.environ.get("KUBECONFIG", "")
         if kubeconfig is None and named and ":" not in named:
             kubeconfig = Path(named)
@@ -66,7 +68,7 @@ class Target:
         """
         if not self.on_laptop or self.prometheus:
             return
-        running = client.status(state.home()) or {}
+        running = client.status(statefolder.home()) or {}
         why = running.get("prometheus_error") or "it is starting: try again"
         raise SerinError(f"A rollout is judged by what Prometheus counts, but: {why}")
 
@@ -78,12 +80,12 @@ class Target:
         """
         if not self.on_laptop or "://" in version:
             return version
-        with s3.available(state.home()) as store:
+        with s3_server.available(statefolder.home()) as store:
             return Catalog(store).find(model, version).version
 
     def start_engine(self, model: str) -> None:
         """Start an engine that outlives this verb; it leaves at once where another acts."""
-        home = state.home()
+        home = statefolder.home()
         home.logs.mkdir(parents=True, exist_ok=True)
         options = {
             "--kubeconfig": str(self.access.kubeconfig or ""),

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any, Self
 
 from controlplane import parts
 from controlplane.errors import SerinError
-from controlplane.local import client, processes, s3
+from controlplane.local import client
 from controlplane.local.client import Platform
-from controlplane.local.state import Home
+from controlplane.local.node import processes
+from controlplane.statefolder import Home
+from controlplane.store import s3
 from scripts.show import table
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from controlplane.registry.catalog import Version
+from controlplane.store.catalog import Version
 
 HEADER = ("MODEL", "VERSION", "CREATED", "SIZE", "METRICS", "SERVING")
 _SHOWN_METRICS = 2

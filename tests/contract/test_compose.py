@@ -11,7 +11,8 @@ import yaml
 
 from controlplane.cluster.releases import versions
 from controlplane.cluster.storage import pod_secrets
-from controlplane.local import gateway, prometheus
+from controlplane.local.gateway import process
+from controlplane.local.node import prometheus_server
 from tests.contract.test_manifests import rendered
 from tests.support.predictor import discovered_models
 from tests.support.required import ROOT, binary
@@ -114,7 +115,7 @@ def test_envoy_takes_its_configuration(compose: dict[str, Any], tmp_path: Path) 
     file = tmp_path / "envoy.yaml"
     file.write_text(config(compose, "envoy"))
     done = subprocess.run(
-        [gateway.binary(), "--mode", "validate", "--config-path", file],
+        [process.binary(), "--mode", "validate", "--config-path", file],
         capture_output=True,
         text=True,
         timeout=60,
@@ -134,7 +135,7 @@ def test_envoy_takes_its_configuration(compose: dict[str, Any], tmp_path: Path) 
         rpc, rest = (route["route"]["cluster"] for route in one["routes"])
         assert (rpc in http2, rest) == (True, one["name"])
     port = listener["address"]["socket_address"]["port_value"]
-    assert compose["services"]["envoy"]["ports"] == [f"127.0.0.1:{port}:{gateway.DEFAULT_PORT}"]
+    assert compose["services"]["envoy"]["ports"] == [f"127.0.0.1:{port}:{process.DEFAULT_PORT}"]
 
 
 def test_prometheus_takes_its_configuration_and_the_clusters_rules(
@@ -145,7 +146,7 @@ def test_prometheus_takes_its_configuration_and_the_clusters_rules(
     (strip,) = re.findall(r"sed '([^']+)'", script)
     for file in sorted((ROOT / "monitoring" / "rules").glob("*.rules.yaml")):
         done = subprocess.run(["sed", strip, file], capture_output=True, text=True, check=True)
-        assert yaml.safe_load(done.stdout) == prometheus.groups(file)
+        assert yaml.safe_load(done.stdout) == prometheus_server.groups(file)
     file = tmp_path / "prometheus.yaml"
     file.write_text(config(compose, "prometheus"))
     command = [str(binary("promtool")), "check", "config", "--syntax-only", str(file)]
@@ -157,7 +158,7 @@ def test_prometheus_takes_its_configuration_and_the_clusters_rules(
     ours = {one["target_label"] for one in job["relabel_configs"]}
 
     assert checked.returncode == 0, checked.stderr
-    assert job["job_name"] == prometheus.PREDICTORS
+    assert job["job_name"] == prometheus_server.PREDICTORS
     assert document["global"]["scrape_interval"] == endpoint["interval"]
     assert set(job["static_configs"][0]["targets"]) == {f"{model}:8082" for model in MODELS}
     assert {one["targetLabel"] for one in endpoint["relabelings"]} - {"__address__"} <= ours

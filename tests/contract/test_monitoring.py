@@ -12,7 +12,7 @@ from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import push_to_gateway
 
 from controlplane.autoscale.readings import Reading
-from controlplane.local.exporter import DeploymentCounts, Exporter
+from controlplane.local.metrics.exporter import DeploymentCounts, Exporter
 from controlplane.rollout.judgement import ABORT, HOLD, Guard, Verdict, threshold
 from controlplane.rollout.metrics import Pushgateway
 from scripts.checks.repository import ROOT

@@ -14,10 +14,10 @@ from typing import Any
 
 import pytest
 
-from controlplane.local import store
-from controlplane.local.s3 import Store
-from controlplane.registry.catalog import Catalog
-from controlplane.registry.served import target
+from controlplane.store import artifacts
+from controlplane.store.catalog import Catalog
+from controlplane.store.s3 import Store
+from controlplane.store.served import target
 from predictors.runtime import MANIFEST, TensorSpec, build_manifest
 from tests.support import trained
 from tests.support.load import Load
@@ -208,8 +208,8 @@ def test_a_smoke_version_is_never_the_newest(shop: Shop, tmp_path: Path) -> None
     registry.publish(artifact(tmp_path / "only", b"s", 0.1, "sketch", smoke=True), "sketch")
     server = Store(shop.s3.endpoint, ACCESS_KEY, SECRET_KEY)
 
-    assert store.newest(server, "s3://models/toy") == shop.versions[-1]
-    assert store.newest(server, "s3://models/sketch") is None
+    assert artifacts.newest(server, "s3://models/toy") == shop.versions[-1]
+    assert artifacts.newest(server, "s3://models/sketch") is None
     back = target(Catalog(server), "toy", f"s3://models/toy/{shop.versions[-1]}", [], None)
     assert back.version == shop.versions[-2]
 

@@ -13,11 +13,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from controlplane.prometheus import Prometheus
 from controlplane.rollout.acts import Act
 from controlplane.rollout.cluster import Cluster
 from controlplane.rollout.engine import Engine
 from controlplane.rollout.kubernetes import Access, Kubernetes
-from controlplane.rollout.prometheus import Prometheus
 from controlplane.rollout.record import Record, Records
 from controlplane.rollout.seen import Seen
 from controlplane.rollout.state import Phase, State

@@ -2,8 +2,8 @@
 
 from typing import Any
 
-from controlplane.local import inference
-from controlplane.local.plan import Plan, plan
+from controlplane.local.controllers import inference
+from controlplane.local.controllers.plan import Plan, plan
 
 RUNTIME: dict[str, Any] = {
     "kind": "ServingRuntime",

@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
-from controlplane.local import s3
-from controlplane.local.state import Home
+from controlplane.statefolder import Home
+from controlplane.store import s3
 from predictors.runtime import read_artifact
 from training.registry import Registry
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import yaml
 
-from controlplane.local.state import Home, write_bytes, write_text
+from controlplane.statefolder import Home, write_bytes, write_text
 
 NAMESPACE = "models"
 

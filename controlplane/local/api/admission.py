@@ -8,12 +8,12 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from controlplane.autoscale import admission as keda
-from controlplane.local.api import validation
-from controlplane.local.kinds import Kind
-from controlplane.local.objectmeta import Object, is_of_a_controller
-from controlplane.local.objects import Objects
-from controlplane.local.refusals import BadRequest, Forbidden, NotFound
-from controlplane.local.rules import builtin, gateway, kserve
+from controlplane.kubernetes.kinds import Kind
+from controlplane.kubernetes.meta import Object, is_of_a_controller
+from controlplane.kubernetes.refusals import BadRequest, Forbidden, NotFound
+from controlplane.local.api.objects import Objects
+from controlplane.local.api.rules import builtin, gateway, kserve
+from controlplane.local.api.schemas import validation
 
 Resolve = Callable[[str], Awaitable[str | None]]
 """A storage URI without a version → the one with the newest published version, or None."""

@@ -9,11 +9,11 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
 from controlplane.errors import SerinError
-from controlplane.local.api import answers, discovery, openapi
+from controlplane.kubernetes.meta import Object
+from controlplane.kubernetes.refusals import MethodNotAllowed, NotFound, Refusal, Unauthorized
+from controlplane.local.api.kubectl import answers, discovery, openapi
 from controlplane.local.api.paths import MISSING, locate
 from controlplane.local.api.verbs import Verbs
-from controlplane.local.objectmeta import Object
-from controlplane.local.refusals import MethodNotAllowed, NotFound, Refusal, Unauthorized
 
 _METHODS = ["GET", "POST", "PUT", "PATCH", "DELETE"]
 _LOG = logging.getLogger(__name__)

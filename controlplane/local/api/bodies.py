@@ -6,10 +6,10 @@ from typing import Any
 import yaml
 from starlette.requests import Request
 
-from controlplane.local.api import protobuf
+from controlplane.kubernetes.meta import Object
+from controlplane.kubernetes.refusals import BadRequest, Refusal, UnsupportedMediaType
+from controlplane.local.api.kubectl import protobuf
 from controlplane.local.api.resources import Write
-from controlplane.local.objectmeta import Object
-from controlplane.local.refusals import BadRequest, Refusal, UnsupportedMediaType
 
 LARGEST = 3 * 2**20  # the API server's limit
 _TEXT = {"application/json", "application/yaml", "application/x-www-form-urlencoded", ""}

@@ -9,8 +9,8 @@ from typing import Any
 
 import orjson
 
-from controlplane.local.objectmeta import Object, now
-from controlplane.local.refusals import BadRequest, Cause, Conflict
+from controlplane.kubernetes.meta import Object, now
+from controlplane.kubernetes.refusals import BadRequest, Cause, Conflict
 
 Path = tuple[str, ...]
 Fields = dict[str, Any]

@@ -1,22 +1,17 @@
 """The patches that kubectl sends, applied to an object: JSON, merge and strategic merge. Pure.
 
-Server-side apply is in apply.py.
+Server-side apply is in ownership.py.
 """
 
 from typing import Any, cast
 
 import jsonpatch
 
-from controlplane.local import strategic
-from controlplane.local.kinds import Kind
-from controlplane.local.objectmeta import Object
-from controlplane.local.refusals import BadRequest, Cause, Invalid, UnsupportedMediaType
-from controlplane.local.schemas import schema_of
-
-JSON = "application/json-patch+json"
-MERGE = "application/merge-patch+json"
-STRATEGIC = "application/strategic-merge-patch+json"
-APPLY = "application/apply-patch+yaml"
+from controlplane.kubernetes.kinds import Kind
+from controlplane.kubernetes.meta import Object
+from controlplane.kubernetes.patchtypes import APPLY, JSON, MERGE, STRATEGIC
+from controlplane.kubernetes.refusals import BadRequest, Cause, Invalid, UnsupportedMediaType
+from controlplane.local.api.schemas import schema_of, strategic
 
 
 def patched(kind: Kind, media_type: str, live: Object, patch: Any) -> Object:

@@ -2,8 +2,8 @@
 
 from dataclasses import dataclass
 
-from controlplane.local.kinds import Kind, by_path
-from controlplane.local.refusals import NotFound
+from controlplane.kubernetes.kinds import Kind, by_path
+from controlplane.kubernetes.refusals import NotFound
 
 MISSING = "the server could not find the requested resource"
 

@@ -7,14 +7,15 @@ from typing import Any
 
 import orjson
 
+from controlplane.kubernetes import patchtypes
+from controlplane.kubernetes.kinds import KINDS, Kind
+from controlplane.kubernetes.meta import Object, now, owned, with_spec_of
+from controlplane.kubernetes.refusals import AlreadyExists, BadRequest, Conflict, Invalid, NotFound
 from controlplane.local.api import ownership, patches
 from controlplane.local.api.admission import Resolve, admit
-from controlplane.local.api.selectors import selected
-from controlplane.local.kinds import KINDS, Kind
-from controlplane.local.objectmeta import Object, now, owned, with_spec_of
-from controlplane.local.objects import Objects
-from controlplane.local.refusals import AlreadyExists, BadRequest, Conflict, Invalid, NotFound
-from controlplane.local.rules.builtin import default_job
+from controlplane.local.api.kubectl.selectors import selected
+from controlplane.local.api.objects import Objects
+from controlplane.local.api.rules.builtin import default_job
 
 TRIES = 5
 """How often a patch without resourceVersion is made anew when somebody else was faster."""
@@ -117,7 +118,7 @@ class Resources:
         """
         for tries_left in reversed(range(TRIES)):
             old = self.objects.find(kind.name, namespace, name)
-            if media_type == patches.APPLY:
+            if media_type == patchtypes.APPLY:
                 config = _body(kind, namespace, name, patch)
                 config["metadata"].setdefault("name", name)
                 one = ownership.applied(old, config, how.manager, force=how.force)

@@ -2,10 +2,11 @@
 
 from typing import Any
 
+from controlplane.kubernetes import patchtypes
+from controlplane.kubernetes.kinds import Kind
+from controlplane.kubernetes.meta import Object
+from controlplane.kubernetes.refusals import Cause, Invalid
 from controlplane.local.api import patches
-from controlplane.local.kinds import Kind
-from controlplane.local.objectmeta import Object
-from controlplane.local.refusals import Cause, Invalid
 
 KIND = Kind("autoscaling", "v1", "Scale", "scales", schema="none")
 
@@ -29,8 +30,8 @@ def of(deployment: Object) -> Object:
 
 def patched(deployment: Object, media_type: str, patch: Any) -> Object:
     """A Deployment's Scale after a JSON or merge patch."""
-    if media_type == patches.STRATEGIC:  # a Scale has no lists: the two are the same
-        media_type = patches.MERGE
+    if media_type == patchtypes.STRATEGIC:  # a Scale has no lists: the two are the same
+        media_type = patchtypes.MERGE
     return patches.patched(KIND, media_type, of(deployment), patch)
 
 

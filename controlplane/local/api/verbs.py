@@ -8,11 +8,13 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
-from controlplane.local.api import answers, bodies, patches, podlogs, scale, watching
+from controlplane.kubernetes import patchtypes
+from controlplane.kubernetes.meta import Object
+from controlplane.kubernetes.refusals import BadRequest, MethodNotAllowed
+from controlplane.local.api import bodies, patches, scale, watching
+from controlplane.local.api.kubectl import answers, podlogs
 from controlplane.local.api.paths import Place
 from controlplane.local.api.resources import Resources
-from controlplane.local.objectmeta import Object
-from controlplane.local.refusals import BadRequest, MethodNotAllowed
 
 _ONE = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _MANY = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}
@@ -112,7 +114,12 @@ class Verbs:
 
     async def _patch(self, place: Place, request: Request) -> Response:
         media_type = bodies.media_type_of(request)
-        if media_type not in {patches.JSON, patches.MERGE, patches.STRATEGIC, patches.APPLY}:
+        if media_type not in {
+            patchtypes.JSON,
+            patchtypes.MERGE,
+            patchtypes.STRATEGIC,
+            patchtypes.APPLY,
+        }:
             raise patches.unsupported(place.kind, media_type)
         body = await bodies.read(request, patch=True)
         made, warnings, created = await self.resources.patch(

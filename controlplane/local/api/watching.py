@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import orjson
 
-from controlplane.local.api.answers import one_as, status
-from controlplane.local.api.selectors import selected
-from controlplane.local.kinds import Kind
-from controlplane.local.objectmeta import Key, Object
-from controlplane.local.objects import Change, Objects
-from controlplane.local.refusals import Gone
+from controlplane.kubernetes.kinds import Kind
+from controlplane.kubernetes.meta import Key, Object
+from controlplane.kubernetes.refusals import Gone
+from controlplane.local.api.kubectl.answers import one_as, status
+from controlplane.local.api.kubectl.selectors import selected
+from controlplane.local.api.objects import Change, Objects
 
 BOOKMARK_SECONDS = 30.0
 LONGEST_SECONDS = 1800.0

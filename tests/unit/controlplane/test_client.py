@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from controlplane import statefolder
 from controlplane.errors import SerinError
-from controlplane.local import client, state
-from controlplane.local.state import Home
+from controlplane.local import client
+from controlplane.statefolder import Home
 
 HOLDER = """
 import fcntl, os, signal, sys, time
@@ -46,7 +47,7 @@ def test_a_supervisor_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
         client.down(home)
 
     assert process.wait(5) == -9
-    assert state.running(home) is None
+    assert statefolder.running(home) is None
     assert client.down(home) is False
 
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from controlplane.local.commands import last_error, predictor
+from controlplane.local.node.commands import last_error, predictor
 from tests.support.manifests import planned, service
 
 IRIS = planned(service()).deployments[0]

@@ -2,11 +2,11 @@ import json
 from pathlib import Path
 from typing import Any
 
-from controlplane.local import envoy, upstreams
-from controlplane.local.gateway import Gateway
-from controlplane.local.plan import Backend, Plan, Route
-from controlplane.local.state import Home
-from controlplane.local.upstreams import Endpoint
+from controlplane.local.controllers.plan import Backend, Plan, Route
+from controlplane.local.gateway import envoy, upstreams
+from controlplane.local.gateway.process import Gateway
+from controlplane.local.gateway.upstreams import Endpoint
+from controlplane.statefolder import Home
 
 FOLDER = Path("/state/envoy")
 

@@ -6,11 +6,12 @@ from typing import Any
 import httpx
 import pytest
 
+from controlplane import prometheus
 from controlplane.autoscale.readings import PodUsage
-from controlplane.local import measures, promql
-from controlplane.local.autoscalers import seconds
-from controlplane.local.objects import Objects
-from controlplane.local.promql import Answer
+from controlplane.local.api.objects import Objects
+from controlplane.local.controllers import measures
+from controlplane.local.controllers.autoscalers import seconds
+from controlplane.prometheus import Answer
 from tests.support.rules import document, rule
 
 NOW = "2026-11-21T12:00:00Z"
@@ -22,7 +23,7 @@ def answered(status: int, body: Any) -> Answer:
     async def run() -> Answer:
         transport = httpx.MockTransport(lambda request: httpx.Response(status, json=body))
         async with httpx.AsyncClient(transport=transport) as client:
-            return await promql.ask(client, "http://p:9090/", "up", 1)
+            return await prometheus.ask(client, "http://p:9090/", "up", 1)
 
     return asyncio.run(run())
 
@@ -58,8 +59,8 @@ def test_no_prometheus() -> None:
 
     async def run() -> list[str]:
         async with httpx.AsyncClient() as client:
-            nobody = await promql.ask(client, "", "up", 1)
-            closed = await promql.ask(client, "http://127.0.0.1:1", "up", 1)
+            nobody = await prometheus.ask(client, "", "up", 1)
+            closed = await prometheus.ask(client, "http://127.0.0.1:1", "up", 1)
         return [nobody.error, closed.error]
 
     nobody, closed = asyncio.run(run())

@@ -8,12 +8,14 @@ from typing import Any
 
 import pytest
 
-from controlplane.local import envoy, inference
-from controlplane.local.api import podlogs, validation
-from controlplane.local.kinds import by_name
-from controlplane.local.plan import plan
-from controlplane.local.refusals import BadRequest
-from controlplane.local.rules import gateway
+from controlplane.kubernetes.kinds import by_name
+from controlplane.kubernetes.refusals import BadRequest
+from controlplane.local.api.kubectl import podlogs
+from controlplane.local.api.rules import gateway
+from controlplane.local.api.schemas import validation
+from controlplane.local.controllers import inference
+from controlplane.local.controllers.plan import plan
+from controlplane.local.gateway import envoy
 from controlplane.rollout.mirror import change, mirror_route
 from controlplane.rollout.seen import PARKED, read
 from tests.support.manifests import RUNTIME, canary, service

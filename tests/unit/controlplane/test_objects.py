@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from controlplane.errors import SerinError
-from controlplane.local import objects
-from controlplane.local.objects import Objects
-from controlplane.local.refusals import AlreadyExists, Conflict, Gone, NotFound
+from controlplane.kubernetes.refusals import AlreadyExists, Conflict, Gone, NotFound
+from controlplane.local.api import objects
+from controlplane.local.api.objects import Objects
 
 
 def deployment(name: str = "iris-predictor", replicas: int = 1) -> dict[str, Any]:

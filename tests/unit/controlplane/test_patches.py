@@ -4,12 +4,13 @@ from typing import Any
 
 import pytest
 
+from controlplane.kubernetes import patchtypes
+from controlplane.kubernetes.kinds import Kind, by_name
+from controlplane.kubernetes.refusals import Conflict, Invalid, UnsupportedMediaType
 from controlplane.local.api import ownership, patches
-from controlplane.local.api.ages import human
-from controlplane.local.api.jsonpath import find
-from controlplane.local.api.selectors import selected
-from controlplane.local.kinds import Kind, by_name
-from controlplane.local.refusals import Conflict, Invalid, UnsupportedMediaType
+from controlplane.local.api.kubectl.ages import human
+from controlplane.local.api.kubectl.jsonpath import find
+from controlplane.local.api.kubectl.selectors import selected
 from tests.support.manifests import service
 
 
@@ -31,7 +32,7 @@ def test_a_merge_patch_removes_with_null_and_replaces_lists() -> None:
     live = {"a": {"b": 1, "c": [1, 2]}, "d": 1}
 
     found = patches.patched(
-        kind("InferenceService"), patches.MERGE, live, {"a": {"c": [3], "b": None}, "d": None}
+        kind("InferenceService"), patchtypes.MERGE, live, {"a": {"c": [3], "b": None}, "d": None}
     )
 
     assert found == {"a": {"c": [3]}}
@@ -42,7 +43,7 @@ def test_a_strategic_patch_merges_lists_by_their_key() -> None:
     live = job({"name": "A", "value": "1"}, {"name": "B", "value": "2"}, image="x")
     patch = job({"name": "B", "value": "3"}, {"name": "A", "$patch": "delete"}, {"name": "C"})
 
-    found = patches.patched(kind("Job"), patches.STRATEGIC, live, patch)
+    found = patches.patched(kind("Job"), patchtypes.STRATEGIC, live, patch)
 
     (container,) = found["spec"]["template"]["spec"]["containers"]
     assert container["env"] == [{"name": "B", "value": "3"}, {"name": "C"}]
@@ -52,7 +53,7 @@ def test_a_strategic_patch_merges_lists_by_their_key() -> None:
 def test_a_custom_kind_takes_no_strategic_patch() -> None:
     """As in a cluster; the answer lists what it takes."""
     with pytest.raises(UnsupportedMediaType, match="merge-patch"):
-        patches.patched(kind("InferenceService"), patches.STRATEGIC, {}, {})
+        patches.patched(kind("InferenceService"), patchtypes.STRATEGIC, {}, {})
 
 
 @pytest.mark.parametrize(
@@ -66,7 +67,7 @@ def test_a_custom_kind_takes_no_strategic_patch() -> None:
 def test_a_json_patch_on_another_object_than_thought_is_invalid(operation: dict[str, Any]) -> None:
     """A test that fails, and a path that is not there."""
     with pytest.raises(Invalid):
-        patches.patched(kind("Job"), patches.JSON, {"a": 1}, [operation])
+        patches.patched(kind("Job"), patchtypes.JSON, {"a": 1}, [operation])
 
 
 def applied(live: dict[str, Any] | None, timeout: int | None, manager: str, **how: bool) -> Any:

@@ -2,7 +2,7 @@ import asyncio
 
 import pytest
 
-from controlplane.local.pauses import pause
+from controlplane.local.node.pauses import pause
 
 
 @pytest.mark.parametrize("steps", range(6))

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from controlplane.errors import ManifestError
-from controlplane.local import inference
-from controlplane.local.plan import Backend
+from controlplane.local.controllers import inference
+from controlplane.local.controllers.plan import Backend
 from tests.support.manifests import RUNTIME, canary, planned, service
 
 

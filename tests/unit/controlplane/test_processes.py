@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 
-from controlplane.local.processes import kill_tree, rotate, tail
+from controlplane.local.node.processes import kill_tree, rotate, tail
 
 
 def test_a_long_log_is_cut_while_its_process_writes(tmp_path: Path) -> None:

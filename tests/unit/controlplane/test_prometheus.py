@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from controlplane import prometheus
 from controlplane.errors import SerinError
-from controlplane.local import prometheus
-from controlplane.local.prometheus import RULES, Server, Target
-from controlplane.local.state import Home
+from controlplane.local.node import prometheus_server
+from controlplane.local.node.prometheus_server import RULES, Server, Target
+from controlplane.statefolder import Home
 
 LOCAL = "http://127.0.0.1:4000"
 
@@ -36,22 +37,26 @@ def test_rules_are_the_manifests_groups() -> None:
         document = yaml.safe_load(path.read_text())
 
         assert document["kind"] == "PrometheusRule"
-        assert prometheus.groups(path) == {"groups": document["spec"]["groups"]}
+        assert prometheus_server.groups(path) == {"groups": document["spec"]["groups"]}
 
 
 def test_targets_are_files_for_the_jobs(tmp_path: Path) -> None:
     """Every job's targets are where the configuration looks for them, with their labels."""
     home = Home(tmp_path)
     server = Server(home)
-    server.scrape(prometheus.PREDICTORS, [Target(81, {"deployment": "iris-predictor"})])
-    configured = prometheus.configuration(server.folder)
+    server.scrape(prometheus_server.PREDICTORS, [Target(81, {"deployment": "iris-predictor"})])
+    configured = prometheus_server.configuration(server.folder)
 
     jobs = {job["job_name"]: job for job in configured["scrape_configs"]}
     (path,) = jobs["models/predictors"]["file_sd_configs"][0]["files"]
     assert json.loads(Path(path).read_text()) == [
         {"targets": ["127.0.0.1:81"], "labels": {"deployment": "iris-predictor"}}
     ]
-    assert set(jobs) == {prometheus.PREDICTORS, prometheus.GATEWAY, prometheus.STATE}
+    assert set(jobs) == {
+        prometheus_server.PREDICTORS,
+        prometheus_server.GATEWAY,
+        prometheus_server.STATE,
+    }
 
 
 def test_a_missing_program_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +64,7 @@ def test_a_missing_program_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("PATH", "")
 
     with pytest.raises(SerinError) as caught:
-        prometheus.binary()
+        prometheus_server.binary()
 
     assert "apt install prometheus" in str(caught.value)
     assert "SERIN_PROMETHEUS=" in str(caught.value)
@@ -70,4 +75,4 @@ def test_a_wrong_variable_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SERIN_PROMETHEUS", "/nowhere/prometheus")
 
     with pytest.raises(SerinError, match="SERIN_PROMETHEUS names /nowhere/prometheus"):
-        prometheus.binary()
+        prometheus_server.binary()

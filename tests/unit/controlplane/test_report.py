@@ -1,7 +1,7 @@
 import pytest
 
-from controlplane.local.plan import Plan
-from controlplane.local.report import Failure, ModelReport, PodReport, report
+from controlplane.local.controllers.plan import Plan
+from controlplane.local.controllers.report import Failure, ModelReport, PodReport, report
 from tests.support.manifests import planned, service
 
 PLAN = planned(service("b2"), replicas=2)

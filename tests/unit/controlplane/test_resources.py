@@ -5,11 +5,11 @@ from typing import Any
 
 import pytest
 
-from controlplane.local.api import patches
+from controlplane.kubernetes import patchtypes
+from controlplane.kubernetes.kinds import KINDS
+from controlplane.kubernetes.refusals import Conflict
+from controlplane.local.api.objects import Objects
 from controlplane.local.api.resources import Resources, Write
-from controlplane.local.kinds import KINDS
-from controlplane.local.objects import Objects
-from controlplane.local.refusals import Conflict
 
 (SERVICE,) = [kind for kind in KINDS if kind.name == "InferenceService"]
 
@@ -43,7 +43,7 @@ def patched(resources: Resources, patch: dict[str, Any]) -> dict[str, Any]:
     """What a merge patch makes of iris."""
     how = Write(manager="test")
     made, _, created = asyncio.run(
-        resources.patch(SERVICE, "models", "iris", patches.MERGE, patch, how, status=False)
+        resources.patch(SERVICE, "models", "iris", patchtypes.MERGE, patch, how, status=False)
     )
     assert not created
     return made

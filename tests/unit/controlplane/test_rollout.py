@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from controlplane.local.rollout import Decision, PodFacts, decide
+from controlplane.local.controllers.rolling import Decision, PodFacts, decide
 
 
 def pods(text: str) -> list[PodFacts]:

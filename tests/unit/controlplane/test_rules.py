@@ -4,8 +4,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.local.refusals import Forbidden
-from controlplane.local.rules import kserve
+from controlplane.kubernetes.refusals import Forbidden
+from controlplane.local.api.rules import kserve
 from tests.support.manifests import canary, service
 
 FORMAT = {"modelFormat": {"name": "iris"}}

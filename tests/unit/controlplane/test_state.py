@@ -6,7 +6,7 @@ import pytest
 
 from controlplane.errors import AlreadyRunning, SerinError
 from controlplane.local import client
-from controlplane.local.state import Home, hold, read_json, running, write_json, write_text
+from controlplane.statefolder import Home, hold, read_json, running, write_json, write_text
 
 
 def test_the_lock_says_who_runs(tmp_path: Path) -> None:

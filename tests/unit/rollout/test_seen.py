@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from controlplane.rollout.seen import SOURCE, Seen, digest, read
+from controlplane.kubernetes.names import SOURCE
+from controlplane.rollout.seen import Seen, digest, read
 
 OLD, NEW = "s3://models/iris/old", "s3://models/iris/new"
 

@@ -1,0 +1,11 @@
+"""The vocabulary of Kubernetes' objects, for every part of the platform. Pure.
+
+meta        what every object has: its key, its system fields, what an update may change
+conditions  conditions of a status
+kinds       the kinds that are served on a laptop, as discovery describes them
+names       labels and annotations of KServe's that several parts read
+patchtypes  the media types of patches
+refusals    what the API refuses with: reason, status code, causes
+
+Everybody may come in. It knows nobody but controlplane.errors.
+"""

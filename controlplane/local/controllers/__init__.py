@@ -1,0 +1,13 @@
+"""The controllers of a cluster: from objects to objects, one step at a time.
+
+reconciler             the step itself: InferenceServices, Deployments, ReplicaSets, Pods
+inference              KServe's rules: Deployments and HTTPRoutes of an InferenceService
+servicestatus          an InferenceService's status
+rolling, workloads     a rolling update as a decision; Deployments, ReplicaSets, Pods as objects
+jobstatus              a Job's status
+scaling                KEDA and the HPA; measures reads, autoscalers writes what they say
+plan                   what should run and where requests go: for node and gateway
+events, report         what is told: Events, and the rows of `serin status`
+
+The supervisor, node, gateway and metrics come in. It knows the API's objects, never a process.
+"""

@@ -1,0 +1,91 @@
+"""What triggers read: Prometheus' answers, the time of day, the pods' processor time."""
+
+import asyncio
+from collections.abc import Iterable
+
+import httpx
+
+from controlplane import prometheus
+from controlplane.autoscale import fields
+from controlplane.autoscale import readings as keda
+from controlplane.autoscale.readings import PodUsage, Reading
+from controlplane.autoscale.rule import Cpu, Cron, Prometheus, Rule
+from controlplane.kubernetes.meta import Object
+from controlplane.local.api.objects import Objects
+from controlplane.local.controllers.autoscalers import seconds
+
+CPU_SECONDS = 30
+"""The window of processor time; the metrics server of a cluster looks at 15 to 30 s."""
+
+
+def asks_here(rule: Rule) -> bool:
+    """Whether some trigger asks the Prometheus of this machine."""
+    return any(
+        prometheus.address(trigger.server_address, "") == ""
+        for trigger in rule.triggers
+        if isinstance(trigger, Prometheus)
+    )
+
+
+async def readings(
+    client: httpx.AsyncClient, rule: Rule, local: str, now: float
+) -> dict[str, Reading]:
+    """Read every trigger but cpu, all at once.
+
+    Args:
+        client: For queries.
+        rule: Whose triggers.
+        local: The address of the Prometheus here; empty where there is none.
+        now: Seconds since 1970.
+    """
+
+    async def one(trigger: Prometheus | Cron) -> Reading:
+        if isinstance(trigger, Cron):
+            return keda.cron(trigger, now)
+        address = prometheus.address(trigger.server_address, local)
+        answer = await prometheus.ask(client, address, trigger.query, trigger.timeout_seconds)
+        return keda.prometheus(trigger, answer.values, answer.error)
+
+    triggers = [trigger for trigger in rule.triggers if not isinstance(trigger, Cpu)]
+    found = await asyncio.gather(*(one(trigger) for trigger in triggers))
+    return {reading.metric_name: reading for reading in found}
+
+
+async def pods(
+    client: httpx.AsyncClient, objects: Objects, rule: Rule, local: str
+) -> tuple[PodUsage, ...]:
+    """A Deployment's pods with their processor time, where a cpu trigger asks for it."""
+    if not any(isinstance(trigger, Cpu) for trigger in rule.triggers):
+        return ()
+    labels = f'namespace="{rule.namespace}",deployment="{rule.target}"'
+    query = f"rate(process_cpu_seconds_total{{{labels}}}[{CPU_SECONDS}s])"
+    answer = await prometheus.ask(client, local, query, 3)
+    usage = {labels["pod"]: int(value * 1000) for labels, value in answer.elements}
+    own = (
+        pod
+        for pod in objects.list_of("Pod", rule.namespace)
+        if (pod["metadata"].get("labels") or {}).get("app") == f"isvc.{rule.target}"
+    )
+    return tuple(_usages(own, usage))
+
+
+def _usages(pods: Iterable[Object], usage: dict[str, int]) -> Iterable[PodUsage]:
+    for pod in pods:
+        name, status = pod["metadata"]["name"], pod.get("status") or {}
+        conditions = {one["type"]: one for one in status.get("conditions", ())}
+        ready: Object = conditions.get("Ready", {})
+        changed = ready.get("lastTransitionTime")
+        request = sum(
+            fields.quantity((one.get("resources") or {}).get("requests", {}).get("cpu", 0), "cpu")
+            for one in pod["spec"]["containers"]
+        )
+        yield PodUsage(
+            name=name,
+            request=request,
+            usage=usage.get(name),
+            phase=status.get("phase", "Pending"),
+            ready=ready.get("status") == "True",
+            deleting="deletionTimestamp" in pod["metadata"],
+            started_at=seconds(status["startTime"]) if "startTime" in status else None,
+            ready_changed_at=seconds(changed) if changed else 0.0,
+        )

@@ -1,0 +1,257 @@
+"""What should run and where requests should go: Deployments and HTTPRoutes in, a Plan out.
+
+Pure: no files, sockets, clock or environment. inference.py makes those objects; here they become
+what processes and Envoy need.
+"""
+
+import hashlib
+import math
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from controlplane.errors import ManifestError
+from controlplane.kubernetes.meta import Object, is_of_a_controller
+from controlplane.kubernetes.names import SERVICE_LABEL, source
+
+MODEL_FOLDER = "/mnt/models"
+"""Where KServe's storage initializer puts an artifact in a pod."""
+_HASH_DIGITS = 10
+
+
+@dataclass(frozen=True, slots=True)
+class Probe:
+    """An httpGet probe with Kubernetes' defaults; durations in seconds."""
+
+    path: str
+    port: int
+    period_seconds: float = 10
+    timeout_seconds: float = 1
+    failure_threshold: int = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Container:
+    """The one container of a predictor pod."""
+
+    command: tuple[str, ...]
+    args: tuple[str, ...]
+    env: tuple[tuple[str, str], ...]
+    http_port: int
+    grpc_port: int | None
+    readiness: Probe | None
+    liveness: Probe | None
+
+
+@dataclass(frozen=True, slots=True)
+class DeploymentPlan:
+    """One Deployment: a pod template and how many pods of it are wanted."""
+
+    name: str
+    service: str
+    storage_uri: str
+    """The artifact with its version: s3://bucket/model/version."""
+    replicas: int
+    container: Container
+    grace_seconds: int
+    """From SIGTERM to SIGKILL."""
+    template_hash: str
+    """Ten hex digits that change when a pod of this Deployment would run differently."""
+
+    @property
+    def version(self) -> str:
+        """The artifact's version, the last part of its URI."""
+        return self.storage_uri.rsplit("/", 1)[-1]
+
+    @property
+    def readiness(self) -> Probe:
+        """The readiness probe; without one in the manifest, V2's own question about the model."""
+        return self.container.readiness or Probe(
+            f"/v2/models/{self.service}/ready", self.container.http_port
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Backend:
+    """A Deployment's share of a route's requests."""
+
+    deployment: str
+    weight: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """What selects a model, and which Deployments answer."""
+
+    service: str
+    hosts: tuple[str, ...]
+    backends: tuple[Backend, ...]
+    timeout_seconds: int
+    ready_path: str
+    """Asked on the REST port by the gateway's health checks."""
+
+
+@dataclass(frozen=True, slots=True)
+class Mirror:
+    """Requests to one exact path of a model, of which another Deployment gets a copy."""
+
+    service: str
+    path: str
+    kind: str
+    """http or grpc."""
+    deployment: str
+    """Answers."""
+    copy_to: str
+    """Gets the copy; what it answers is dropped."""
+    headers: tuple[tuple[str, str], ...]
+    """Set on both."""
+    timeout_seconds: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Everything that should exist."""
+
+    deployments: tuple[DeploymentPlan, ...]
+    routes: tuple[Route, ...]
+    mirrors: tuple[Mirror, ...] = ()
+
+
+def plan(deployments: Iterable[Object], routes: Iterable[Object]) -> Plan:
+    """Plan what the objects ask for.
+
+    A Deployment whose artifact has no version is left out: there is nothing to run.
+    """
+    planned = tuple(deployment_plan(one) for one in deployments if is_versioned(source(one)))
+    every = list(routes)
+    kept = tuple(_routes(one for one in every if is_of_a_controller(one)))
+    others = [one for one in every if not is_of_a_controller(one)]
+    return Plan(planned, kept, tuple(_mirrors(others, kept, {one.name for one in planned})))
+
+
+def deployment_plan(owner: Object) -> DeploymentPlan:
+    """What to run for a Deployment or a ReplicaSet.
+
+    Raises:
+        ManifestError: Its pods ask for what a laptop cannot do.
+    """
+    template = owner["spec"]["template"]
+    spec = template["spec"]
+    return DeploymentPlan(
+        name=owner["metadata"]["name"],
+        service=owner["metadata"]["labels"][SERVICE_LABEL],
+        storage_uri=source(owner),
+        replicas=owner["spec"].get("replicas", 1),
+        container=container(spec["containers"][0]),
+        grace_seconds=spec.get("terminationGracePeriodSeconds", 30),
+        template_hash=template_hash(template),
+    )
+
+
+def template_hash(template: Mapping[str, Any]) -> str:
+    """Ten hex digits of a pod template."""
+    text = orjson.dumps(template, option=orjson.OPT_SORT_KEYS)
+    return hashlib.sha256(text).hexdigest()[:_HASH_DIGITS]
+
+
+def is_versioned(storage_uri: str) -> bool:
+    """Whether a URI names a version: s3://models/iris/1f2e… does, s3://models/iris does not."""
+    return len(storage_uri.removeprefix("s3://").split("/")) > 2
+
+
+def surge(replicas: int) -> int:
+    """Pods above the wanted number during an update: a Deployment's default, 25 % rounded up."""
+    return max(math.ceil(replicas / 4), 1)
+
+
+def container(tree: Mapping[str, Any]) -> Container:
+    """What to run for a container.
+
+    Raises:
+        ManifestError: It asks for what a laptop cannot do; names the field.
+    """
+    ports = {port.get("name", ""): port["containerPort"] for port in tree.get("ports") or ()}
+    grpc = next((number for name, number in ports.items() if "grpc" in name or "h2c" in name), None)
+    http = next((number for number in ports.values() if number != grpc), 8080)
+    return Container(
+        command=tuple(tree.get("command") or ()),
+        args=tuple(tree.get("args") or ()),
+        env=_env(tree.get("env")),
+        http_port=http,
+        grpc_port=grpc,
+        readiness=_probe(tree.get("readinessProbe")),
+        liveness=_probe(tree.get("livenessProbe")),
+    )
+
+
+def _routes(routes: Iterable[Object]) -> Iterable[Route]:
+    """One route a model: KServe's two HTTPRoutes differ in their host only."""
+    by_service: dict[str, list[Object]] = {}
+    for route in routes:
+        by_service.setdefault(route["metadata"]["labels"][SERVICE_LABEL], []).append(route)
+    for service, own in sorted(by_service.items()):
+        own.sort(key=lambda route: len(route["metadata"]["name"]))
+        rule = own[0]["spec"]["rules"][-1]
+        yield Route(
+            service=service,
+            hosts=tuple(host for route in own for host in route["spec"]["hostnames"]),
+            backends=tuple(
+                Backend(backend["name"], backend["weight"]) for backend in rule["backendRefs"]
+            ),
+            timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
+            ready_path=f"/v2/models/{service}/ready",
+        )
+
+
+def _mirrors(
+    routes: Iterable[Object], models: Iterable[Route], deployments: Collection[str]
+) -> Iterable[Mirror]:
+    """The rules that mirror, of the form that api/rules/gateway.py admits; the oldest come first.
+
+    What names a Deployment that is not there is left out: the model's own route takes its place.
+    """
+    services = {host: model.service for model in models for host in model.hosts}
+    for one in sorted(routes, key=_age):
+        service = services.get(one["spec"]["hostnames"][0])
+        for rule in one["spec"]["rules"]:
+            filters = {found["type"]: found for found in rule["filters"]}
+            fields = filters.get("RequestHeaderModifier", {}).get("requestHeaderModifier", {})
+            mirror = Mirror(
+                service=service or "",
+                path=rule["matches"][0]["path"]["value"],
+                kind="grpc" if rule["matches"][0].get("headers") else "http",
+                deployment=rule["backendRefs"][0]["name"],
+                copy_to=filters["RequestMirror"]["requestMirror"]["backendRef"]["name"],
+                headers=tuple((field["name"], field["value"]) for field in fields.get("set", ())),
+                timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
+            )
+            if service and {mirror.deployment, mirror.copy_to} <= {*deployments}:
+                yield mirror
+
+
+def _age(one: Object) -> tuple[str, str]:
+    """Which of two routes with the same match counts: the older, then the first by name."""
+    return one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]
+
+
+def _probe(tree: Mapping[str, Any] | None) -> Probe | None:
+    if tree is None:
+        return None
+    if "httpGet" not in tree:
+        raise ManifestError("has a probe that is not httpGet; only those run on a laptop")
+    return Probe(
+        path=tree["httpGet"].get("path", "/"),
+        port=int(tree["httpGet"]["port"]),
+        period_seconds=tree.get("periodSeconds", 10),
+        timeout_seconds=tree.get("timeoutSeconds", 1),
+        failure_threshold=tree.get("failureThreshold", 3),
+    )
+
+
+def _env(entries: Iterable[Mapping[str, Any]] | None) -> tuple[tuple[str, str], ...]:
+    for entry in entries or ():
+        if "valueFrom" in entry:
+            raise ManifestError(f"takes env {entry['name']} from the cluster (valueFrom)")
+    return tuple((entry["name"], str(entry.get("value", ""))) for entry in entries or ())

@@ -1,0 +1,151 @@
+"""An InferenceService's status as KServe ≥ 0.21 writes it in Standard mode. Pure."""
+
+from collections.abc import Mapping, Sequence
+
+from controlplane.kubernetes.conditions import condition, is_true, timed
+from controlplane.kubernetes.meta import Object
+from controlplane.kubernetes.names import source
+from controlplane.local.controllers.inference import DOMAIN, deployment_name
+from controlplane.local.controllers.plan import template_hash
+from controlplane.local.controllers.report import TRIES, PodReport
+
+FAILED_LOAD = "ModelLoadFailed"
+
+
+def status(
+    service: Object,
+    deployments: Mapping[str, Object],
+    pods: Sequence[PodReport],
+    failure: str,
+    port: int,
+    now: str,
+) -> Object:
+    """What an InferenceService's status is.
+
+    Args:
+        service: The InferenceService.
+        deployments: Its Deployments by name, with their status.
+        pods: Its pods.
+        failure: Why its spec cannot be carried out, or empty. What served goes on serving.
+        port: The gateway's.
+        now: metav1.Time.
+    """
+    metadata = service["metadata"]
+    name, namespace = metadata["name"], metadata["namespace"]
+    stable_name = deployment_name(service, service["spec"]["predictor"])
+    stable = deployments.get(stable_name)
+    canaries = [_canary(canary, service, deployments) for canary in _canaries(service)]
+    available = is_true((stable or {}).get("status"), "Available")
+    broken = failure or _broken(stable, pods)
+    served = available or any(canary["ready"] for canary in canaries)
+    conditions = [
+        condition("IngressReady", "" if served else "NoBackendReady", true=served),
+        _predictor_condition(available=available, broken=broken, failure=failure),
+    ]
+    if canaries:
+        ready = all(canary["ready"] for canary in canaries)
+        reason = "AllCanariesReady" if ready else "CanariesNotReady"
+        why = next(
+            filter(None, (_broken(d, pods) for d in deployments.values() if d != stable)), ""
+        )
+        conditions.append(
+            condition("CanaryPredictorReady", reason, "" if ready else why, true=ready)
+        )
+    ready = available and served
+    why = "" if ready else broken or "the predictor is not ready yet"
+    conditions.append(condition("Ready", "" if ready else "PredictorNotReady", why, true=ready))
+    conditions.sort(key=lambda one: str(one["type"]))
+    found: Object = {
+        "observedGeneration": metadata["generation"],
+        "deploymentMode": "Standard",
+        "conditions": timed(conditions, (service.get("status") or {}).get("conditions"), now),
+        "components": {"predictor": {"url": _url(f"{name}-predictor", namespace, port)}},
+        "modelStatus": _model_status(stable, available=available, broken=broken, failure=failure),
+    }
+    if served:
+        found["url"] = _url(name, namespace, port)
+        found["address"] = {"url": found["components"]["predictor"]["url"]}
+    if canaries:
+        found["canaryStatuses"] = canaries
+    return found
+
+
+def _predictor_condition(*, available: bool, broken: str, failure: str) -> Object:
+    reason = ("InvalidSpec" if failure else FAILED_LOAD) if broken else ""
+    if available:
+        # As in a cluster: available replicas of an older version keep it True. What is wrong with
+        # the newer one is said beside it.
+        return condition("PredictorReady", reason, broken, true=True)
+    reason = reason or "MinimumReplicasUnavailable"
+    return condition("PredictorReady", reason, broken, true=False)
+
+
+def _model_status(stable: Object | None, *, available: bool, broken: str, failure: str) -> Object:
+    status = (stable or {}).get("status") or {}
+    done = any(
+        one["type"] == "Progressing" and one.get("reason") == "NewReplicaSetAvailable"
+        for one in status.get("conditions") or ()
+    )
+    if failure:
+        transition = "InvalidSpec"
+    elif broken:
+        transition = "BlockedByFailedLoad"
+    else:
+        transition = "UpToDate" if done else "InProgress"
+    target = "Loaded" if done else "FailedToLoad" if broken else "Loading"
+    found: Object = {
+        "transitionStatus": transition,
+        "states": {
+            "activeModelState": "Loaded" if available else "",
+            "targetModelState": target,
+        },
+        "copies": {
+            "failedCopies": 0,
+            "totalCopies": status.get("replicas", 0),
+        },
+    }
+    if broken:
+        reason = "InvalidPredictorSpec" if failure else FAILED_LOAD
+        found["lastFailureInfo"] = {"reason": reason, "message": broken}
+    return found
+
+
+def _broken(deployment: Object | None, pods: Sequence[PodReport]) -> str:
+    """Why a Deployment's template does not start, and what serves instead; empty where it does."""
+    if deployment is None:
+        return ""
+    digest = template_hash(deployment["spec"]["template"])
+    own = [pod for pod in pods if pod.deployment == deployment["metadata"]["name"]]
+    failed = [
+        pod
+        for pod in own
+        if pod.template_hash == digest and pod.failed_starts >= TRIES and not pod.ready
+    ]
+    if not failed:
+        return ""
+    serving = sorted({pod.version for pod in own if pod.ready and pod.template_hash != digest})
+    goes_on = f"; {', '.join(serving)} goes on serving" if serving else ""
+    version = source(deployment).rsplit("/", 1)[-1]
+    return f"version {version} does not start: {failed[0].reason}{goes_on}"
+
+
+def _canaries(service: Object) -> Sequence[Object]:
+    found: Sequence[Object] = service["spec"].get("canary") or ()
+    return found
+
+
+def _canary(canary: Object, service: Object, deployments: Mapping[str, Object]) -> Object:
+    deployment = deployments.get(deployment_name(service, canary["predictor"]))
+    return {
+        "name": canary["predictor"]["name"],
+        "ready": _available(deployment) > 0,
+        "trafficPercent": canary["trafficPercent"],
+    }
+
+
+def _available(deployment: Object | None) -> int:
+    return int(((deployment or {}).get("status") or {}).get("availableReplicas", 0))
+
+
+def _url(name: str, namespace: str, port: int) -> str:
+    return f"http://{name}-{namespace}.{DOMAIN}:{port}"

@@ -1,0 +1,9 @@
+"""The gateway: Envoy on one port, as a cluster's Gateway carries out HTTPRoutes.
+
+process    Envoy's process: writes its files and asks what it made of them
+envoy      its configuration as dictionaries: listener, routes, mirrors
+upstreams  its upstream side: clusters, endpoints, health checks, retries
+holding    requests for a Deployment that sleeps, held until a pod is ready
+
+The supervisor comes in. It knows plans and the node's processes.
+"""

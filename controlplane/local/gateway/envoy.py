@@ -1,0 +1,231 @@
+"""Envoy's configuration as dictionaries: what a cluster's Gateway does, on one port of a laptop.
+
+Pure. Envoy watches a folder of JSON files (filesystem xDS), so a change is one atomic rename and
+needs no server of ours. The upstream side is in upstreams.py.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from controlplane.local.controllers.plan import Mirror, Plan, Route
+from controlplane.local.node.processes import LOOPBACK
+
+Json = dict[str, Any]
+
+BODY_LIMIT_BYTES = 9 * 2**20
+"""Kept for a retry: the predictor's own limit, 8 MiB, answers first with a 413 that says why."""
+
+TYPE = "type.googleapis.com/envoy"
+_ROUTER = f"{TYPE}.extensions.filters.http.router.v3.Router"
+_MANAGER = f"{TYPE}.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ACCESS_LOG = f"{TYPE}.extensions.access_loggers.file.v3.FileAccessLog"
+_DOWNSTREAM = (
+    f"{TYPE}.extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig"
+)
+_PREVIOUS_HOSTS = f"{TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"
+_ROUTES = f"{TYPE}.config.route.v3.RouteConfiguration"
+
+
+def bootstrap(folder: Path, port: int, access_log: Path | None = None) -> Json:
+    """Describe what Envoy starts with: its listener, its admin port, and where the rest lies.
+
+    Args:
+        folder: Holds cds/, eds/ and rds/; each is watched for renames.
+        port: The gateway's port on loopback.
+        access_log: Where to write a JSON line per request; None writes none.
+    """
+    return {
+        "node": {"id": "serin", "cluster": "serin"},
+        "admin": {"address": address(0)},
+        "dynamic_resources": {"cds_config": watched(folder / "cds", "clusters.json")},
+        "static_resources": {"listeners": [_listener(folder, port, access_log)]},
+        "overload_manager": {
+            "resource_monitors": [
+                {
+                    "name": "envoy.resource_monitors.global_downstream_max_connections",
+                    "typed_config": {
+                        "@type": _DOWNSTREAM,
+                        "max_active_downstream_connections": 20000,
+                    },
+                }
+            ]
+        },
+    }
+
+
+def routes(plan: Plan) -> Json:
+    """Describe which request goes where.
+
+    A model's hosts select it with any path, as KServe's HTTPRoutes do. On every other host the path
+    /v2/models/<model> selects it, so that plain `localhost` works for REST without any name lookup.
+    """
+    hosts = [
+        {
+            "name": route.service,
+            "domains": list(route.hosts),
+            "routes": [
+                *(_mirrored(one) for one in plan.mirrors if one.service == route.service),
+                _to(route, {"prefix": "/", "grpc": {}}, "grpc"),
+                _to(route, {"prefix": "/"}, "http"),
+            ],
+        }
+        for route in plan.routes
+    ]
+    mirrored = [_mirrored(one) for one in plan.mirrors if one.kind == "http"]
+    prefixes = [
+        _to(route, {"path_separated_prefix": f"/v2/models/{route.service}"}, "http")
+        for route in plan.routes
+    ]
+    names = ", ".join(route.hosts[0] for route in plan.routes) or "none yet"
+    paths = ", ".join(f"/v2/models/{route.service}" for route in plan.routes) or "none yet"
+    nothing = {
+        "match": {"prefix": "/"},
+        "direct_response": {
+            "status": 404,
+            "body": {
+                "inline_string": f"no model answers for this host and path; hosts: {names}; "
+                f"paths on any host (REST): {paths}"
+            },
+        },
+    }
+    anywhere = {"name": "any-host", "domains": ["*"], "routes": [*mirrored, *prefixes, nothing]}
+    configuration = {
+        "@type": _ROUTES,
+        "name": "inference",
+        "virtual_hosts": [*hosts, anywhere],
+        "ignore_port_in_host_matching": True,
+    }
+    return {"resources": [configuration]}
+
+
+def _listener(folder: Path, port: int, access_log: Path | None) -> Json:
+    manager: Json = {
+        "@type": _MANAGER,
+        "stat_prefix": "inference",
+        "codec_type": "AUTO",  # HTTP/1.1 and HTTP/2 without TLS (gRPC) on one port
+        "rds": {
+            "route_config_name": "inference",
+            "config_source": watched(folder / "rds", "routes.json"),
+        },
+        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
+        # What Envoy itself answers is V2's error object too; gRPC gets a status from Envoy.
+        "local_reply_config": {
+            "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
+        },
+        "normalize_path": True,
+    }
+    if access_log:
+        manager["access_log"] = [_access_log(access_log)]
+    return {
+        "name": "inference",
+        "address": address(port),
+        # Envoy's default shares a taken port with its owner instead of failing.
+        "enable_reuse_port": False,
+        "filter_chains": [
+            {
+                "filters": [
+                    {
+                        "name": "envoy.filters.network.http_connection_manager",
+                        "typed_config": manager,
+                    }
+                ]
+            }
+        ],
+    }
+
+
+def _access_log(path: Path) -> Json:
+    fields = {
+        "time": "%START_TIME%",
+        "method": "%REQ(:METHOD)%",
+        "path": "%REQ(:PATH)%",
+        "authority": "%REQ(:AUTHORITY)%",
+        "code": "%RESPONSE_CODE%",
+        "flags": "%RESPONSE_FLAGS%",
+        "grpc_status": "%GRPC_STATUS%",
+        "duration_milliseconds": "%DURATION%",
+        "cluster": "%UPSTREAM_CLUSTER%",
+        "upstream": "%UPSTREAM_HOST%",
+        "attempts": "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
+        "request_id": "%REQ(X-REQUEST-ID)%",
+    }
+    return {
+        "name": "envoy.access_loggers.file",
+        "typed_config": {
+            "@type": _ACCESS_LOG,
+            "path": str(path),
+            "log_format": {"json_format": fields},
+        },
+    }
+
+
+def _to(route: Route, match: Json, kind: str) -> Json:
+    shares = [
+        {"name": f"{backend.deployment}-{kind}", "weight": backend.weight}
+        for backend in route.backends
+        if backend.weight
+    ]
+    return _route(match, {"weighted_clusters": {"clusters": shares}}, route.timeout_seconds)
+
+
+def _mirrored(mirror: Mirror) -> Json:
+    match: Json = {"path": mirror.path}
+    if mirror.kind == "grpc":
+        match["grpc"] = {}
+    copy = {
+        "cluster": f"{mirror.copy_to}-{mirror.kind}",
+        "disable_shadow_host_suffix_append": True,  # as Envoy Gateway does from 1.6 on
+    }
+    target = {
+        "cluster": f"{mirror.deployment}-{mirror.kind}",
+        "request_mirror_policies": [copy],
+    }
+    set_fields = [
+        {"header": {"key": name, "value": value}, "append_action": "OVERWRITE_IF_EXISTS_OR_ADD"}
+        for name, value in mirror.headers
+    ]
+    return {
+        **_route(match, target, mirror.timeout_seconds),
+        "request_headers_to_add": set_fields,
+    }
+
+
+def _route(match: Json, target: Json, timeout_seconds: int) -> Json:
+    return {
+        "match": match,
+        "route": {
+            **target,
+            "timeout": f"{timeout_seconds}s",
+            # Inference changes nothing, and Envoy retries only before a response has begun.
+            "retry_policy": {
+                "retry_on": "connect-failure,refused-stream,reset",
+                "num_retries": 3,
+                "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.250s"},
+                "retry_host_predicate": [
+                    {
+                        "name": "envoy.retry_host_predicates.previous_hosts",
+                        "typed_config": {"@type": _PREVIOUS_HOSTS},
+                    }
+                ],
+                "host_selection_retry_max_attempts": 5,
+            },
+        },
+        "request_body_buffer_limit": BODY_LIMIT_BYTES,
+    }
+
+
+def address(port: int) -> Json:
+    """A loopback socket; port 0 is any free one."""
+    return {"socket_address": {"address": LOOPBACK, "port_value": port}}
+
+
+def watched(folder: Path, name: str) -> Json:
+    """A configuration file that Envoy reads again whenever something is renamed into its folder."""
+    return {
+        "resource_api_version": "V3",
+        "initial_fetch_timeout": "5s",
+        "path_config_source": {
+            "path": str(folder / name),
+            "watched_directory": {"path": str(folder)},
+        },
+    }

@@ -1,0 +1,11 @@
+"""The node: what a kubelet is to a cluster. Every process of the platform starts here.
+
+processes                       children that cannot outlive their parent; free ports
+pauses                          waiting that a cancellation always ends
+pods, jobs                      a predictor's process; a Job's tries
+commands, environment           a container's command, variables and volumes on this machine
+probes                          HTTP questions to processes on loopback
+s3_server, prometheus_server    rclone's S3 server and Prometheus
+
+The supervisor, gateway and metrics come in. It knows controllers' plans and the store.
+"""

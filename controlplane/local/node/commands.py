@@ -1,0 +1,74 @@
+"""A container as a process of this machine: its command, its environment, its last words."""
+
+import json
+import os
+import secrets
+import sys
+from pathlib import Path
+
+from controlplane import parts
+from controlplane.local.controllers.plan import MODEL_FOLDER, DeploymentPlan
+
+
+def predictor(
+    deployment: DeploymentPlan, folder: Path, http_port: int, grpc_port: int
+) -> list[str]:
+    """The container's command and arguments with this machine's folder and ports in them.
+
+    Flags that the manifest leaves at their defaults are added: a later flag wins.
+    """
+    container = deployment.container
+    first, *rest = container.command or ("python", "-m", f"predictors.{_module(deployment)}")
+    program = sys.executable if first in {"python", "python3"} else first
+    ours = {"model_dir": str(folder), "http_port": str(http_port), "grpc_port": str(grpc_port)}
+    kept = [arg for arg in container.args if arg.lstrip("-").split("=", 1)[0] not in ours]
+    return [
+        program,
+        *rest,
+        *(arg.replace(MODEL_FOLDER, str(folder)) for arg in kept),
+        *(f"--{name}={value}" for name, value in ours.items()),
+    ]
+
+
+def job(words: list[str]) -> list[str]:
+    """A Job's command: this machine's Python, after what its training script needs is installed."""
+    program, *rest = words
+    if program in {"python", "python3"}:
+        program = sys.executable
+    command = [program, *rest]
+    if rest[:1] == ["-m"] and len(rest) > 1 and rest[1].startswith("training."):
+        model = rest[1].removeprefix("training.").replace("_", "-")
+        return parts.installing(f"train-{model}", command)
+    return command
+
+
+def suffix() -> str:
+    """Five letters and digits without vowels, as Kubernetes ends a pod's name."""
+    return "".join(secrets.choice("bcdfghjklmnpqrstvwxz2456789") for _ in range(5))
+
+
+def last_error(log: str) -> str:
+    """Why a predictor gave up: its last ERROR line's event, or what is no record."""
+    plain = ""
+    for line in reversed(log.splitlines()):
+        try:
+            record = json.loads(line)
+        except ValueError:
+            plain = plain or line.strip()
+            continue
+        if isinstance(record, dict) and record.get("level") in {"ERROR", "CRITICAL"}:
+            return str(record.get("event", "")).strip()
+    return plain
+
+
+def _module(deployment: DeploymentPlan) -> str:
+    return deployment.service.replace("-", "_")
+
+
+def inherited() -> dict[str, str]:
+    """This process's environment without what a pod would not have: S3 keys, other settings."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("AWS_", "SERIN_", "RCLONE_", "PREDICTOR_"))
+    }

@@ -1,0 +1,244 @@
+"""A pod of the laptop: one predictor process, restarted with back-off, watched by its probes.
+
+The process is started exactly as its container would be. Two things differ, because all pods share
+one machine: /mnt/models is a folder of the state folder, and the ports are whatever is free.
+"""
+
+import asyncio
+import contextlib
+import errno
+import logging
+import signal
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from controlplane.errors import StoreError
+from controlplane.kubernetes.meta import now
+from controlplane.local.controllers.plan import DeploymentPlan
+from controlplane.local.controllers.report import PodReport
+from controlplane.local.controllers.rolling import PodFacts
+from controlplane.local.node import commands, processes
+from controlplane.local.node.pauses import pause
+from controlplane.local.node.probes import ask
+from controlplane.local.node.processes import LOOPBACK, Child
+from controlplane.statefolder import ROOT, Home
+from controlplane.store import artifacts
+from controlplane.store.s3 import Store
+
+BACKOFF_SECONDS = 1.0
+BACKOFF_LIMIT_SECONDS = 30.0
+STEADY_SECONDS = 30.0
+"""Ready for so long, a pod's next crash starts the back-off anew."""
+STARTING_PERIOD_SECONDS = 0.1
+"""Between readiness probes until the first success; a cluster's period would only add waiting."""
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What every pod needs of the platform."""
+
+    home: Home
+    store: Store
+    changed: Callable[[], None]
+    """Called when a pod's state changed."""
+    alone: Callable[["Pod"], bool]
+    """Whether no other pod uses the same artifact."""
+
+
+class Pod:
+    """One replica of a Deployment."""
+
+    def __init__(self, deployment: DeploymentPlan, around: Surroundings) -> None:
+        self.deployment = deployment
+        self.around = around
+        self.name = f"{deployment.name}-{deployment.template_hash}-{commands.suffix()}"
+        self.log = around.home.logs / f"{self.name}.log"
+        self.made_at = time.monotonic()
+        self.created = now()
+        self.started_at = ""
+        self.ended_at = ""
+        self.exit_code: int | None = None
+        self.phase = "Pending"
+        self.reason = ""
+        self.restarts = 0
+        self.failed_starts = 0
+        """Starts in a row that ended before the pod was ready."""
+        self.ready = False
+        self.serving = False
+        """Ready, and seen healthy by the gateway since."""
+        self.leaving = False
+        self.http_port = 0
+        self.grpc_port = 0
+        self.metrics_port = 0
+        self.child: Child | None = None
+        self._folder: Path | None = None
+        self._poke = asyncio.Event()
+        self.task = asyncio.create_task(self._run(), name=self.name)
+
+    def facts(self) -> PodFacts:
+        """What a rollout decision needs to know."""
+        age = time.monotonic() - self.made_at
+        return PodFacts(self.name, self.deployment.template_hash, self.serving, age)
+
+    def report(self) -> PodReport:
+        """What people and objects are told of it."""
+        return PodReport(
+            name=self.name,
+            deployment=self.deployment.name,
+            template_hash=self.deployment.template_hash,
+            version=self.deployment.version,
+            phase="Terminating" if self.leaving else self.phase,
+            reason=self.reason,
+            ready=self.serving and not self.leaving,
+            restarts=self.restarts,
+            failed_starts=self.failed_starts,
+            pid=self.child.pid if self.child else None,
+            http_port=self.http_port,
+            grpc_port=self.grpc_port,
+            metrics_port=self.metrics_port,
+            made_at=self.created,
+            started_at=self.started_at,
+            ended_at=self.ended_at,
+            exit_code=self.exit_code,
+        )
+
+    def poke(self) -> None:
+        """Look at the process now: some child has ended."""
+        self._poke.set()
+
+    async def terminate(self, grace_seconds: float) -> None:
+        """End the process: SIGTERM, so many seconds, SIGKILL. It must be out of the gateway."""
+        self.leaving = True
+        self._become("Terminating")
+        self.task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await self.task
+        if self.child is None:
+            return
+        self.child.send(signal.SIGTERM)
+        deadline = time.monotonic() + grace_seconds
+        while self.child.exit_code() is None and time.monotonic() < deadline:
+            await pause(self._poke, 0.1)
+        if self.child.exit_code() is None:
+            _LOG.warning("%s did not end in %s s: killed", self.name, grace_seconds)
+        self.child.kill()
+
+    async def _run(self) -> None:
+        while not self.leaving:
+            ready_at = None
+            try:
+                self._become("Downloading")
+                self._folder = await asyncio.to_thread(
+                    artifacts.fetch,
+                    self.around.store,
+                    self.deployment.storage_uri,
+                    self.around.home.models,
+                )
+                self._start(self._folder)
+                self._become("Starting")
+                ready_at = await self._watch()
+                reason = self._why_it_ended()
+            except StoreError as error:
+                reason = str(error)
+            except OSError as error:
+                reason = _os_reason(error)
+            self._ended(reason, ready_at)
+            # Doubling: 1 s, 2 s, 4 s … as a kubelet does from 10 s on.
+            crashes = self.failed_starts or 1
+            await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** (crashes - 1), BACKOFF_LIMIT_SECONDS))
+
+    def _ended(self, reason: str, ready_at: float | None) -> None:
+        if self.child:
+            self.ended_at, self.exit_code = now(), self.child.exit_code()
+        _LOG.warning("%s ended: %s", self.name, reason)
+        self.restarts += 1
+        steady = ready_at is not None and time.monotonic() - ready_at > STEADY_SECONDS
+        self.failed_starts = 0 if steady else self.failed_starts + 1
+        if ready_at is None and self._folder and self.around.alone(self):
+            artifacts.discard(self._folder)  # the download may be what is broken
+        self.child = None
+        if not self.leaving:
+            self._become("CrashLoopBackOff", reason)
+
+    def _start(self, folder: Path) -> None:
+        """Start the container's command; ports are chosen anew each time, should one be taken."""
+        self.http_port, self.grpc_port, self.metrics_port = (
+            processes.free_port() for _ in range(3)
+        )
+        container = self.deployment.container
+        self.child = Child(
+            self.name,
+            commands.predictor(self.deployment, folder, self.http_port, self.grpc_port),
+            self.log,
+            {
+                **commands.inherited(),
+                **dict(container.env),
+                "PREDICTOR_HOST": LOOPBACK,
+                "PREDICTOR_METRICS_PORT": str(self.metrics_port),
+                "PYTHONPATH": str(ROOT),
+                "PYTHONUNBUFFERED": "1",
+            },
+            cwd=ROOT,
+        )
+        self.started_at = now()
+        _LOG.info("%s started as process %d", self.name, self.child.pid)
+
+    async def _watch(self) -> float | None:
+        """Probe until the process ends; returns when it first became ready, if it did."""
+        readiness, liveness = self.deployment.readiness, self.deployment.container.liveness
+        ready_at: float | None = None
+        failures = dead = 0
+        next_readiness = next_liveness = time.monotonic()
+        while self.child and self.child.exit_code() is None:
+            now = time.monotonic()
+            if now >= next_readiness and not self.leaving:
+                status, _ = await ask(self.http_port, readiness.path, readiness.timeout_seconds)
+                failures = 0 if status == 200 else failures + 1
+                if failures == 0:
+                    ready_at = ready_at or now
+                    self._set_ready(ready=True)
+                elif failures >= readiness.failure_threshold:
+                    self._set_ready(ready=False)
+                next_readiness = now + (
+                    readiness.period_seconds if self.ready else STARTING_PERIOD_SECONDS
+                )
+            if liveness and ready_at and now >= next_liveness:
+                status, _ = await ask(self.http_port, liveness.path, liveness.timeout_seconds)
+                dead = 0 if status == 200 else dead + 1
+                if dead >= liveness.failure_threshold and self.child.exit_code() is None:
+                    _LOG.warning("%s: liveness probe failed %d times: killed", self.name, dead)
+                    self.child.kill()
+                next_liveness = now + liveness.period_seconds
+            wait = min(next_readiness, next_liveness if liveness and ready_at else next_readiness)
+            await pause(self._poke, max(min(wait - time.monotonic(), 1), 0.02))
+        return ready_at
+
+    def _set_ready(self, *, ready: bool) -> None:
+        if ready and not self.ready:
+            self.ready = True
+            self._become("Running")
+        elif not ready and self.ready:
+            self._become("NotReady", "its readiness probe fails")
+
+    def _become(self, phase: str, reason: str = "") -> None:
+        self.phase, self.reason = phase, reason
+        if phase != "Running":
+            self.ready = self.serving = False
+        self.around.changed()
+
+    def _why_it_ended(self) -> str:
+        code = self.child.exit_code() if self.child else None
+        text = self.child.log_text() if self.child else ""
+        if code is not None and code < 0:
+            return f"killed by {signal.Signals(-code).name}"
+        return commands.last_error(text) or f"exit status {code}"
+
+
+def _os_reason(error: OSError) -> str:
+    if error.errno == errno.ENOSPC:
+        return f"the disk is full ({error.filename or 'state folder'}): free some space"
+    return f"{error.strerror or error}: {error.filename}" if error.filename else str(error)

@@ -1,1 +1,0 @@
-"""What admission webhooks refuse, as pure functions with their messages."""

@@ -1,0 +1,119 @@
+"""Questions to a Prometheus: as KEDA asks them, by its address, or through the Kubernetes API."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+from urllib.parse import urlsplit
+
+import httpx
+
+from controlplane.errors import SerinError
+
+QUERY = "/api/v1/query"
+SERVICE = "/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy"
+"""The operator's Service, as the ScaledObjects name it, through the API server."""
+_SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A query's result: its elements, or why there is none."""
+
+    elements: tuple[tuple[Mapping[str, str], float], ...] = ()
+    """Labels and value of each."""
+    error: str = ""
+
+    @property
+    def values(self) -> list[float]:
+        """The values alone."""
+        return [value for _, value in self.elements]
+
+
+async def ask(client: httpx.AsyncClient, address: str, query: str, seconds: float) -> Answer:
+    """Ask one query.
+
+    Args:
+        client: Whose connections to use.
+        address: Prometheus' base URL; empty where there is none.
+        query: PromQL.
+        seconds: When to give up.
+    """
+    if not address:
+        return Answer(error="Prometheus does not run here")
+    url = address.rstrip("/") + QUERY
+    try:
+        response = await client.get(url, params={"query": query}, timeout=seconds)
+        found = response.json()
+    except httpx.TimeoutException:
+        return Answer(error=f"{url} did not answer in {seconds:g} s")
+    except (httpx.HTTPError, ValueError) as error:
+        return Answer(error=f"{url}: {str(error) or type(error).__name__}")
+    if response.status_code != 200:
+        said = found.get("error", "") if isinstance(found, dict) else ""
+        return Answer(
+            error=f"prometheus query api returned error. status: {response.status_code} "
+            f"response: {said}"
+        )
+    data = found["data"]
+    if data["resultType"] == "scalar":
+        return Answer((({}, float(data["result"][1])),))
+    return Answer(tuple((one["metric"], float(one["value"][1])) for one in data["result"]))
+
+
+def address(server_address: str, local: str) -> str:
+    """Where a ScaledObject's serverAddress is on this machine.
+
+    A name of the namespace `monitoring` is the cluster's own Prometheus, and so the one here; every
+    other address is what it says.
+    """
+    host = (urlsplit(server_address).hostname or "").removesuffix(".cluster.local")
+    service, _, namespace = host.removesuffix(".svc").partition(".")
+    return local if service and namespace == "monitoring" else server_address
+
+
+class PrometheusError(SerinError):
+    """It does not answer, or refuses the query."""
+
+
+class Proxy(Protocol):
+    """A Kubernetes API server, which asks a Service for us."""
+
+    def proxied(self, path: str, params: Mapping[str, str]) -> httpx.Response:
+        """What the Service answers."""
+
+
+class Prometheus:
+    """Where to ask: `address`, or the cluster's own where that is empty."""
+
+    def __init__(self, api: Proxy, address: str) -> None:
+        self._api = api
+        self._address = address.rstrip("/")
+        self._client = httpx.Client(timeout=_SECONDS)
+
+    def now(self) -> float:
+        """Its time, Unix seconds: several queries of one moment agree with each other."""
+        return float(self._ask({"query": "time()"})[1])
+
+    def ask(self, query: str, at: float) -> Iterable[tuple[Mapping[str, str], float]]:
+        """Labels and value of each element, at a time of Prometheus'.
+
+        Raises:
+            PrometheusError: There is no answer; says why.
+        """
+        result = self._ask({"query": query, "time": f"{at:.3f}"})
+        return [(one["metric"], float(one["value"][1])) for one in result]
+
+    def _ask(self, params: Mapping[str, str]) -> Any:
+        try:
+            if self._address:
+                answer = self._client.get(self._address + QUERY, params=params)
+            else:
+                answer = self._api.proxied(SERVICE + QUERY, params)
+            found: dict[str, Any] = answer.json()
+        except (httpx.HTTPError, ValueError) as error:
+            said = str(error) or type(error).__name__
+            raise PrometheusError(f"Prometheus does not answer: {said}") from error
+        if found.get("status") != "success":
+            said = str(found.get("error") or found.get("message") or answer.status_code)
+            raise PrometheusError(f"Prometheus does not answer: {said}")
+        return found["data"]["result"]
