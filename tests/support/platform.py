@@ -17,8 +17,8 @@ from typing import Any
 
 import psutil
 
+from controlplane.local.node import s3_server
 from controlplane.statefolder import Home
-from controlplane.store import s3
 from predictors.runtime import read_artifact
 from training.registry import Registry
 
@@ -76,7 +76,7 @@ class Platform:
 
     def publish(self, artifact: Path) -> str:
         """Publish an artifact to its store, running or not, as a training does; its version."""
-        with s3.available(Home(self.home)) as store:
+        with s3_server.available(Home(self.home)) as store:
             return Registry(store.env()).publish(artifact, read_artifact(artifact).model).version
 
     @property
