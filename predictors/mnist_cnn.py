@@ -5,8 +5,8 @@ CC BY-SA 3.0) or, where that is not at hand, on scikit-learn's 1,797 bundled dig
 that size.
 """
 
+from predictors.digits.model import DigitModel, digit_inputs
 from predictors.runtime import serve
-from predictors.runtime.digits import DigitModel, digit_inputs
 
 
 class MnistCnnModel(DigitModel):

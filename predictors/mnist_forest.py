@@ -4,8 +4,8 @@ Trained by training/mnist_forest.py on MNIST (LeCun et al., doi:10.1109/5.726791
 where that is not at hand, on scikit-learn's 1,797 bundled digits drawn anew at that size.
 """
 
+from predictors.digits.model import DigitModel, digit_inputs
 from predictors.runtime import serve
-from predictors.runtime.digits import DigitModel, digit_inputs
 
 
 class MnistForestModel(DigitModel):

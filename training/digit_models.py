@@ -9,10 +9,10 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
-import predictors.runtime.digits
+import predictors.digits.model
 import training.digits
+from predictors.digits.model import DigitModel
 from predictors.runtime import build_manifest, golden_sample
-from predictors.runtime.digits import DigitModel
 from training import script
 from training.artifact import code_identity, write_manifest
 from training.digits import BUNDLED, MNIST, Digits, bundled, mnist
@@ -21,7 +21,7 @@ from training.progress import Reporter
 
 TOLERANCE = 1e-5  # of a probability; engines add up float32 in different orders
 GOLDEN = slice(0, 2)  # digits of the test set
-SOURCES = (__file__, training.digits.__file__, predictors.runtime.digits.__file__)
+SOURCES = (__file__, training.digits.__file__, predictors.digits.model.__file__)
 
 
 def flags(

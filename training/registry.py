@@ -27,7 +27,7 @@ import obstore
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
-from predictors.runtime.artifact import MANIFEST, read_artifact
+from predictors.runtime.artifact.artifact import MANIFEST, read_artifact
 
 BUCKET = "models"
 _MODEL_NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")  # a Kubernetes name: the InferenceService's

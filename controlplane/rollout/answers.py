@@ -1,6 +1,7 @@
 """What both versions answered to the same requests, joined by request id, and counted. Pure.
 
-A predictor logs a line for each request that a gateway mirrors (predictors/runtime/shadow.py).
+A predictor logs a line for each request that a gateway mirrors
+(predictors/runtime/dataplane/shadow.py).
 """
 
 from collections.abc import Mapping

@@ -14,7 +14,7 @@ CANARY = "canary"
 ScaledObject."""
 HEADER = "serin-shadow"
 """Set on a mirrored request and its copy: <rollout>/<the canary's version>. Predictors that get it
-log what they answer (predictors/runtime/shadow.py)."""
+log what they answer (predictors/runtime/dataplane/shadow.py)."""
 PARKED = "/serin-shadow-parked"
 """Before the paths of a mirror's HTTPRoute: nobody asks for these, so nothing is mirrored."""
 SINCE = "rollout.serin/since"

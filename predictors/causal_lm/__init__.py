@@ -18,8 +18,8 @@ from predictors.causal_lm.prompts import (
 )
 from predictors.causal_lm.text import UnknownDecoderError, bytes_of_tokens
 from predictors.runtime import ArtifactError, StreamingModel, TensorSpec
-from predictors.runtime.job import Job
-from predictors.runtime.metrics import ModelMetrics
+from predictors.runtime.dataplane.job import Job
+from predictors.runtime.observe.metrics import ModelMetrics
 
 
 def _setting(name: str, datatype: str, **parameters: object) -> TensorSpec:

@@ -9,7 +9,7 @@ import numpy.typing as npt
 from predictors.causal_lm.network import CONTEXT
 from predictors.causal_lm.prompts import Prompt
 from predictors.causal_lm.text import Completion
-from predictors.runtime.job import Job, StreamJob
+from predictors.runtime.dataplane.job import Job, StreamJob
 
 Outputs = dict[str, npt.NDArray[Any]]
 STOP, LENGTH = "stop", "length"  # finish reasons, as OpenAI's API and vLLM name them

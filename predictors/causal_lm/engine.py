@@ -20,7 +20,9 @@ from predictors.causal_lm.answer import Answer, Row
 from predictors.causal_lm.network import Network
 from predictors.causal_lm.prompts import Prompt
 from predictors.causal_lm.sampling import Sampler, choose
-from predictors.runtime.errors import (
+from predictors.runtime.dataplane.job import Job
+from predictors.runtime.observe.metrics import ModelMetrics
+from predictors.runtime.v2.errors import (
     ClientGone,
     DeadlineExceeded,
     InferenceFailed,
@@ -28,8 +30,6 @@ from predictors.runtime.errors import (
     Overloaded,
     V2Error,
 )
-from predictors.runtime.job import Job
-from predictors.runtime.metrics import ModelMetrics
 
 CHUNK = 32  # tokens of a prompt that are filled in one call: less than a step of 16 rows takes
 

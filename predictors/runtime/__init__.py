@@ -1,10 +1,19 @@
-"""The V2 server around a kserve.Model: what every predictor stands on.
+"""The V2 server around a kserve.Model: what every predictor stands on, in rooms.
 
+process      the process: flags, settings, ports, workers, start and stop
+rest, grpc   the transports, unaware of each other; http2 carries grpc
+dataplane    from a checked request to its answer
+artifact     a model's folder on disk
+observe      metrics, logs, spans
+v2           the protocol: requests and answers as bytes and as arrays
+lean_kserve  kserve's Model and messages, imported without their weight
+
+A room knows only those below it. Models and trainings come in here, by the names below.
 No scikit-learn, torch, transformers, S3 or Kubernetes client here: a predictor reads a local
 folder and answers requests.
 """
 
-from predictors.runtime.artifact import (
+from predictors.runtime.artifact.artifact import (
     MANIFEST,
     ArtifactError,
     Manifest,
@@ -12,13 +21,13 @@ from predictors.runtime.artifact import (
     read_artifact,
     version_of,
 )
-from predictors.runtime.errors import InvalidRequest
-from predictors.runtime.golden import golden_sample
-from predictors.runtime.model import V2Model
-from predictors.runtime.server import serve
-from predictors.runtime.signature import require_one
-from predictors.runtime.spec import TensorSpec
-from predictors.runtime.streaming import StreamingModel
+from predictors.runtime.artifact.golden import golden_sample
+from predictors.runtime.dataplane.model import V2Model
+from predictors.runtime.dataplane.streaming import StreamingModel
+from predictors.runtime.process.serve import serve
+from predictors.runtime.v2.errors import InvalidRequest
+from predictors.runtime.v2.signature import require_one
+from predictors.runtime.v2.spec import TensorSpec
 
 __all__ = [
     "MANIFEST",

@@ -1,5 +1,8 @@
 """Rules of this repository that no tool knows; each yields one line for each breach."""
 
+import ast
+import io
+import tokenize
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,18 +11,43 @@ import yaml
 
 from scripts.checks.repository import ROOT, tracked
 
-LINES = 300  # a module past this is two things with two names
+LINES = 300  # of code; a module past this is two things with two names
+_NO_CODE = {
+    tokenize.COMMENT,
+    tokenize.DEDENT,
+    tokenize.ENCODING,
+    tokenize.ENDMARKER,
+    tokenize.INDENT,
+    tokenize.NEWLINE,
+    tokenize.NL,
+}
 MANIFESTS = ("keda", "kserve", "monitoring", "training")
 KUSTOMIZATION = "kustomization.yaml"
 PROMTOOL_TEST = ".test.yaml"  # read by promtool, no object
 
 
 def sizes() -> Iterator[str]:
-    """Modules stay under LINES lines."""
+    """Modules have at most LINES lines of code."""
     for path in tracked(".py"):
-        lines = len((ROOT / path).read_text().splitlines())
-        if lines >= LINES:
-            yield f"{path}: {lines} lines, {LINES - 1} are allowed: it is two things"
+        lines = code_lines((ROOT / path).read_bytes())
+        if lines > LINES:
+            yield f"{path}: {lines} lines of code, {LINES} are allowed: it is two things"
+
+
+def code_lines(source: bytes) -> int:
+    """Physical lines that bear a token which is neither comment nor docstring.
+
+    Explanations are not counted, or they would be the first to go.
+    """
+    lines: set[int] = set()
+    for token in tokenize.tokenize(io.BytesIO(source).readline):
+        if token.type not in _NO_CODE:
+            lines.update(range(token.start[0], token.end[0] + 1))
+    for node in ast.walk(ast.parse(source)):
+        match node:
+            case ast.Expr(ast.Constant(str())):
+                lines.difference_update(range(node.lineno, (node.end_lineno or node.lineno) + 1))
+    return len(lines)
 
 
 def manifests() -> Iterator[str]:

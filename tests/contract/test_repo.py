@@ -106,7 +106,7 @@ def test_readme_has_every_variable_and_no_other() -> None:
 
 def settings() -> set[str]:
     """The predictor's variables, as its settings declare them."""
-    from predictors.runtime.settings import Settings
+    from predictors.runtime.process.settings import Settings
 
     return {f"PREDICTOR_{field.upper()}" for field in Settings.model_fields}
 

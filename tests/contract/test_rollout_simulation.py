@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from predictors.runtime.metrics import ModelMetrics
+from predictors.runtime.observe.metrics import ModelMetrics
 from scripts.simulation import rollouts
 from scripts.simulation.rollouts import BOUNDS, PLAN, RESULT, SCENARIOS, Scenario, Version, simulate
 

@@ -13,9 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from predictors.runtime.datatypes import NUMPY_OF, from_wire, to_wire
-from predictors.runtime.errors import InvalidRequest
 from predictors.runtime.lean_kserve import pb
+from predictors.runtime.v2.datatypes import NUMPY_OF, from_wire, to_wire
+from predictors.runtime.v2.errors import InvalidRequest
 from tests.support.predictor import JSON, Predictor, discovered_models, model_class
 
 SECONDS = 30  # for one model's bodies: a slow model is sent fewer, and never fewer than FEWEST

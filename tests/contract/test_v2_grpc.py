@@ -7,9 +7,9 @@ import grpc
 import numpy as np
 import pytest
 
-from predictors.runtime.datatypes import NUMPY_OF, from_wire, to_wire
-from predictors.runtime.grpc_codec import _CONTENTS as CONTENTS
 from predictors.runtime.lean_kserve import pb
+from predictors.runtime.v2.datatypes import NUMPY_OF, from_wire, to_wire
+from predictors.runtime.v2.protobuf import _CONTENTS as CONTENTS
 from tests.support.predictor import Predictor
 
 Code = grpc.StatusCode

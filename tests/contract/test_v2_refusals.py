@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictors.runtime.datatypes import NUMPY_OF, to_wire
+from predictors.runtime.v2.datatypes import NUMPY_OF, to_wire
 from tests.support.predictor import JSON, Predictor
 
 Tensor = dict[str, Any]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictors.runtime.datatypes import from_wire, to_wire
+from predictors.runtime.v2.datatypes import from_wire, to_wire
 from tests.support.predictor import JSON, Answer, Predictor, metric
 
 

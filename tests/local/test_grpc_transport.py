@@ -15,8 +15,8 @@ import grpc.aio
 import numpy as np
 import pytest
 
-from predictors.runtime.datatypes import to_wire
 from predictors.runtime.lean_kserve import pb
+from predictors.runtime.v2.datatypes import to_wire
 from tests.support.predictor import Predictor, metric, running, wait_until
 from tests.support.slow_model import write_artifact
 

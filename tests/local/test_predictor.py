@@ -16,8 +16,8 @@ import grpc
 import numpy as np
 import pytest
 
-from predictors.runtime.datatypes import to_wire
 from predictors.runtime.lean_kserve import pb
+from predictors.runtime.v2.datatypes import to_wire
 from tests.support.predictor import (
     JSON,
     Answer,

@@ -13,9 +13,9 @@ import h2.connection
 import h2.events
 from hyperframe.frame import Frame
 
-from predictors.runtime.grpc_call import MessageLimits, Unary, UnaryCall
-from predictors.runtime.grpc_server import GrpcServer
-from predictors.runtime.grpc_streaming import Serve, StreamingCall
+from predictors.runtime.grpc.call import MessageLimits, Unary, UnaryCall
+from predictors.runtime.grpc.server import GrpcServer
+from predictors.runtime.grpc.streaming_call import Serve, StreamingCall
 from predictors.runtime.http2.connection import Connection
 from predictors.runtime.http2.frames import PREFACE
 

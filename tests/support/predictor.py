@@ -18,7 +18,7 @@ from typing import Any
 
 import grpc
 
-from predictors.runtime.artifact import Manifest, read_artifact
+from predictors.runtime.artifact.artifact import Manifest, read_artifact
 from predictors.runtime.lean_kserve import pb
 
 ROOT = Path(__file__).parents[2]
@@ -28,12 +28,12 @@ JSON = {"Content-Type": "application/json"}
 
 
 def discovered_models() -> list[str]:
-    """Every model there is a predictor of, by its name; found as `serin` finds them."""
+    """Every model there is a predictor of, by its name: what `python -m predictors.X` starts."""
     folder = ROOT / "predictors"
     modules = {path.stem for path in folder.glob("*.py")} | {
-        path.parent.name for path in folder.glob("*/__init__.py")
+        path.parent.name for path in folder.glob("*/__main__.py")
     }
-    return sorted(m.replace("_", "-") for m in modules - {"__init__", "runtime"})
+    return sorted(m.replace("_", "-") for m in modules - {"__init__"})
 
 
 @dataclass

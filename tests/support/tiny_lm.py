@@ -15,7 +15,7 @@ from predictors.causal_lm.network import Network
 from predictors.causal_lm.prompts import PromptReader
 from predictors.causal_lm.text import bytes_of_tokens
 from predictors.runtime import MANIFEST, build_manifest, golden_sample
-from predictors.runtime.job import Job, Piece, StreamJob
+from predictors.runtime.dataplane.job import Job, Piece, StreamJob
 from training.onnx_decoder import to_onnx
 
 WORDS = "the quick brown fox jumps over the lazy dog while größe and 日本語 stay in UTF-8. " * 20

@@ -23,8 +23,8 @@ from predictors.runtime.http2.limits import (
     Allowance,
     check_resets,
 )
+from predictors.runtime.http2.peer_settings import read_settings
 from predictors.runtime.http2.sender import Sender
-from predictors.runtime.http2.settings import read_settings
 from predictors.runtime.http2.stream import Stream
 
 _GREETING_SECONDS = 10.0  # from connecting to the first SETTINGS

@@ -1,6 +1,6 @@
 """Stream: one request and its answer on a connection, with flow control both ways."""
 
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from predictors.runtime.http2.frames import (
     DATA,
@@ -15,19 +15,41 @@ from predictors.runtime.http2.frames import (
 )
 from predictors.runtime.http2.limits import STREAM_WINDOW
 
-if TYPE_CHECKING:
-    from predictors.runtime.http2.sender import Sender
+
+class Sender(Protocol):
+    """What a stream needs of its connection: to write, and to know how much it may."""
+
+    initial_window: int
+    max_frame: int
+    sendable: int
+    paused: bool
+    table_update: bytes
+
+    def write(self, data: bytes) -> None: ...
+
+    def write_block(self, flags: int, stream_id: int, block: bytes) -> None: ...
+
+    def flush(self, stream: "Stream") -> None: ...
+
+    def forget(self, stream: "Stream") -> None: ...
 
 
 class Stream:
     """A stream's state and windows; an application adds `received` and `lost`."""
 
     __slots__ = (
-        *("sender", "id", "ended", "closed", "sendable", "receivable"),
-        *("_unsent", "_last", "_consumed"),
+        "_consumed",
+        "_last",
+        "_unsent",
+        "closed",
+        "ended",
+        "id",
+        "receivable",
+        "sendable",
+        "sender",
     )
 
-    def __init__(self, sender: "Sender", stream_id: int) -> None:
+    def __init__(self, sender: Sender, stream_id: int) -> None:
         self.sender = sender
         self.id = stream_id
         self.ended = False

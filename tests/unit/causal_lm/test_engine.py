@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from predictors.runtime.errors import ClientGone, DeadlineExceeded, NotReady, Overloaded
-from predictors.runtime.job import Job
+from predictors.runtime.dataplane.job import Job
+from predictors.runtime.v2.errors import ClientGone, DeadlineExceeded, NotReady, Overloaded
 from tests.support.tiny_lm import Bench
 
 LONG = "the quick brown fox " * 9  # some 180 tokens or fewer, several chunks

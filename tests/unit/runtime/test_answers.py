@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from predictors.runtime import TensorSpec, V2Model
-from predictors.runtime.answers import MOST_CLASSES, classes_of
-from predictors.runtime.artifact import Manifest
-from predictors.runtime.batching import Batcher
-from predictors.runtime.job import Job
-from predictors.runtime.metrics import ModelMetrics
-from predictors.runtime.signature import Request
+from predictors.runtime.artifact.artifact import Manifest
+from predictors.runtime.dataplane.batcher import Batcher
+from predictors.runtime.dataplane.class_counts import MOST_CLASSES, classes_of
+from predictors.runtime.dataplane.job import Job
+from predictors.runtime.observe.metrics import ModelMetrics
+from predictors.runtime.v2.signature import Request
 
 LABELS = ("no", "yes")
 

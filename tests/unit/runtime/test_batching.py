@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 
 from predictors.runtime import InvalidRequest, Manifest, TensorSpec, V2Model
-from predictors.runtime.batching import Batcher
-from predictors.runtime.job import Job
-from predictors.runtime.metrics import ModelMetrics
-from predictors.runtime.signature import Request
+from predictors.runtime.dataplane.batcher import Batcher
+from predictors.runtime.dataplane.job import Job
+from predictors.runtime.observe.metrics import ModelMetrics
+from predictors.runtime.v2.signature import Request
 
 
 class Adder(V2Model):

@@ -6,13 +6,13 @@ import numpy as np
 import orjson
 import pytest
 
-from predictors.runtime.datatypes import NUMPY_OF, to_wire
-from predictors.runtime.decode import decode
-from predictors.runtime.errors import InvalidRequest
-from predictors.runtime.grpc_codec import decode_grpc
 from predictors.runtime.lean_kserve import pb
-from predictors.runtime.signature import Signature
-from predictors.runtime.spec import TensorSpec
+from predictors.runtime.v2.datatypes import NUMPY_OF, to_wire
+from predictors.runtime.v2.decode import decode
+from predictors.runtime.v2.errors import InvalidRequest
+from predictors.runtime.v2.protobuf import decode_grpc
+from predictors.runtime.v2.signature import Signature
+from predictors.runtime.v2.spec import TensorSpec
 
 INTEGERS = [name for name, dtype in NUMPY_OF.items() if dtype.kind in "iu"]
 

@@ -15,8 +15,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
+from predictors.digits.images import BOX, SIDE, image_files, read_digit, read_images
 from predictors.runtime import InvalidRequest
-from predictors.runtime.drawings import BOX, SIDE, image_files, read_digit, read_images
 
 
 def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:

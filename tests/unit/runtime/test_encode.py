@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from predictors.runtime.encode import encode
-from predictors.runtime.errors import InvalidRequest
-from predictors.runtime.signature import Request, Signature
-from predictors.runtime.spec import TensorSpec
+from predictors.runtime.v2.encode import encode
+from predictors.runtime.v2.errors import InvalidRequest
+from predictors.runtime.v2.signature import Request, Signature
+from predictors.runtime.v2.spec import TensorSpec
 
 SIGNATURE = Signature.of((), (TensorSpec("p", "FP32", (-1,)),))
 

@@ -5,7 +5,7 @@ import random
 
 import h2.settings
 
-from predictors.runtime.grpc_streaming import StreamingCall
+from predictors.runtime.grpc.streaming_call import StreamingCall
 from predictors.runtime.http2.limits import STREAM_WINDOW
 from tests.support.http2 import HEADERS, Client, Server, framed, run, settle
 

@@ -1,0 +1,110 @@
+"""What both transports do alike around `infer`: admission, the in-flight gauge, outcome and log."""
+
+import time
+
+from predictors.runtime.dataplane.batcher import Batcher
+from predictors.runtime.dataplane.model import V2Model
+from predictors.runtime.dataplane.shadow import Shadow
+from predictors.runtime.dataplane.streaming import StreamingModel
+from predictors.runtime.observe.logs import RequestLog
+from predictors.runtime.observe.metrics import ModelMetrics
+from predictors.runtime.observe.telemetry import Tracing
+from predictors.runtime.v2.errors import NotFound, NotReady, V2Error
+from predictors.runtime.v2.record import Call, Timing
+from predictors.runtime.v2.signature import Outputs, Request
+
+
+class Service:
+    """One loaded model and what is kept about its requests."""
+
+    def __init__(
+        self,
+        model: V2Model,
+        batcher: Batcher,
+        metrics: ModelMetrics,
+        log: RequestLog,
+        tracing: Tracing | None = None,
+    ) -> None:
+        self.model = model
+        self.batcher = batcher
+        self.log = log
+        self.draining = False
+        self.last_request = time.perf_counter()
+        self._metrics = metrics
+        self._tracing = tracing
+        self._shadow = Shadow(model.name, model.version, model.outputs)
+
+    @property
+    def ready(self) -> bool:
+        """Whether new clients should come: loaded, and not shutting down."""
+        return self.model.ready and not self.draining
+
+    def check_version(self, version: str | None) -> None:
+        """Raise NotFound unless `version` is the one served, or none was asked for."""
+        if version and version != self.model.version:
+            raise NotFound(
+                f"model '{self.model.name}' has no version '{version}' here; "
+                f"it serves {self.model.version}"
+            )
+
+    def check_model(self, name: str, version: str) -> None:
+        """Raise NotFound unless this model is meant, and its version or none."""
+        if name != self.model.name:
+            raise NotFound(f"model '{name[:80]}' not found; this server has {self.model.name}")
+        self.check_version(version)
+
+    @property
+    def streams(self) -> bool:
+        """Whether the model can answer piece by piece."""
+        return isinstance(self.model, StreamingModel)
+
+    def begin(self, protocol: str) -> Call:
+        """Count a request in."""
+        self._metrics.begin()
+        started = self.last_request = time.perf_counter()
+        return Call(protocol, started)
+
+    def check_ready(self) -> None:
+        """Raise NotReady unless the model is loaded."""
+        if not self.model.ready:
+            raise NotReady(f"model '{self.model.name}' is not ready")
+
+    def accept(self, call: Call, request: Request) -> None:
+        """Take over what the decoded request tells of the call."""
+        call.request_id, call.rows = request.id, request.rows
+        if self._tracing is not None:
+            request.timing = call.timing = Timing()
+
+    def turn_away(self) -> None:
+        """Count a request that was refused before it was looked at."""
+        self._metrics.turned_away()
+        self.log.turned_away()
+
+    def end(
+        self,
+        call: Call,
+        error: V2Error | None,
+        status: int | str,
+        outputs: Outputs | None = None,
+    ) -> None:
+        """Count a request out and log it; `outputs` are what was answered, where it was."""
+        outcome = "ok" if error is None else error.outcome
+        seconds = time.perf_counter() - call.started
+        if call.shadow:
+            self.log.answered(self._shadow.line(call, seconds, outcome, status, outputs))
+        if call.shadow and self._shadow.is_copy(call.shadow):
+            self._metrics.end_copy(outcome)
+        else:
+            self._metrics.end(outcome, seconds)
+        if self.log.enabled:
+            text = "" if error is None else str(error)
+            self.log.write((time.time(), call, seconds, outcome, status, text))
+        if self._tracing is not None:
+            self._tracing.record(call, seconds, outcome, status)
+
+    def close(self) -> None:
+        """Compute what is queued, write what is noted."""
+        self.batcher.close()
+        self.log.close()
+        if self._tracing is not None:
+            self._tracing.close()

@@ -1,0 +1,61 @@
+"""grpc.health.v1.Health, for Kubernetes' gRPC probes and for clients that balance by it.
+
+Its messages are one field each, so they are bytes here: HealthCheckRequest.service is field 1, a
+string; HealthCheckResponse.status is field 1, an enum.
+https://github.com/grpc/grpc/blob/master/doc/health-checking.md
+"""
+
+import asyncio
+
+from predictors.runtime.dataplane.service import Service
+from predictors.runtime.grpc.call import Unary, UnaryCall
+from predictors.runtime.grpc.streaming_call import StreamingCall
+from predictors.runtime.v2.errors import InvalidRequest, NotFound, V2Error
+
+_LOOK_SECONDS = 0.2  # how soon a watcher learns of a change
+_SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
+
+
+class Health(Unary):
+    """Whether the server, V2's service or the model takes requests."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+        self._names = {"", "inference.GRPCInferenceService", service.model.name}
+
+    def answer(self, call: UnaryCall, message: bytes) -> None:
+        """Check: NOT_FOUND for a service that is not here."""
+        try:
+            status = self._status(message)
+            if status == _SERVICE_UNKNOWN:
+                raise NotFound("unknown service; this server has " + ", ".join(self._names - {""}))
+        except V2Error as error:
+            call.fail(error.grpc_code, str(error))
+        else:
+            call.answer(status)
+
+    async def watch(self, call: StreamingCall) -> None:
+        """Watch: the status now, and whenever it changes, until the client leaves."""
+        message = await call.read()
+        if message is None:
+            raise InvalidRequest("expected one message, got none")
+        told = b""
+        while True:
+            status = self._status(message)
+            if status != told:
+                await call.write(status)
+                told = status
+            if self._service.draining:  # a stream that never ends would hold up the shutdown
+                return
+            await asyncio.sleep(_LOOK_SECONDS)
+
+    def _status(self, message: bytes) -> bytes:
+        name = ""
+        if message:
+            # A name longer than 127 bytes would have a longer length: none of ours is.
+            if len(message) < 2 or message[0] != 0x0A or message[1] != len(message) - 2:
+                return _SERVICE_UNKNOWN
+            name = message[2:].decode(errors="replace")
+        if name not in self._names:
+            return _SERVICE_UNKNOWN
+        return _SERVING if self._service.ready else _NOT_SERVING

@@ -1,0 +1,210 @@
+"""gRPC ModelStreamInfer, Triton's bidirectional stream.
+
+Any number of requests go in, and the pieces of their answers come out, each with its request's id.
+A refused request is an `error_message` in the stream, which goes on. The last piece of an answer
+has the parameter `triton_final_response` true, all others false.
+https://github.com/triton-inference-server/server/blob/main/docs/user_guide/decoupled_models.md
+
+kserve's protobuf module has no such answer, so it is written here, as Triton declares it:
+
+    message ModelStreamInferResponse {
+      string error_message = 1;
+      ModelInferResponse infer_response = 2;
+    }
+"""
+
+import asyncio
+import logging
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from google.protobuf.message import DecodeError
+
+from predictors.runtime.dataplane.job import Piece, StreamJob
+from predictors.runtime.dataplane.service import Service
+from predictors.runtime.grpc.streaming_call import StreamingCall
+from predictors.runtime.lean_kserve import pb
+from predictors.runtime.v2.errors import (
+    ClientGone,
+    InferenceFailed,
+    InvalidRequest,
+    V2Error,
+    WrongMethod,
+)
+from predictors.runtime.v2.protobuf import decode_grpc, encode_grpc
+from predictors.runtime.v2.record import Call
+from predictors.runtime.v2.signature import Request
+
+_ERROR_MESSAGE, _INFER_RESPONSE = b"\x0a", b"\x12"  # fields 1 and 2, both length-delimited
+logger = logging.getLogger("serin.grpc")
+
+
+class StreamCall:
+    """One ModelStreamInfer call.
+
+    A transport makes one for each call and tells it what happens: `receive` for each request,
+    `half_close` once the client has sent its last one, `leave` once the client has gone. It gets
+    each answer from `send`, called from any thread, as the bytes of a message; None means that the
+    call is over with status OK.
+    """
+
+    def __init__(
+        self,
+        service: Service,
+        send: Callable[[bytes | None], None],
+        deadline: float | None = None,
+        *,
+        client_id: str = "",
+        traceparent: str = "",
+    ) -> None:
+        self._service = service
+        self._send = send
+        self._ids = client_id, traceparent
+        self._deadline = deadline  # time.perf_counter() value
+        self._guard = threading.Lock()
+        self._jobs: set[StreamJob] = set()  # not answered yet
+        self._expecting = True  # whether the client may send more
+
+    def receive(self, message: Any) -> None:
+        """Take a ModelInferRequest; returns at once."""
+        service = self._service
+        call = service.begin("grpc")
+        call.client_id, call.traceparent = self._ids
+        try:
+            call.request_id = message.id
+            service.check_model(message.model_name, message.model_version)
+            service.check_ready()
+            request = decode_grpc(message, service.model.signature)
+            service.accept(call, request)
+            self._submit(call, request)
+        except V2Error as error:
+            self._refuse(call, error)
+        except Exception as error:  # a fault of ours must be an answer and a log line
+            logger.exception("request failed", extra={"request_id": call.request_id})
+            self._refuse(call, InferenceFailed(f"internal error: {type(error).__name__}"))
+
+    def half_close(self) -> None:
+        """The client has sent its last request: the call ends with the last answer."""
+        with self._guard:
+            self._expecting = False
+            over = not self._jobs
+        if over:
+            self._send(None)
+
+    def leave(self) -> None:
+        """The client has gone: nothing more is computed for it."""
+        with self._guard:
+            jobs = list(self._jobs)
+        for job in jobs:
+            job.gone = True
+
+    def _submit(self, call: Call, request: Request) -> None:
+        def pass_on(piece: Piece) -> None:
+            if piece.last:
+                self._done(job)
+            self._pass_on(call, request, piece)
+            if piece.last:
+                self._end_if_over()
+
+        job = StreamJob(request.arrays, request.rows, pass_on, self._deadline)
+        job.timing = request.timing
+        with self._guard:
+            self._jobs.add(job)
+        try:
+            self._service.batcher.submit(job)
+        except BaseException:
+            self._done(job)
+            raise
+
+    def _pass_on(self, call: Call, request: Request, piece: Piece) -> None:
+        """Send a piece; called from the model's thread, which must not see an exception of ours."""
+        model = self._service.model
+        try:
+            message = encode_grpc(request, piece.result(), model.name, model.version)
+        except V2Error as error:
+            self._refuse(call, error)
+            return
+        self._send(_field(_INFER_RESPONSE, message + _FINAL[piece.last]))
+        if piece.last:
+            self._service.end(call, None, "OK")
+
+    def _refuse(self, call: Call, error: V2Error) -> None:
+        self._service.end(call, error, error.grpc_code)
+        if isinstance(error, ClientGone):
+            return
+        whose = pb.ModelInferResponse(model_name=self._service.model.name, id=call.request_id)
+        response = whose.SerializeToString() + _FINAL[True]
+        self._send(_field(_ERROR_MESSAGE, str(error).encode()) + _field(_INFER_RESPONSE, response))
+
+    def _done(self, job: StreamJob) -> None:
+        with self._guard:
+            self._jobs.discard(job)
+
+    def _end_if_over(self) -> None:
+        with self._guard:
+            over = not self._jobs and not self._expecting
+        if over:
+            self._send(None)
+
+
+async def stream_infer(service: Service, transport: StreamingCall) -> None:
+    """Serve one ModelStreamInfer call: requests are read while answers go out."""
+    if not service.streams:
+        name = service.model.name
+        raise WrongMethod(f"model '{name}' does not stream; call ModelInfer", "ModelInfer")
+    loop = asyncio.get_running_loop()
+    answers: asyncio.Queue[bytes | V2Error | None] = asyncio.Queue()
+
+    def send(answer: bytes | None) -> None:  # from the model's thread
+        loop.call_soon_threadsafe(answers.put_nowait, answer)
+
+    stream = StreamCall(
+        service,
+        send,
+        transport.deadline,
+        client_id=transport.head.client_id,
+        traceparent=transport.head.traceparent,
+    )
+
+    async def read() -> None:
+        while (message := await transport.read()) is not None:
+            try:
+                request = pb.ModelInferRequest.FromString(message)
+            except DecodeError:
+                answers.put_nowait(InvalidRequest("a message is not a ModelInferRequest"))
+                return
+            stream.receive(request)
+        stream.half_close()
+
+    reading = loop.create_task(read())
+    try:
+        while (answer := await answers.get()) is not None:
+            if isinstance(answer, V2Error):
+                raise answer
+            await transport.write(answer)
+    finally:
+        reading.cancel()
+        stream.leave()
+
+
+def _field(tag: bytes, value: bytes) -> bytes:
+    """A length-delimited field of protobuf: tag, length as a varint, value."""
+    length = len(value)
+    varint = bytearray()
+    while length > 0x7F:
+        varint.append(length & 0x7F | 0x80)
+        length >>= 7
+    varint.append(length)
+    return tag + bytes(varint) + value
+
+
+def _final(*, last: bool) -> bytes:
+    """What is merged into an answer to say whether it is the request's last."""
+    response = pb.ModelInferResponse()
+    response.parameters["triton_final_response"].bool_param = last
+    serialized: bytes = response.SerializeToString()
+    return serialized
+
+
+_FINAL = {last: _final(last=last) for last in (False, True)}

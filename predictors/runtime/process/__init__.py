@@ -1,0 +1,10 @@
+"""The process around a model: flags, settings, ports, workers, the order of start and stop.
+
+serve            `serve(Model)`: the server, from load to drain
+settings         PREDICTOR_… variables
+ports            sockets, reserved before the model loads
+workers          forks that share the ports
+artificial_load  makes a model slow on purpose, for load tests
+
+Comes in: models, by `predictors.runtime`. It knows every other room.
+"""

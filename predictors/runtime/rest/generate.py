@@ -1,0 +1,102 @@
+"""REST `generate` and `generate_stream`: one prompt, answered whole or as server-sent events."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sized
+
+import orjson
+
+from predictors.runtime.dataplane.job import Piece, StreamJob
+from predictors.runtime.dataplane.service import Service
+from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
+from predictors.runtime.rest.bodies import read_body
+from predictors.runtime.rest.endpoint import Answer, InferEndpoint, deadline_of
+from predictors.runtime.v2.errors import ClientGone, V2Error
+from predictors.runtime.v2.generate_codec import decode_generate, encode_generate
+from predictors.runtime.v2.signature import Request
+
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+
+
+class GenerateEndpoint:
+    """Answers generate requests of a StreamingModel."""
+
+    def __init__(
+        self, service: Service, endpoint: InferEndpoint, *, waiting: Sized, max_body_bytes: int
+    ) -> None:
+        self._service = service
+        self._endpoint = endpoint
+        self._waiting = waiting  # uvicorn's set of requests begun and not answered
+        self._max_body_bytes = max_body_bytes
+        model = service.model
+        bases = (f"/v2/models/{model.name}", f"/v2/models/{model.name}/versions/{model.version}")
+        self.paths = {f"{base}/generate": False for base in bases}
+        self.paths |= {f"{base}/generate_stream": True for base in bases}
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request: errors with a status of their own until the first piece is sent."""
+        headers = dict(scope["headers"])
+        headers.pop(b"content-type", None)  # Triton's examples are plain `curl -d`: a form to curl
+        call = self._endpoint.begin(headers)
+        streamed = self.paths[scope["path"]]
+        begun = False
+        answer: Answer | None = None
+        try:
+            deadline = deadline_of(headers)
+            self._endpoint.admit(len(self._waiting))
+            body = await read_body(headers, receive, self._max_body_bytes)
+            request = decode_generate(body, self._service.model.signature, streamed=streamed)
+            self._service.accept(call, request)
+            fields = self._endpoint.with_ids([_EVENTS if streamed else _JSON], call)
+            async for line, last in self._lines(request, deadline, receive, streamed=streamed):
+                if not begun:
+                    begun = True
+                    if not streamed:
+                        fields.append((b"content-length", b"%d" % len(line)))
+                    await send({"type": "http.response.start", "status": 200, "headers": fields})
+                await send({"type": "http.response.body", "body": line, "more_body": not last})
+            self._service.end(call, None, 200)
+        except ClientGone as error:
+            self._endpoint.refuse(call, error)  # counted and logged; nobody is there to answer
+        except V2Error as error:
+            answer = self._endpoint.refuse(call, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
+            answer = self._endpoint.crash(call, error)
+        if answer is not None:
+            status, fields, body = answer
+            if begun:  # the status is sent: the error is an event, and the last one
+                body = b"data: %b\n\n" % body
+            else:
+                await send({"type": "http.response.start", "status": status, "headers": fields})
+            await send({"type": "http.response.body", "body": body})
+
+    async def _lines(
+        self, request: Request, deadline: float | None, receive: Receive, *, streamed: bool
+    ) -> AsyncIterator[tuple[bytes, bool]]:
+        """Each piece as an event, or the whole answer as JSON; and whether it is the last."""
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[Piece] = asyncio.Queue()
+
+        def send(piece: Piece) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        job = StreamJob(request.arrays, request.rows, send, deadline, in_pieces=streamed)
+        job.timing = request.timing
+        self._service.batcher.submit(job)
+        model = self._service.model
+        gone = Piece(None, ClientGone("the client left"), last=True)
+        leaving = asyncio.ensure_future(client_left(receive))
+        leaving.add_done_callback(lambda _: pieces.put_nowait(gone))
+        try:
+            last = False
+            while not last:
+                piece = await pieces.get()
+                outputs, last = piece.result(), piece.last
+                line = encode_generate(request, outputs, model.name, model.version)
+                if streamed:
+                    line |= {"done": last}
+                text = orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY)
+                yield (b"data: %b\n\n" % text if streamed else text), last
+        finally:
+            job.gone = True  # so that whatever ended this also frees the row
+            leaving.cancel()

@@ -1,0 +1,16 @@
+"""The V2 protocol without a transport: a request's bytes to checked arrays, and arrays to bytes.
+
+errors          what a request is refused for, with the HTTP and the gRPC status
+datatypes       V2's datatypes, in numpy and on the wire
+spec            TensorSpec: one declared tensor, and what is held to it
+signature       a model's tensors by name, and Request: what both transports decode to
+decode, encode  an infer body of JSON with binary tensors behind it, both ways
+json_data       the `data` of a tensor in JSON
+parameters      inputs that come as parameters of a request
+protobuf        the same request as kserve's protobuf messages
+generate_codec  the bodies of generate and generate_stream
+record          what is noted of one infer call until it is answered
+identity        the server's name, version and extensions
+
+Every room may come in. This one knows kserve's messages and no other room.
+"""

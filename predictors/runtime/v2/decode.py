@@ -1,0 +1,170 @@
+"""A V2 REST body, JSON with or without raw tensors behind it, to a checked Request.
+
+orjson is the strict reader: it refuses NaN and Infinity literals, numbers past a double, trailing
+bytes, lone surrogates and nesting past 1024.
+"""
+
+import itertools
+import os
+from math import prod
+from typing import Any
+
+import orjson
+
+from predictors.runtime.v2.datatypes import Array, from_wire
+from predictors.runtime.v2.errors import InvalidRequest
+from predictors.runtime.v2.json_data import from_json, kind_of
+from predictors.runtime.v2.parameters import add_parameters
+from predictors.runtime.v2.signature import Arrays, Request, Signature, Wanted
+from predictors.runtime.v2.spec import Shape, TensorSpec
+
+# Ids for requests that came without: unique by the process's prefix, and cheaper than a UUID each.
+_ID_PREFIX = os.urandom(8).hex()
+_ID_NUMBERS = itertools.count(1)
+
+
+def _new_id_prefix() -> None:
+    global _ID_PREFIX  # noqa: PLW0603 - a constant of the process, and a fork makes a new process
+    _ID_PREFIX = os.urandom(8).hex()
+
+
+os.register_at_fork(after_in_child=_new_id_prefix)
+
+
+def decode(body: bytes, json_length: int | None, signature: Signature) -> Request:
+    """Decode one infer request.
+
+    Args:
+        body: the request body, decompressed.
+        json_length: Inference-Header-Content-Length, None where the header is absent.
+        signature: what the model declares.
+
+    Raises:
+        InvalidRequest: naming the tensor or field, what was expected and what came.
+    """
+    raw = memoryview(b"")
+    if json_length is not None:
+        body, raw = _parted(body, json_length)
+    document = document_of(body)
+    tensors = document.get("inputs")
+    if type(tensors) is not list:
+        raise InvalidRequest(f"'inputs' must be a list of tensors, got {kind_of(tensors)}")
+    # Only a body with these bytes can hold a boolean; most need not be searched for one.
+    booleans = b"true" in body or b"false" in body
+    arrays: Arrays = {}
+    for tensor in tensors:
+        if type(tensor) is not dict:
+            raise InvalidRequest(f"each of 'inputs' must be an object, got {kind_of(tensor)}")
+        spec = signature.input(tensor.get("name"), tensor.get("datatype"), arrays)
+        shape = spec.accept(tensor.get("shape"))
+        size = None
+        if "parameters" in tensor:
+            size = _binary_size(spec, tensor, framed=json_length is not None)
+        if size is None:
+            arrays[spec.name] = from_json(spec, shape, tensor, booleans=booleans)
+        else:
+            arrays[spec.name] = _from_binary(spec, shape, raw[:size], size)
+            raw = raw[size:]
+    if len(raw):
+        raise InvalidRequest(f"{len(raw)} bytes left after the last binary tensor")
+    if "parameters" in document:
+        add_parameters(arrays, _parameters(document, "the request"), signature)
+    return Request(
+        request_id(document.get("id")),
+        arrays,
+        signature.rows_of(arrays),
+        _wanted(document, signature)
+        if "outputs" in document or "parameters" in document
+        else signature.as_json,
+    )
+
+
+def _parted(body: bytes, json_length: int) -> tuple[bytes, memoryview]:
+    if json_length > len(body):
+        raise InvalidRequest(
+            f"Inference-Header-Content-Length is {json_length}, the body has {len(body)} bytes"
+        )
+    return body[:json_length], memoryview(body)[json_length:]
+
+
+def document_of(body: bytes) -> dict[str, Any]:
+    """The JSON object that a body is."""
+    try:
+        document = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        raise InvalidRequest(f"the body is not JSON: {error}") from error
+    if type(document) is not dict:
+        raise InvalidRequest(f"the body must be a JSON object, got {kind_of(document)}")
+    return document
+
+
+def request_id(given: object) -> str:
+    """The id to answer with: the client's, or a new one (`id` is optional in V2)."""
+    if given is None or given == "":
+        return f"{_ID_PREFIX}-{next(_ID_NUMBERS):x}"
+    if not isinstance(given, str):
+        raise InvalidRequest(f"'id' must be a string, got {kind_of(given)}")
+    return given
+
+
+def _from_binary(spec: TensorSpec, shape: Shape, raw: memoryview, size: int) -> Array:
+    if len(raw) != size:
+        raise InvalidRequest(
+            f"tensor '{spec.name}': binary_data_size is {size}, {len(raw)} bytes are left"
+        )
+    array = from_wire(raw, spec.datatype, prod(shape), spec.name).reshape(shape)
+    spec.check_finite(array)
+    return array
+
+
+def _binary_size(spec: TensorSpec, tensor: dict[str, Any], *, framed: bool) -> int | None:
+    parameters = _parameters(tensor, f"tensor '{spec.name}'")
+    size = parameters.get("binary_data_size")
+    if size is None:
+        return None
+    if type(size) is not int or size < 0:
+        raise InvalidRequest(
+            f"tensor '{spec.name}': binary_data_size must be a number of bytes, got {size!r:.40}"
+        )
+    if "data" in tensor:
+        raise InvalidRequest(f"tensor '{spec.name}': both 'data' and binary_data_size are given")
+    if not framed:
+        raise InvalidRequest(
+            f"tensor '{spec.name}': binary_data_size needs the header "
+            "Inference-Header-Content-Length"
+        )
+    return size
+
+
+def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any]:
+    parameters = holder.get("parameters")
+    if parameters is None:
+        return {}
+    if type(parameters) is not dict:
+        raise InvalidRequest(f"{where}: parameters must be an object, got {kind_of(parameters)}")
+    return parameters
+
+
+def _wanted(document: dict[str, Any], signature: Signature) -> Wanted:
+    parameters = _parameters(document, "the request")
+    binary = _flag(parameters, "binary_data_output", default=False)
+    outputs = document.get("outputs")
+    if outputs is None or outputs == []:
+        return signature.as_binary if binary else signature.as_json
+    if type(outputs) is not list or any(type(output) is not dict for output in outputs):
+        raise InvalidRequest(f"'outputs' must be a list of objects, got {outputs!r:.80}")
+    wanted = {}
+    for output in outputs:
+        spec = signature.output(output.get("name"))
+        if spec.name in wanted:
+            raise InvalidRequest(f"output '{spec.name}' is asked for twice")
+        own = _parameters(output, f"output '{spec.name}'")
+        wanted[spec.name] = (spec, _flag(own, "binary_data", default=binary))
+    return tuple(wanted.values())
+
+
+def _flag(parameters: dict[str, Any], name: str, *, default: bool) -> bool:
+    value = parameters.get(name, default)
+    if type(value) is not bool:
+        raise InvalidRequest(f"parameter {name} must be true or false, got {value!r:.40}")
+    return value

@@ -1,0 +1,44 @@
+"""Call: one infer call from its first byte to its answer, as its log line and its span tell it."""
+
+from dataclasses import dataclass
+
+
+@dataclass(slots=True)
+class Timing:
+    """Where a request's time went; kept only while spans are exported."""
+
+    queue_seconds: float = 0.0
+    infer_seconds: float = 0.0
+    """Of the calls of the model that its rows took part in."""
+    batch_rows: int = 0
+    """Rows in the last of these calls, its own and others'."""
+
+    def computed(self, rows: int, seconds: float) -> None:
+        """Add a call of the model."""
+        self.infer_seconds += seconds
+        self.batch_rows = rows
+
+
+class Call:
+    """Filled in as the call goes on; a failed one stays as far as it came."""
+
+    __slots__ = (
+        "client_id",
+        "protocol",
+        "request_id",
+        "rows",
+        "shadow",
+        "started",
+        "timing",
+        "traceparent",
+    )
+
+    def __init__(self, protocol: str, started: float) -> None:
+        self.protocol = protocol
+        self.started = started  # time.perf_counter()
+        self.request_id = ""
+        self.client_id = ""  # x-request-id, as Envoy sets it
+        self.traceparent = ""
+        self.shadow = b""  # serin-shadow: this answer is to be compared with another version's
+        self.rows = 0
+        self.timing: Timing | None = None
