@@ -17,8 +17,9 @@ def command(model: str, to: str | None) -> None:
     serin rollback mnist-forest             what was served before; once more: forth again
     serin rollback mnist-forest --to 1f2e   any published version
 
-    Writes the InferenceService's storageUri, as kubectl patch would. The next ./serin up of this
-    model serves the newest version again.
+    While a version that was asked for does not serve, this goes back to the one that does. It
+    writes the InferenceService's storageUri, as kubectl patch would, and that stays until somebody
+    chooses again: ./serin up --newest moves on.
     """
     from controlplane import statefolder
     from controlplane.local import client
@@ -29,14 +30,21 @@ def command(model: str, to: str | None) -> None:
     from scripts.show.progress import until_version
 
     home = statefolder.home()
-    if client.status(home) is None:
+    now = client.status(home)
+    if now is None:
         click.echo(
             "Error: nothing runs that could be rolled back. Start with: ./serin up", err=True
         )
         raise SystemExit(1)
     with Kubernetes(home) as api, s3_server.available(home) as store:
         current = api.service(model)["spec"]["predictor"]["model"].get("storageUri", "")
-        version = target(Catalog(store), model, current, api.replica_sets(), to)
+        pods = now.get("models", {}).get(model, {}).get("pods", ())
+        answering = {
+            pod["version"]
+            for pod in pods
+            if pod["ready"] and pod["deployment"] == f"{model}-predictor"
+        }
+        version = target(Catalog(store), model, current, api.replica_sets(), to, answering)
         if version.uri == current:
             click.echo(f"{model} is to serve {version.version} already.")
             return

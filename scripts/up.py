@@ -18,11 +18,14 @@ import click
     metavar="PORT",
     help="The gateway's port on loopback, 0 for any free one.  [default: 8080]",
 )
-def command(models: tuple[str, ...], replicas: int | None, port: int | None) -> None:
+@click.option("--newest", is_flag=True, help="Serve what was published last, whatever was chosen.")
+def command(
+    models: tuple[str, ...], replicas: int | None, port: int | None, *, newest: bool
+) -> None:
     """Serve MODELs, or every model that has a manifest.
 
-    What has no published version is trained first. Running it again changes nothing, unless a newer
-    version was published: then that one is rolled out. Models that are not named stay as they are.
+    What has no published version is trained first. What was served before is served again, and a
+    line says where a newer version is published. Models that are not named stay as they are.
     """
     from controlplane import parts
     from controlplane.local import client
@@ -32,7 +35,7 @@ def command(models: tuple[str, ...], replicas: int | None, port: int | None) -> 
     names = list(models) or client.models()
     client.check(names)
     parts.install(f"serve-{name}" for name in names)
-    platform = client.up(names, replicas, port)
+    platform = client.up(names, replicas, port, newest=newest)
     try:
         with Progress() as progress:
             state = progress.until_served(platform, names)
@@ -42,6 +45,12 @@ def command(models: tuple[str, ...], replicas: int | None, port: int | None) -> 
             client.down(platform.home)
         raise
     curl.show(state, names)
+    for name, version in client.newer(state, names):
+        click.echo(
+            f"{name} serves {state['models'][name]['version']}; {version} is newer: "
+            f"./serin up --newest {name}",
+            err=True,
+        )
 
 
 def _interrupted() -> bool:

@@ -6,6 +6,10 @@ AUTOSCALER_CLASS = "serving.kserve.io/autoscalerClass"
 SERVICE_LABEL = "serving.kserve.io/inferenceservice"
 SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 """The pod template's annotation that KServe's storage initializer downloads."""
+REVISION = "deployment.kubernetes.io/revision"
+"""A ReplicaSet's annotation: the latest template of its Deployment has the highest."""
+SERVED = "serin/served"
+"""A ReplicaSet's annotation: a pod of it was ready once. What never was is no way back."""
 
 
 def source(owner: Object) -> str:

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from typing import Any
 from controlplane import statefolder
 from controlplane.errors import AlreadyRunning, SerinError
 from controlplane.local import manifests
+from controlplane.local.controllers.plan import is_versioned
 from controlplane.local.gateway.process import DEFAULT_PORT
 from controlplane.statefolder import ROOT, Home
 
@@ -55,10 +56,13 @@ def check(names: Iterable[str]) -> None:
         )
 
 
-def up(names: list[str], replicas: int | None, port: int | None) -> Platform:
+def up(
+    names: list[str], replicas: int | None, port: int | None, *, newest: bool = False
+) -> Platform:
     """Ask for models, starting the platform if it does not run.
 
-    Models that are not named stay as they are. `replicas` None keeps a running model's number.
+    Models that are not named stay as they are. `replicas` None keeps a running model's number;
+    without `newest`, what was served before is served again.
 
     Raises:
         SerinError: The platform cannot start; the sentence says why.
@@ -69,7 +73,7 @@ def up(names: list[str], replicas: int | None, port: int | None) -> Platform:
         before = statefolder.running(home) is not None
         if before:
             _same_port(home, port)
-        generation = ask(home, names, replicas, fresh=not before)
+        generation = ask(home, names, replicas, fresh=not before, newest=newest)
         if not before:
             _spawn(home, DEFAULT_PORT if port is None else port)
         else:
@@ -77,7 +81,14 @@ def up(names: list[str], replicas: int | None, port: int | None) -> Platform:
     return Platform(home, not before, generation)
 
 
-def ask(home: Home, names: Iterable[str], replicas: int | None, *, fresh: bool = False) -> int:
+def ask(
+    home: Home,
+    names: Iterable[str],
+    replicas: int | None,
+    *,
+    fresh: bool = False,
+    newest: bool = False,
+) -> int:
     """Write what is wanted and return its generation; `fresh` forgets what was wanted before."""
     desired = {} if fresh else statefolder.read_json(home.desired)
     generation = int(desired.get("generation", 0)) + 1
@@ -87,9 +98,30 @@ def ask(home: Home, names: Iterable[str], replicas: int | None, *, fresh: bool =
         wanted[name] = {
             "replicas": kept if replicas is None else replicas,
             "generation": generation,
+            "newest": newest,
         }
     statefolder.write_json(home.desired, {"generation": generation, "models": wanted})
     return generation
+
+
+def newer(now: dict[str, Any], names: Iterable[str]) -> Iterator[tuple[str, str]]:
+    """Models of which a version was published that nobody has chosen yet, with that version.
+
+    Args:
+        now: What runs, as `status` says it.
+        names: The models to look at.
+    """
+    from controlplane.store import artifacts, s3
+
+    known = s3.external() or s3.of_platform(statefolder.home())
+    for service in manifests.read(ROOT):
+        name = service["metadata"]["name"]
+        if known is None or service["kind"] != "InferenceService" or name not in names:
+            continue
+        uri = service["spec"]["predictor"]["model"]["storageUri"]
+        version = None if is_versioned(uri) else artifacts.newest(known, uri)
+        if version and version != now["models"][name]["version"]:
+            yield name, version
 
 
 def nudge(home: Home) -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 
 from controlplane.errors import SerinError
+from controlplane.kubernetes.meta import Object
 from controlplane.local import manifests, seeds
 from controlplane.local.api.admission import Resolve, name_versions
 from controlplane.local.api.resources import Resources
@@ -73,7 +74,11 @@ class Intake:
         }
         replicas = {name: model["replicas"] for name, model in models.items()}
         try:
-            await seeds.apply(self._resources, manifests.read(ROOT), replicas)
+            wanted = manifests.read(ROOT)
+            for service in wanted:
+                if models.get(service["metadata"]["name"], {}).get("newest"):
+                    await self._move_on(service)
+            await seeds.apply(self._resources, wanted, replicas)
         except SerinError as error:
             self.error = str(error)
         else:
@@ -82,18 +87,32 @@ class Intake:
         self.generation = desired.get("generation", 0)
         self._wake()
 
+    async def _move_on(self, manifest: Object) -> None:
+        """Name the newest version in an InferenceService's manifest, whatever was chosen before."""
+        if manifest["kind"] == "InferenceService":
+            await name_versions(manifest, None, self._resolve)
+
     async def _find(self, names: set[str]) -> None:
         """Name the versions of models that were applied before they were published."""
         objects = self._resources.objects
         for service in objects.list_of("InferenceService"):
             if service["metadata"]["name"] in names:
                 with contextlib.suppress(SerinError):  # no store, or somebody was faster
-                    await name_versions(service, self._resolve)
+                    await name_versions(service, None, self._resolve)
                     objects.update(service)
 
 
-async def newest(models: Store, storage_uri: str) -> str | None:
-    """A URI that names no version, with the newest that is published; None without one.
+async def versioned(models: Store, storage_uri: str, kept: str = "") -> str | None:
+    """A URI that names no version, with one: what was chosen before, or else the newest.
+
+    Args:
+        models: The store.
+        storage_uri: As a manifest names it.
+        kept: What is to be served until now. It stays while the model has any published version,
+            also where its own is gone: what nobody asked for is not served in its place.
+
+    Returns:
+        None where the URI names a version, or nothing is published.
 
     Raises:
         StoreError: The store does not answer.
@@ -101,5 +120,9 @@ async def newest(models: Store, storage_uri: str) -> str | None:
     uri = storage_uri.rstrip("/")
     if is_versioned(uri) or not uri.startswith("s3://"):
         return None
-    found = await asyncio.to_thread(artifacts.newest, models, uri)
-    return f"{uri}/{found}" if found else None
+    if kept.startswith(f"{uri}/"):
+        versions = await asyncio.to_thread(artifacts.published, models, uri)
+        if versions:
+            return kept
+    version = await asyncio.to_thread(artifacts.newest, models, uri)
+    return f"{uri}/{version}" if version else None

@@ -25,7 +25,7 @@ from controlplane.local.controllers.scaling import Scaling
 from controlplane.local.gateway.holding import Holding
 from controlplane.local.gateway.process import Gateway
 from controlplane.local.gateway.upstreams import Endpoint
-from controlplane.local.intake import Intake, newest
+from controlplane.local.intake import Intake, versioned
 from controlplane.local.metrics.monitoring import Monitoring
 from controlplane.local.node import processes, s3_server
 from controlplane.local.node.jobs import Jobs
@@ -55,9 +55,9 @@ class Supervisor:
         self.controllers = Controllers(self.objects, self.gateway.port)
         self.scaling = Scaling(self.objects, self.monitoring, home.logs / "scaling.log")
         self.holding = Holding(self.scaling.wake)
-        self.api = ApiServer(home, self.objects, self._newest, self._evict)
+        self.api = ApiServer(home, self.objects, self._versioned, self._evict)
         self.jobs = Jobs(home, self.objects, lambda: self.monitoring.push_url)
-        self.intake = Intake(home, self.api.resources, self._newest, self.wake)
+        self.intake = Intake(home, self.api.resources, self._versioned, self.wake)
         self._saving: asyncio.Task[None] | None = None
         self._error = ""
         self._retiring: set[asyncio.Task[None]] = set()
@@ -152,8 +152,8 @@ class Supervisor:
             count = min(target.replicas, max(current.replicas, 1))
             self.pods += [Pod(target, self._surroundings()) for _ in range(count)]
 
-    async def _newest(self, storage_uri: str) -> str | None:
-        return await newest(self._store(), storage_uri)
+    async def _versioned(self, storage_uri: str, kept: str) -> str | None:
+        return await versioned(self._store(), storage_uri, kept)
 
     def _evict(self, name: str) -> None:
         """Let a pod go; its Deployment makes another, its Job may."""

@@ -33,15 +33,25 @@ def newest(store: "Store", storage_uri: str) -> str | None:
     `train --smoke` proves a pipeline and is no model: who wants it served names it.
     """
     bucket, prefix = _split(storage_uri)
-    published = [
-        (entry["last_modified"], entry["path"])
+    for version in published(store, storage_uri):
+        if not is_smoke(manifest(store, bucket, f"{prefix}/{version}/{MANIFEST}")):
+            return version
+    return None
+
+
+def published(store: "Store", storage_uri: str) -> list[str]:
+    """Every version below s3://bucket/model, the one published last first.
+
+    Raises:
+        StoreError: The store does not answer.
+    """
+    bucket, prefix = _split(storage_uri)
+    dated = [
+        (entry["last_modified"], path.parts[-2])
         for entry in objects(store, bucket, prefix)
         if (path := Path(entry["path"])).name == MANIFEST and len(path.parts) == 3
     ]
-    for _, key in sorted(published, reverse=True):
-        if not is_smoke(manifest(store, bucket, key)):
-            return Path(key).parts[-2]
-    return None
+    return [version for _, version in sorted(dated, reverse=True)]
 
 
 def manifest(store: "Store", bucket: str, key: str) -> dict[str, Any]:

@@ -197,7 +197,7 @@ def until_version(home: Home, name: str, version: str) -> None:
         now = client.status(home)
         if now is None:
             raise SerinError(f"Serin stopped; see {home.logs / 'supervisor.log'}.")
-        model = now["models"].get(name, {})
+        model = now.get("models", {}).get(name, {})
         if model.get("target_version") == version:
             if model["state"] == "Ready":
                 return

@@ -1,5 +1,6 @@
 """`serin models` against a real S3 server, and `serin rollback` under load."""
 
+import asyncio
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from controlplane.local.intake import versioned
 from controlplane.store import artifacts
 from controlplane.store.catalog import Catalog
 from controlplane.store.s3 import Store
@@ -219,6 +221,22 @@ def test_a_smoke_version_is_never_the_newest(shop: Shop, tmp_path: Path) -> None
     assert len(deleted.splitlines()) == 2
 
 
+def test_a_manifest_without_a_version_keeps_the_chosen_one(shop: Shop) -> None:
+    """As long as its model has one; what was chosen of another model does not count."""
+    server = Store(shop.s3.endpoint, ACCESS_KEY, SECRET_KEY)
+    first, _, newest = shop.versions
+
+    def version(uri: str, kept: str = "") -> str | None:
+        return asyncio.run(versioned(server, uri, kept))
+
+    assert version("s3://models/toy") == f"s3://models/toy/{newest}"
+    assert version("s3://models/toy/", f"s3://models/toy/{first}") == f"s3://models/toy/{first}"
+    assert version("s3://models/toy", "s3://models/toy/gone") == "s3://models/toy/gone"
+    assert version("s3://models/toy", "s3://models/other/1") == f"s3://models/toy/{newest}"
+    assert version("s3://models/none", "s3://models/none/gone") is None
+    assert version(f"s3://models/toy/{first}") is None
+
+
 def test_gc_removes_what_was_left_half_published_and_no_upload_under_way(shop: Shop) -> None:
     """Without a manifest it is nobody's version; a day old it is nobody's upload either."""
     first, second, third = shop.versions
@@ -265,7 +283,7 @@ def test_rollback_goes_back_and_forth_and_loses_no_request(
     platform = fresh("iris")
     old = platform.state()["models"]["iris"]["version"]
     new = platform.publish(trained.artifact("iris", "--seed=7"))
-    platform.serin("up", "iris")
+    platform.serin("up", "--newest", "iris")
     with Load(platform) as load:
         wait_for(lambda: load.answered > 100, 60, "requests")
         said = platform.serin("rollback", "iris").stdout
@@ -300,7 +318,7 @@ def test_rollback_to_a_damaged_version_leaves_the_current_one_serving(
     platform = fresh("iris")
     old = platform.state()["models"]["iris"]["version"]
     platform.publish(trained.artifact("iris", "--seed=7"))
-    platform.serin("up", "iris")
+    platform.serin("up", "--newest", "iris")
     new = platform.state()["models"]["iris"]["version"]
     model = platform.home / "s3" / "models" / "iris" / old / "model.onnx"
     model.write_bytes(model.read_bytes()[:-1] + b"?")

@@ -64,7 +64,7 @@ def test_a_replica_that_is_asked_to_leave_costs_no_request(fresh: Fresh) -> None
     assert load.failures == []
 
 
-def test_up_rolls_out_a_newer_version_without_losing_a_request(fresh: Fresh) -> None:
+def test_up_newest_rolls_out_a_newer_version_without_losing_a_request(fresh: Fresh) -> None:
     """The old replica leaves only when the new one answers through the gateway."""
     platform = fresh("iris")
     old = iris(platform)["version"]
@@ -72,7 +72,7 @@ def test_up_rolls_out_a_newer_version_without_losing_a_request(fresh: Fresh) -> 
     assert iris(platform)["version"] == old
     with Load(platform) as load:
         wait_for(lambda: load.answered > 500, 60, "requests to the old version")
-        platform.serin("up", "iris")
+        platform.serin("up", "--newest", "iris")
         enough = load.answered + 500
         wait_for(lambda: load.answered > enough, 60, "requests to the new version")
 
@@ -92,7 +92,7 @@ def test_a_corrupt_version_is_refused_and_the_old_one_goes_on(fresh: Fresh) -> N
     published = platform.home / "s3" / "models" / "iris" / new / "model.onnx"
     flip_a_byte(published)
     with Load(platform, clients=2) as load:
-        failed = platform.serin("up", "iris", expect=1)
+        failed = platform.serin("up", "--newest", "iris", expect=1)
         status = platform.serin("status", expect=1)
 
     flip_a_byte(published)

@@ -15,8 +15,8 @@ from controlplane.local.api.objects import Objects
 from controlplane.local.api.rules import builtin, gateway, kserve
 from controlplane.local.api.schemas import validation
 
-Resolve = Callable[[str], Awaitable[str | None]]
-"""A storage URI without a version → the one with the newest published version, or None."""
+Resolve = Callable[[str, str], Awaitable[str | None]]
+"""A storage URI without a version, and what was served → one with a version, or None."""
 
 SERVED_NAMESPACE = "models"
 """Where workloads run: a model's name is its host, its processes' and its Envoy clusters' name."""
@@ -33,7 +33,7 @@ async def admit(
         one: As it was sent, or as a patch made it.
         old: What is stored, or None at creation.
         objects: The store, for rules that look at other objects.
-        resolve: Finds the newest version of a model.
+        resolve: Finds the version of a model that a manifest leaves open.
         strict: What unknown fields do: Strict refuses, Warn warns, Ignore drops them silently.
 
     Raises:
@@ -64,7 +64,7 @@ async def _rules(
     match kind.name:
         case "InferenceService":
             kserve.refuse(one, old)
-            await name_versions(one, resolve)
+            await name_versions(one, old, resolve)
         case "ScaledObject":
             _refuse_scaled_object(one, objects)
         case "Job":
@@ -96,19 +96,35 @@ def _refuse_scaled_object(one: Object, objects: Objects) -> None:
         raise Forbidden(f'admission webhook "vscaledobject.kb.io" denied the request: {complaint}')
 
 
-async def name_versions(service: Object, resolve: Resolve) -> None:
-    """Write the newest published version into every storageUri that names none.
+async def name_versions(service: Object, old: Object | None, resolve: Resolve) -> None:
+    """Write a version into every storageUri that names none: the chosen one, or the newest.
 
-    In a cluster an overlay writes it; `storageUri: s3://models/iris` there would download every
-    version. What has no published version stays as it is, and the InferenceService says so.
+    So a rollback or a patch outlives whoever applies the repository's manifests again, which name
+    no version. In a cluster an overlay writes it; `storageUri: s3://models/iris` there would
+    download every version. What has no published version stays as it is, and the InferenceService
+    says so.
     """
-    predictors = [service["spec"]["predictor"]]
-    predictors += [canary["predictor"] for canary in service["spec"].get("canary") or ()]
-    models = [predictor["model"] for predictor in predictors if "model" in predictor]
-    found = await asyncio.gather(*(resolve(model.get("storageUri", "")) for model in models))
-    for model, uri in zip(models, found, strict=True):
+    models, chosen = _models(service), _models(old) if old else {}
+    uris = await asyncio.gather(
+        *(
+            resolve(model.get("storageUri", ""), chosen.get(name, {}).get("storageUri", ""))
+            for name, model in models.items()
+        )
+    )
+    for model, uri in zip(models.values(), uris, strict=True):
         if uri:
             model["storageUri"] = uri
+
+
+def _models(service: Object) -> dict[str, Any]:
+    """Predictor's name → its model; stable's name is empty."""
+    predictors = [service["spec"]["predictor"]]
+    predictors += [canary["predictor"] for canary in service["spec"].get("canary") or ()]
+    return {
+        str(predictor.get("name") or ""): predictor["model"]
+        for predictor in predictors
+        if "model" in predictor
+    }
 
 
 def _namespace(kind: Kind, one: Object, objects: Objects) -> None:

@@ -12,7 +12,7 @@ from dataclasses import replace
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.conditions import is_true, timed
 from controlplane.kubernetes.meta import Object, key_of, now, owned
-from controlplane.kubernetes.names import SERVICE_LABEL, SOURCE, source
+from controlplane.kubernetes.names import REVISION, SERVED, SERVICE_LABEL, SOURCE, source
 from controlplane.local.api.objects import Objects
 from controlplane.local.controllers import events, inference, servicestatus, workloads
 from controlplane.local.controllers.plan import (
@@ -150,16 +150,24 @@ class Controllers:
         existing = owned(self.objects.list_of("ReplicaSet"), metadata["uid"])
         revisions = [_revision(one) for one in existing]
         wanted = workloads.replica_set(deployment, max(revisions, default=0) + 1)
-        if self.objects.find(*key_of(wanted)) is None:
+        current = self.objects.find(*key_of(wanted))
+        if current is None:
             existing.append(self.objects.create(wanted))
-        for one in existing:
+        elif _revision(current) < max(revisions):  # what comes back is the latest again
+            marks = {**current["metadata"]["annotations"], **wanted["metadata"]["annotations"]}
+            self._annotate(current, marks)
+        for one in owned(self.objects.list_of("ReplicaSet"), metadata["uid"]):
             digest = one["metadata"]["labels"][workloads.HASH_LABEL]
             own = [pod for pod in pods if pod.template_hash == digest]
-            changed = one
+            changed, marks = one, one["metadata"]["annotations"]
+            if SERVED not in marks and any(pod.ready for pod in own):
+                changed = self._annotate(one, {**marks, SERVED: "true"})
             count = sum(pod.phase != "Terminating" for pod in own)
             before = one["spec"]["replicas"]
             if count != before:
-                changed = self.objects.update({**one, "spec": {**one["spec"], "replicas": count}})
+                changed = self.objects.update(
+                    {**changed, "spec": {**one["spec"], "replicas": count}}
+                )
                 verb = "up" if count > before else "down"
                 said = f"replica set {one['metadata']['name']} from {before} to {count}"
                 events.record(
@@ -248,6 +256,11 @@ class Controllers:
             _LOG.warning("InferenceService %s %s", name, failure.reason)
         self.failures[name] = failure
 
+    def _annotate(self, one: Object, annotations: Mapping[str, str]) -> Object:
+        return self.objects.update(
+            {**one, "metadata": {**one["metadata"], "annotations": {**annotations}}}
+        )
+
     def _put(self, wanted: Object) -> None:
         old = self.objects.find(*key_of(wanted))
         if old is None:
@@ -274,4 +287,4 @@ class _UnpublishedError(Exception):
 
 
 def _revision(one: Object) -> int:
-    return int(one["metadata"]["annotations"]["deployment.kubernetes.io/revision"])
+    return int(one["metadata"]["annotations"][REVISION])

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from controlplane.kubernetes.conditions import condition, timed
 from controlplane.kubernetes.meta import Object, owner_reference
+from controlplane.kubernetes.names import REVISION
 from controlplane.local.controllers.plan import template_hash
 from controlplane.local.controllers.report import TRIES, PodReport
 
@@ -28,7 +29,7 @@ def replica_set(deployment: Object, revision: int) -> Object:
             "name": f"{metadata['name']}-{digest}",
             "namespace": metadata["namespace"],
             "labels": {**metadata["labels"], **labels},
-            "annotations": {"deployment.kubernetes.io/revision": str(revision)},
+            "annotations": {REVISION: str(revision)},
             "ownerReferences": [owner_reference(deployment)],
         },
         "spec": {

@@ -27,7 +27,7 @@ def busy(times: int) -> Resources:
     }
     left = times
 
-    async def resolve(uri: str) -> str | None:
+    async def resolve(uri: str, kept: str) -> str | None:
         nonlocal left
         if left and objects.find(SERVICE.name, "models", "iris"):
             left -= 1

@@ -63,6 +63,6 @@ def test_asking_for_one_model_leaves_the_others(tmp_path: Path) -> None:
     desired = json.loads(home.desired.read_text("utf-8"))
     assert generation == 2
     assert desired["models"] == {
-        "iris": {"replicas": 2, "generation": 2},
-        "mnist-forest": {"replicas": 2, "generation": 1},
+        "iris": {"replicas": 2, "generation": 2, "newest": False},
+        "mnist-forest": {"replicas": 2, "generation": 1, "newest": False},
     }
