@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from controlplane.registry.catalog import Catalog, Object, Version
-from controlplane.registry.served import target
+from controlplane.store.catalog import Catalog, Object, Version
+from controlplane.store.served import target
 
 
 def version(name: str, day: int, **metrics: Any) -> Version:
