@@ -4,10 +4,15 @@ apis/keda/v1alpha1/scaledobject_webhook.go. In a cluster the webhook fails open
 (failurePolicy: Ignore), so what it would have refused may still be there; here it never is.
 """
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 Tree = Mapping[str, Any]
+
+_NAME = re.compile(r"(?<![\w.])[A-Za-z_]\w*(?!\w|\s*\()")
+_WORDS = {"and", "or", "not", "in", "true", "false", "nil", "matches", "contains", "let"}
+"""Of the formulas' language (expr), which are no names."""
 
 RESOURCES = frozenset({"cpu", "memory"})
 MAX_NAME = 63
@@ -129,6 +134,13 @@ def _modifiers(spec: Tree) -> Iterable[str]:
         if trigger.get("type") not in RESOURCES and not trigger.get("name") and formula:
             yield "error ScalingModifiers.Formula uses triggers, and one of them has no name"
             return
+    names = {trigger.get("name") for trigger in spec.get("triggers") or ()}
+    for found in _NAME.finditer(re.sub(r"\"[^\"]*\"|'[^']*'", "0", str(formula or ""))):
+        if found[0] not in names | _WORDS:
+            yield (
+                f"error validating formula in ScalingModifiers unknown name {found[0]} "
+                f"(1:{found.start() + 7})"
+            )
 
 
 def _sole_scaled_object(document: Tree, spec: Tree, others: Iterable[Tree]) -> Iterable[str]:

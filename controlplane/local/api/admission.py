@@ -4,13 +4,13 @@ The order is the API server's: decoding, mutating webhooks, schema, validating w
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from controlplane.autoscale import admission as keda
 from controlplane.kubernetes.kinds import Kind
 from controlplane.kubernetes.meta import Object, is_of_a_controller
-from controlplane.kubernetes.refusals import BadRequest, Forbidden, NotFound
+from controlplane.kubernetes.refusals import BadRequest, Cause, Forbidden, NotFound
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.rules import builtin, gateway, kserve
 from controlplane.local.api.schemas import validation
@@ -24,7 +24,14 @@ _WORKLOADS = {"InferenceService", "ServingRuntime", "ScaledObject", "Job", "HTTP
 
 
 async def admit(
-    kind: Kind, one: Object, old: Object | None, objects: Objects, resolve: Resolve, strict: str
+    kind: Kind,
+    one: Object,
+    old: Object | None,
+    objects: Objects,
+    resolve: Resolve,
+    strict: str,
+    *,
+    status: bool = False,
 ) -> list[str]:
     """Make an object fit to be stored, in place, and return warnings.
 
@@ -35,6 +42,7 @@ async def admit(
         objects: The store, for rules that look at other objects.
         resolve: Finds the version of a model that a manifest leaves open.
         strict: What unknown fields do: Strict refuses, Warn warns, Ignore drops them silently.
+        status: Whether only the status is written.
 
     Raises:
         Refusal: What is wrong, in the words of who would refuse it in a cluster.
@@ -45,14 +53,16 @@ async def admit(
             f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: strict '
             f"decoding error: {', '.join(unknown)}"
         )
-    if one["metadata"].get("name"):
-        causes = list(builtin.metadata_causes(one))
-        if causes:
-            raise validation.invalid(kind, one["metadata"]["name"], causes)
+    builtin.decode(kind.name, one)
     if kind.name == "InferenceService":
         kserve.default(one)
     validation.fill_defaults(kind, one)
-    validation.check(kind, one)
+    validation.check(kind, one, new=old is None)
+    _refuse(kind, one, builtin.metadata_causes(kind.name, one))
+    if old:
+        _refuse(kind, one, builtin.update_causes(old, one))
+    if old and status and kind.name == "Job":
+        _refuse(kind, one, builtin.status_causes(old, one))
     _namespace(kind, one, objects)
     await _rules(kind, one, old, objects, resolve)
     return unknown if strict == "Warn" else []
@@ -68,17 +78,18 @@ async def _rules(
         case "ScaledObject":
             _refuse_scaled_object(one, objects)
         case "Job":
-            causes = list(builtin.job_causes(one, old))
-            if causes:
-                raise validation.invalid(kind, one["metadata"]["name"], causes)
+            _refuse(kind, one, builtin.job_causes(one))
         case "HTTPRoute" if old is None or not is_of_a_controller(old):
-            causes = list(gateway.causes(one, objects.list_of("HTTPRoute")))
-            if causes:
-                raise validation.invalid(kind, one["metadata"]["name"], causes)
+            _refuse(kind, one, gateway.causes(one, objects.list_of("HTTPRoute")))
         case "Secret":
             builtin.secret_data(one)
         case "Namespace":
             one.setdefault("status", {"phase": "Active"})
+
+
+def _refuse(kind: Kind, one: Object, causes: Iterable[Cause]) -> None:
+    if found := list(causes):
+        raise validation.invalid(kind, one["metadata"]["name"], found)
 
 
 def _refuse_scaled_object(one: Object, objects: Objects) -> None:

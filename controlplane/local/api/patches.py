@@ -13,6 +13,8 @@ from controlplane.kubernetes.patchtypes import APPLY, JSON, MERGE, STRATEGIC
 from controlplane.kubernetes.refusals import BadRequest, Cause, Invalid, UnsupportedMediaType
 from controlplane.local.api.schemas import schema_of, strategic
 
+_MOST_COPIES = 12
+
 
 def patched(kind: Kind, media_type: str, live: Object, patch: Any) -> Object:
     """The object after a patch; the live one is not changed.
@@ -56,6 +58,12 @@ def merged(target: Any, patch: Any) -> Any:
 def _json(live: Object, patch: Any) -> Object:
     if not isinstance(patch, list):
         raise BadRequest("a JSON patch is a list of operations")
+    copies = sum(isinstance(one, dict) and one.get("op") == "copy" for one in patch)
+    if len(patch) > 10_000 or copies > _MOST_COPIES:  # each may double the object
+        raise BadRequest(
+            f"the patch has {len(patch)} operations, {copies} of them copies; at most 10000 and "
+            f"{_MOST_COPIES} are taken"
+        )
     try:
         found: Object = jsonpatch.apply_patch(live, patch, in_place=False)
     except (

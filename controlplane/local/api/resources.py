@@ -96,7 +96,9 @@ class Resources:
         one, old = _body(kind, namespace, name, body), self.get(kind, namespace, name)
         if status:
             one = {**one, "spec": old.get("spec", {})}
-        warnings = await admit(kind, one, old, self.objects, self._resolve, how.validation)
+        warnings = await admit(
+            kind, one, old, self.objects, self._resolve, how.validation, status=status
+        )
         ownership.updated(old, one, how.manager, "status" if status else "")
         return await self._store(kind, one, old, how, status=status), warnings
 
@@ -129,7 +131,9 @@ class Resources:
                 ownership.updated(old, one, how.manager, "status" if status else "")
             if status and old:
                 one = {**old, "status": one.get("status", {}), "metadata": one["metadata"]}
-            warnings = await admit(kind, one, old, self.objects, self._resolve, how.validation)
+            warnings = await admit(
+                kind, one, old, self.objects, self._resolve, how.validation, status=status
+            )
             try:
                 made = await self._store(kind, one, old, how, status=status)
             except Conflict:
@@ -204,7 +208,10 @@ def _body(kind: Kind, namespace: str, name: str, body: Any) -> Object:
     """A copy of a request's object, with the URL's kind, namespace and name."""
     if not isinstance(body, dict):
         raise BadRequest("the request's body must be an object")
-    one: Object = orjson.loads(orjson.dumps(body))
+    try:
+        one: Object = orjson.loads(orjson.dumps(body))
+    except (TypeError, ValueError) as error:
+        raise BadRequest(f"the request's body cannot be kept: {error}") from error
     for field, expected in (("kind", kind.name), ("apiVersion", kind.api_version)):
         if one.setdefault(field, expected) != expected:
             raise BadRequest(

@@ -1,6 +1,7 @@
 """HTTP to verbs: reads the query, calls resources.py, and writes the answer in the wanted form."""
 
 import asyncio
+import re
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -79,8 +80,11 @@ class Verbs:
     def _watch(self, place: Place, request: Request) -> Response:
         query = request.query_params
         since = query.get("resourceVersion", "")
-        if since and not since.isdigit():
-            raise BadRequest(f"resourceVersion: Invalid value: {since!r}")
+        if since and not (since.isdecimal() and len(since) <= 18):
+            raise BadRequest(f"resourceVersion: Invalid value: {since[:40]!r}")
+        seconds = query.get("timeoutSeconds") or str(watching.LONGEST_SECONDS)
+        if not re.fullmatch(r"\d{1,9}(\.\d+)?", seconds):
+            raise BadRequest(f"timeoutSeconds: Invalid value: {seconds[:40]!r}")
         if since not in {"", "0"}:
             self.objects.changes(int(since))  # 410 before the stream begins
         asked = watching.Query(
@@ -92,7 +96,7 @@ class Verbs:
             since=since,
             bookmarks=bodies.is_true(request, "allowWatchBookmarks"),
             initial=bodies.is_true(request, "sendInitialEvents"),
-            seconds=float(query.get("timeoutSeconds") or watching.LONGEST_SECONDS),
+            seconds=float(seconds),
             form=_form(request),
             include=_include(request),
         )

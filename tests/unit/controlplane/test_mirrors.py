@@ -81,7 +81,6 @@ MIRROR = (*RULE, "filters", 1, "requestMirror")
             set_at(*RULE, "filters", 1, value={"type": "URLRewrite"}),
             "spec.rules[0].filters[1].type",
         ),
-        (set_at(*RULE, "filters", value=[{"type": "RequestMirror"}]), "spec.rules[0].filters[0]"),
         (set_at("spec", "hostnames", value=["example.org"]), "spec.hostnames"),
         (set_at("spec", "parentRefs", 0, "name", value="other"), "spec.parentRefs[0].name"),
         (

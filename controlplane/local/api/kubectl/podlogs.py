@@ -37,8 +37,9 @@ def wanted(query: Mapping[str, str], now: float) -> Wanted:
     """
     numbers = {name: query[name] for name in _NUMBERS if query.get(name)}
     for name, text in numbers.items():
-        if not text.isdecimal() or int(text) < _NUMBERS[name]:
-            raise BadRequest(f"{name}: Invalid value: {text!r}: must be at least {_NUMBERS[name]}")
+        if not text.isdecimal() or len(text) > 18 or int(text) < _NUMBERS[name]:
+            said = f"must be a number of at least {_NUMBERS[name]} and at most 18 digits"
+            raise BadRequest(f"{name}: Invalid value: {text[:40]!r}: {said}")
     since = now - int(numbers["sinceSeconds"]) if "sinceSeconds" in numbers else None
     if text := query.get("sinceTime", ""):
         if since is not None:

@@ -134,15 +134,6 @@ def causes(one: Object, routes: Iterable[Object]) -> Iterator[Cause]:
 
 
 def _rule(rule: Mapping[str, Any], path: str, model: str) -> Iterator[Cause]:
-    for index, one in enumerate(rule["filters"]):
-        field = one["type"][0].lower() + one["type"][1:]
-        if one.keys() != {"type", field}:
-            yield Cause(
-                "FieldValueInvalid",
-                f"{path}.filters[{index}]",
-                f"Invalid value: a filter of type {one['type']} has the field {field} alone",
-            )
-            return
     types = sorted(one["type"] for one in rule["filters"])
     if types not in (["RequestMirror"], ["RequestHeaderModifier", "RequestMirror"]):
         yield Cause(

@@ -66,7 +66,8 @@ def _read(name: str) -> Any:
 
 @cache
 def _component(name: str) -> Any:
-    return _inlined(builtin()[name])
+    component, rules = _inlined(builtin()[name]), _read("rules").get(name.rpartition(".")[2])
+    return {**component, "x-kubernetes-validations": rules} if rules else component
 
 
 def _inlined(schema: Any) -> Any:

@@ -3,6 +3,7 @@
 The messages are the API server's (k8s.io/apiextensions-apiserver, pkg/apiserver/validation). Pure.
 """
 
+import json
 from collections.abc import Iterator
 from functools import cache
 from typing import Any, cast
@@ -13,7 +14,7 @@ from jsonschema.exceptions import ValidationError
 from controlplane.kubernetes.kinds import Kind
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import Cause, Invalid
-from controlplane.local.api.schemas import Schema, schema_of
+from controlplane.local.api.schemas import Schema, expressions, schema_of
 
 _TYPES = {dict: "object", list: "array", str: "string", bool: "boolean", int: "integer"}
 
@@ -33,14 +34,23 @@ def fill_defaults(kind: Kind, one: Object) -> None:
         _default(schema_of(kind), one)
 
 
-def check(kind: Kind, one: Object) -> None:
-    """Refuse an object that does not fit its schema.
+def check(kind: Kind, one: Object, *, new: bool = True) -> None:
+    """Refuse an object that does not fit its schema, its schema's rules or its kind's name.
+
+    Args:
+        kind: Its kind.
+        one: The object; one without a name is a template.
+        new: Whether it is being created.
 
     Raises:
         Invalid: Names every field that is wrong, what it holds and what was expected.
     """
+    schema = schema_of(kind)
     found = _validator(kind).iter_errors(one)
     causes = list(dict.fromkeys(cause for error in found for cause in _causes(error)))
+    if not causes:
+        causes = [*_duplicates(schema, one, "")] if kind.is_custom else []
+        causes += dict.fromkeys(expressions.breaches(schema, one, new=new))
     if causes:
         raise invalid(kind, one["metadata"].get("name", ""), causes)
 
@@ -165,6 +175,26 @@ def _drop_nulls(value: Any) -> None:
             _drop_nulls(inner)
 
 
+def _duplicates(schema: Schema, value: Any, path: str) -> Iterator[Cause]:
+    """Items of a list that is a map, or a set, by its schema and have the same key."""
+    if isinstance(value, dict):
+        properties, others = schema.get("properties", {}), schema.get("additionalProperties")
+        for name, item in value.items():
+            if isinstance(inner := properties.get(name, others), dict):
+                yield from _duplicates(inner, item, _join(path, name))
+    elif isinstance(value, list):
+        kind, keys = schema.get("x-kubernetes-list-type"), schema.get("x-kubernetes-list-map-keys")
+        seen: set[str] = set()
+        for index, item in enumerate(value):
+            yield from _duplicates(schema.get("items", {}), item, f"{path}[{index}]")
+            key = {name: item.get(name) for name in keys} if keys else item
+            text = json.dumps(key, sort_keys=True, separators=(",", ":"))
+            if kind in {"map", "set"} and text in seen:
+                said = f"Duplicate value: {text}"
+                yield Cause("FieldValueDuplicate", f"{path}[{index}]", said)
+            seen.add(text)
+
+
 def _default(schema: Schema, value: Any) -> None:
     if isinstance(value, list) and isinstance(schema.get("items"), dict):
         for item in value:
@@ -199,6 +229,9 @@ def _json_schema(schema: Any, seen: dict[int, Any]) -> Any:
                 made["pattern"] = schema["pattern"]
         else:
             made = {key: _json_schema(value, seen) for key, value in schema.items()}
-            made.pop("format", None)  # int32, int64, date-time: nothing that jsonschema checks
+            bits = {"int32": 31, "int64": 63}.get(str(made.pop("format", "")))
+            if bits and made.get("type") == "integer":
+                made["minimum"] = max(made.get("minimum", -(2**bits)), -(2**bits))
+                made["maximum"] = min(made.get("maximum", 2**bits - 1), 2**bits - 1)
         seen[id(schema)] = made
     return seen[id(schema)]
