@@ -3,15 +3,24 @@
 import os
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
-from controlplane.cluster import address, kind, releases
-from controlplane.cluster.install import install, record, remove
-from controlplane.cluster.kubectl import FIRST_STRICT_MINOR, Kubectl
-from controlplane.cluster.models import serve
-from controlplane.cluster.steps import KSERVE_FOLDER, ROOT, STEPS, Setup, has_activator, services
+from controlplane.cluster import address, images, kind, releases
+from controlplane.cluster.install import install, remove
+from controlplane.cluster.kubectl import FIRST_STRICT_MINOR, Absent, ClusterError, Kubectl
+from controlplane.cluster.models import Serving
+from controlplane.cluster.records import ALL, MODELS, record, remember
+from controlplane.cluster.steps import (
+    KSERVE_FOLDER,
+    ROOT,
+    STEPS,
+    Setup,
+    has_activator,
+    overlay_documents,
+)
 from controlplane.errors import SerinError
 
 _OWN_NAMESPACES = {"default", "local-path-storage", "serin-system"}
@@ -38,7 +47,12 @@ def say(text: str) -> None:
     help="Kustomization to apply (default: kserve/overlays/production; local with --kind).",
 )
 @click.option("--domain", default="localhost", show_default=True, help="Of the models' hosts.")
-@click.option("--model", "models", multiple=True, help="Serve only this one; may be repeated.")
+@click.option(
+    "--model",
+    "models",
+    multiple=True,
+    help="Serve this one, not all; may be repeated. Later runs remember; `all` for all again.",
+)
 @click.option(
     "--only", type=click.Choice([*(step.name for step in STEPS), "models"]), help="One step."
 )
@@ -47,7 +61,10 @@ def say(text: str) -> None:
 )
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and do nothing.")
 @click.option("--down", is_flag=True, help="Remove what was added; asks before data.")
-@click.option("--pin", is_flag=True, help="Write the releases' sha256 to versions.env.")
+@click.option("--images", "list_images", is_flag=True, help="List the images; do nothing.")
+@click.option(
+    "--pin", is_flag=True, help="Fetch the releases of versions.env and pin their sha256 anew."
+)
 @click.option("--yes", is_flag=True, help="Answer every question with yes.")
 def main(  # noqa: D103 - its help is the command's, below
     *,
@@ -62,36 +79,125 @@ def main(  # noqa: D103 - its help is the command's, below
     smoke: bool,
     dry_run: bool,
     down: bool,
+    list_images: bool,
     pin: bool,
     yes: bool,
 ) -> None:
     if pin:
-        click.echo("\n".join(releases.pin()))
+        click.echo("\n".join(releases.pin_all()))
         return
-    if use_kind and down:
+    if use_kind and down and not dry_run:
         kind.delete(say)
         return
-    if use_kind:
-        context = kind.create(say)
     overlay = overlay or KSERVE_FOLDER / "overlays" / ("local" if use_kind else "production")
-    kubectl = Kubectl(context)
-    kubectl.require(FIRST_STRICT_MINOR)
-    setup = Setup(kubectl, overlay, manifests, s3, domain, dict(os.environ), dry_run)
+    setup = Setup(
+        *(Absent(None), overlay, manifests, s3, domain, dict(os.environ)),
+        dry_run=dry_run or list_images,
+        say=say,
+    )
+    there = [one["metadata"]["name"] for one in overlay_documents(setup, "InferenceService")]
+    _check(models, there)
+    if list_images:
+        setup = replace(setup, models=_choice(models, there))
+        _print_images(setup)
+        return
+    if use_kind and not dry_run:
+        context = kind.create(say)
+    kubectl = _cluster(context, use_kind=use_kind, dry_run=dry_run)
+    setup = replace(setup, kubectl=kubectl)
     if down:
-        remove(setup, say, lambda question: yes or click.confirm(question, err=True))
+        _down(setup, yes=yes)
         return
     if not (yes or dry_run or use_kind):
         _ask_first(kubectl)
-    wanted = [one for one in services(setup) if not models or one["metadata"]["name"] in models]
+    setup = replace(setup, models=_remembered(kubectl, models, there, dry_run=dry_run))
     if use_kind and not dry_run:
-        _load_images(setup, [one["metadata"]["name"] for one in wanted], only)
+        _load_images(setup, list(setup.models), only)
     if only != "models":
         install(setup, say, only)
-    if only not in {None, "models"} or dry_run:
+    if only in {None, "models"}:
+        _serve(setup, smoke=smoke)
+
+
+def _serve(setup: Setup, *, smoke: bool) -> None:
+    """The last step: versions, InferenceServices, ScaledObjects."""
+    scaling = {
+        one["metadata"]["labels"]["app.kubernetes.io/name"]: one
+        for one in overlay_documents(setup, "ScaledObject")
+    }
+    services = overlay_documents(setup, "InferenceService")
+    jobs = ROOT / "training" / "jobs"
+    serving = Serving(setup.kubectl, services, scaling, jobs, say, smoke=smoke)
+    if setup.dry_run:
+        serving.plan()
         return
-    for name in serve(kubectl, wanted, ROOT / "training" / "jobs", say, smoke=smoke):
-        say(f"{name}: serving")
-    click.echo(address.try_it(kubectl, wanted[0]["metadata"]["name"]))
+    serving.serve()
+    click.echo(address.try_it(setup.kubectl, services[0]["metadata"]["name"]))
+
+
+def _check(models: tuple[str, ...], there: list[str]) -> None:
+    """Refuse a model that the overlay does not have."""
+    if unknown := sorted(set(models) - {*there, ALL}):
+        raise click.BadParameter(
+            f"the overlay has no model {', '.join(unknown)}; it has {', '.join(there)}",
+            param_hint="--model",
+        )
+
+
+def _choice(models: tuple[str, ...], there: list[str]) -> list[str]:
+    return there if ALL in models or not models else [one for one in there if one in models]
+
+
+def _remembered(
+    kubectl: Kubectl, models: tuple[str, ...], there: list[str], *, dry_run: bool
+) -> list[str]:
+    """What to serve: what is named now, and what earlier runs were told; all by default."""
+    before = record(kubectl).get(MODELS, "")
+    named = (*models, *(before.split(",") if before else ()))
+    chosen = _choice(named, there)
+    if before and len(chosen) < len(there):
+        say(f"models {', '.join(chosen)}: chosen here and in earlier runs; --model all for all")
+    written = ALL if ALL in named or not named else ",".join(chosen)
+    if written != before and not dry_run:
+        remember(kubectl, MODELS, written)
+    return chosen
+
+
+def _cluster(context: str | None, *, use_kind: bool, dry_run: bool) -> Kubectl:
+    """The cluster; a dry run without one takes it for empty."""
+    if use_kind:
+        context = kind.CONTEXT
+        if dry_run and not kind.is_there():
+            say(f"kind: would create cluster {kind.NAME}, build each model's images, load them")
+            return Absent(None)
+    kubectl = Kubectl(context)
+    try:
+        kubectl.require(FIRST_STRICT_MINOR)
+        kubectl.run("get", "--raw", "/version")
+    except ClusterError as error:
+        if not dry_run:
+            raise
+        say(f"no cluster to look at, so as for an empty one: {error}")
+        return Absent(None)
+    return kubectl
+
+
+def _down(setup: Setup, *, yes: bool) -> None:
+    if not setup.dry_run:
+        remove(setup, say, lambda question: yes or click.confirm(question, err=True))
+        return
+    known = record(setup.kubectl)
+    steps = [step.name for step in reversed(STEPS) if step.name in known]
+    say(f"would remove {', '.join(steps)}" if steps else "nothing of Serin's is recorded here")
+
+
+def _print_images(setup: Setup) -> None:
+    found, unread = images.listed(setup)
+    width = max(len(image) for image, _ in found)
+    for image, told in found:
+        click.echo(f"{image:{width}}  {told}")
+    if unread:
+        raise ClusterError(f"not all are listed. {'. '.join(unread)}. {releases.ADVICE}")
 
 
 main.help = """Install everything that serves models on a Kubernetes cluster, and serve them.
@@ -124,7 +230,7 @@ def _ask_first(kubectl: Kubectl) -> None:
 
 if __name__ == "__main__":
     try:
-        main()
+        main(prog_name="./setup_cluster.sh")
     except SerinError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(1)

@@ -1,18 +1,17 @@
 """Runs the steps: skips what is done or another's, applies the rest, and remembers it."""
 
-import hashlib
-import json
 from collections import Counter
 from collections.abc import Callable
 
-from controlplane.cluster import kserve
-from controlplane.cluster.kubectl import Document, Kubectl, pods_say, wait_until
+from controlplane.cluster import kserve, records
+from controlplane.cluster.kubectl import Document, Kubectl, wait_until
+from controlplane.cluster.records import PENDING, digest, forget, record, remember
+from controlplane.cluster.releases import ADVICE, UnreachableError
 from controlplane.cluster.steps import STEPS, Setup, Step
+from controlplane.cluster.waiting import Say, Watch
+from controlplane.errors import SerinError
 
-RECORD_NAMESPACE, RECORD = "serin-system", "setup"
-PENDING = "pending"
-_GONE_SECONDS = 240
-Say = Callable[[str], None]
+_GONE_SECONDS = 600
 
 
 def install(setup: Setup, say: Say, only: str | None = None) -> None:
@@ -40,33 +39,57 @@ def _run(setup: Setup, step: Step, say: Say) -> None:
     if known is None and (other := step.foreign(setup)):
         say(f"{step.name}: {other} is there, left as it is")
         return
-    documents = step.documents(setup)
-    digest = _digest(documents)
-    if known == digest and not _unavailable(kubectl, step, documents):
-        say(f"{step.name}: unchanged")
-        return
     if setup.dry_run:
-        kinds = Counter(one["kind"] for one in documents)
-        listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
-        say(f"{step.name}: would apply {listed}")
+        _tell(setup, step, known, say)
+        return
+    documents = step.documents(setup)
+    if known == digest(documents) and not _unavailable(kubectl, step, documents):
+        say(f"{step.name}: unchanged")
         return
     say(f"{step.name}: applying {len(documents)} objects")
     remember(kubectl, step.name, PENDING)
+    if step.retired:
+        kubectl.delete(step.retired, 120)
     kubectl.apply(documents)
     for workload, namespace in _workloads(step, documents):
-        wait_until(
+        watch = Watch(kubectl, say, namespace, _selector(kubectl, workload, namespace))
+        watch.wait(
             f"{workload} in {namespace} to be available",
             step.seconds,
             # type: ignore: mypy does not infer a lambda that has defaults
             lambda workload=workload, namespace=namespace: _available(  # type: ignore[misc]
                 kubectl, workload, namespace
             ),
-            lambda namespace=namespace: pods_say(kubectl, namespace),  # type: ignore[misc]
         )
     if more := step.after(setup):
         kubectl.apply(more)
-    remember(kubectl, step.name, digest)
+    remember(kubectl, step.name, digest(documents))
     say(f"{step.name}: ready")
+
+
+def _tell(setup: Setup, step: Step, known: str | None, say: Say) -> None:
+    """What a step would do; what keeps it from it is told and is no failure."""
+    try:
+        documents = step.documents(setup)
+    except UnreachableError as error:
+        say(f"{step.name}: would apply its release, but {error.short}. {ADVICE}")
+        return
+    except SerinError as error:
+        say(f"{step.name}: would fail: {error}")
+        return
+    if known == digest(documents) and not _unavailable(setup.kubectl, step, documents):
+        say(f"{step.name}: unchanged")
+        return
+    kinds = Counter(one["kind"] for one in documents)
+    listed = ", ".join(f"{count} {kind}" for kind, count in sorted(kinds.items()))
+    say(f"{step.name}: would apply {listed}")
+
+
+def _selector(kubectl: Kubectl, workload: str, namespace: str) -> str:
+    """Of a workload's pods; empty, all of the namespace, while it is not there."""
+    found = kubectl.get(workload, "-n", namespace)
+    labels = ((found or {}).get("spec", {}).get("selector") or {}).get("matchLabels") or {}
+    return ",".join(f"{key}={value}" for key, value in labels.items())
 
 
 def _workloads(step: Step, documents: list[Document]) -> list[tuple[str, str]]:
@@ -102,39 +125,9 @@ def _kserve_complaints(kubectl: Kubectl) -> list[str]:
         if controller["metadata"]["name"] == "kserve-controller-manager":
             namespace = controller["metadata"]["namespace"]
             config = kubectl.get("configmap", "inferenceservice-config", "-n", namespace)
-            return kserve.complaints(controller, config)
+            storages = kubectl.items("clusterstoragecontainers")
+            return kserve.complaints(controller, config, storages)
     return []
-
-
-def _digest(documents: list[Document]) -> str:
-    """What these objects are; a Secret's values are not kept, only that there is one."""
-    plain = [
-        {**one, "data": sorted(one["data"])} if one["kind"] == "Secret" and "data" in one else one
-        for one in documents
-    ]
-    return hashlib.sha256(json.dumps(plain, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def record(kubectl: Kubectl) -> dict[str, str]:
-    """Which steps were made by us: their objects' hash, or PENDING."""
-    found = kubectl.get("configmap", RECORD, "-n", RECORD_NAMESPACE)
-    return dict((found or {}).get("data") or {})
-
-
-def remember(kubectl: Kubectl, step: str, state: str) -> None:
-    """Write a step's state down in the cluster."""
-    metadata = {"name": RECORD, "namespace": RECORD_NAMESPACE}
-    kubectl.apply(
-        [
-            _namespace(RECORD_NAMESPACE),
-            {
-                "apiVersion": "v1",
-                "kind": "ConfigMap",
-                "metadata": metadata,
-                "data": {**record(kubectl), step: state},
-            },
-        ]
-    )
 
 
 def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
@@ -171,8 +164,8 @@ def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
         forget(kubectl, step.name)
         say(f"{step.name}: removed")
     _await_gone(kubectl, leaving)
-    if not record(kubectl):
-        kubectl.delete([_namespace(RECORD_NAMESPACE)], 60)
+    if not record(kubectl).keys() & {step.name for step in STEPS}:
+        kubectl.delete([records.namespace(records.NAMESPACE)], 60)
 
 
 def _await_gone(kubectl: Kubectl, namespaces: set[str]) -> None:
@@ -187,16 +180,6 @@ def _await_gone(kubectl: Kubectl, namespaces: set[str]) -> None:
         lambda: not left(),
         lambda: f"{', '.join(sorted(left()))}: their status says what is left in them.",
     )
-
-
-def forget(kubectl: Kubectl, step: str) -> None:
-    """A step is ours no more."""
-    patch = json.dumps({"data": {step: None}})
-    kubectl.run("patch", "configmap", RECORD, "-n", RECORD_NAMESPACE, "-p", patch)
-
-
-def _namespace(name: str) -> Document:
-    return {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}
 
 
 def _reference(document: Document) -> Document:

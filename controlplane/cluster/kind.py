@@ -8,8 +8,18 @@ from controlplane.cluster.kubectl import ClusterError
 from controlplane.cluster.steps import ROOT
 
 NAME = "serin"
+CONTEXT = f"kind-{NAME}"
 _CREATE_SECONDS = 300
 _BUILD_SECONDS = 1800
+
+
+def is_there() -> bool:
+    """Whether the cluster is; not where there is no kind."""
+    return shutil.which("kind") is not None and NAME in _clusters()
+
+
+def _clusters() -> list[str]:
+    return _run(["kind", "get", "clusters"], 60).split()
 
 
 def create(say: Callable[[str], None]) -> str:
@@ -18,10 +28,10 @@ def create(say: Callable[[str], None]) -> str:
     Returns:
         The name of its context.
     """
-    if NAME not in _run(["kind", "get", "clusters"], 60).split():
+    if NAME not in _clusters():
         say(f"kind: creating cluster {NAME}")
         _run(["kind", "create", "cluster", "--name", NAME, "--wait", "120s"], _CREATE_SECONDS)
-    return f"kind-{NAME}"
+    return CONTEXT
 
 
 def delete(say: Callable[[str], None]) -> None:

@@ -18,6 +18,13 @@ FIRST_WITH_WEIGHTS = (0, 21)
 _SECRET = "kserve-webhook-server-cert"  # noqa: S105 - its name
 _HOST = "kserve-webhook-server-service.kserve.svc"
 _YEARS = 10
+_RESTRICTED = {
+    "runAsNonRoot": True,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+"""What Kubernetes' pod security standard `restricted` asks of a container."""
 
 
 def adapt(documents: Sequence[Document], domain: str, ca: str | None) -> list[Document]:
@@ -37,6 +44,8 @@ def adapt(documents: Sequence[Document], domain: str, ca: str | None) -> list[Do
             _trust(document, ca)
         if (kind, name) == ("ConfigMap", "inferenceservice-config"):
             _configure(document["data"], domain)
+        if kind == "ClusterStorageContainer":
+            document["spec"]["container"].setdefault("securityContext", _RESTRICTED)
         adapted.append(document)
     return adapted
 
@@ -137,12 +146,15 @@ def _builder(
     )
 
 
-def complaints(controller: Document, config: Document | None) -> list[str]:
+def complaints(
+    controller: Document, config: Document | None, storages: Sequence[Document] = ()
+) -> list[str]:
     """What of an installed KServe does not suit Serin, one sentence each.
 
     Args:
         controller: the Deployment kserve-controller-manager.
         config: the ConfigMap inferenceservice-config.
+        storages: the ClusterStorageContainers, which say how models are downloaded.
     """
     found = []
     containers = controller["spec"]["template"]["spec"]["containers"]
@@ -160,6 +172,13 @@ def complaints(controller: Document, config: Document | None) -> list[str]:
             "KServe's ConfigMap inferenceservice-config has enableGatewayApi off: no HTTPRoute "
             "will be made. Set it, with kserveIngressGateway " + GATEWAY + "."
         )
+    found += [
+        f"KServe's ClusterStorageContainer {storage['metadata']['name']} has no securityContext: "
+        "namespace models, whose pod security is `restricted`, refuses pods that it downloads for. "
+        f"Set spec.container.securityContext to {json.dumps(_RESTRICTED)}."
+        for storage in storages
+        if not storage["spec"]["container"].get("securityContext")
+    ]
     return found
 
 

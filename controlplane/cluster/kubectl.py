@@ -187,6 +187,14 @@ def render(folder: Path) -> list[Document]:
     return list(yaml.load_all(text, yaml.CSafeLoader))
 
 
+class Absent(Kubectl):
+    """A cluster that is not there yet: nothing is in it, and nothing can be put there."""
+
+    def get(self, *_arguments: str) -> Document | None:
+        """Nothing."""
+        return None
+
+
 def wait_until(
     what: str,
     seconds: float,
@@ -203,26 +211,3 @@ def wait_until(
         if time.monotonic() > deadline:
             raise ClusterError(f"waited {seconds:.0f} s for {what}. {why()}".strip())
         time.sleep(_POLL_SECONDS)
-
-
-def pods_say(kubectl: Kubectl, namespace: str, selector: str = "") -> str:
-    """Why pods of a namespace are not ready, in one line."""
-    options = [f"--selector={selector}"] if selector else []
-    found = []
-    for pod in kubectl.items("pods", "-n", namespace, *options):
-        status: Mapping[str, Any] = pod.get("status", {})
-        reasons = [
-            f"{one['name']} {state.get('reason', '')}: {state.get('message', '')}".strip()
-            for group in ("initContainerStatuses", "containerStatuses")
-            for one in status.get(group, ())
-            for state in (one["state"].get("waiting"), one["state"].get("terminated"))
-            if state and state.get("reason") != "Completed"
-        ]
-        reasons += [
-            one.get("message", one.get("reason", ""))
-            for one in status.get("conditions", ())
-            if one["type"] == "PodScheduled" and one["status"] == "False"
-        ]
-        if reasons:
-            found.append(f"pod {pod['metadata']['name']}: {'; '.join(reasons)}")
-    return " ".join(found) or f"See kubectl -n {namespace} get pods,events."

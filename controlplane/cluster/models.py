@@ -1,71 +1,128 @@
 """From manifests to served models: a version for each, by its training Job where it has none."""
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.cluster.kubectl import (
-    ClusterError,
-    Document,
-    Kubectl,
-    pods_say,
-    render,
-    wait_until,
-)
+from controlplane.cluster.kubectl import ClusterError, Document, Kubectl, render
+from controlplane.cluster.records import digest, record, remember
+from controlplane.cluster.waiting import Watch
 
 NAMESPACE = "models"
 _URI = re.compile(r"(?:s3|pvc)://\S+/[0-9a-f]{12}")
-_READY_SECONDS = 300
+_READY_SECONDS = 600
+_VERDICT_SECONDS = 120
+"""Past a Job's own deadline, so that its own verdict is what is told."""
 
 
-def serve(
-    kubectl: Kubectl,
-    services: list[Document],
-    jobs: Path,
-    say: Callable[[str], None],
-    *,
-    smoke: bool = False,
-) -> list[str]:
-    """Give every InferenceService a version and apply it; those that serve one keep it.
+@dataclass(frozen=True, slots=True)
+class Serving:
+    """What to serve, and how to get there.
 
-    Args:
+    Attributes:
         kubectl: the cluster.
-        services: InferenceServices, as an overlay renders them.
+        services: the InferenceServices of the models that were chosen, as an overlay renders them.
+        scaling: model → its ScaledObject.
         jobs: folder of the Jobs' kustomizations, one a model.
         say: told what happens.
         smoke: train a few steps on little data, as the scripts' --smoke says.
-
-    Returns:
-        The names of the InferenceServices that were changed.
     """
-    training, changed = {}, []
-    for service in services:
+
+    kubectl: Kubectl
+    services: Sequence[Document]
+    scaling: Mapping[str, Document]
+    jobs: Path
+    say: Callable[[str], None]
+    smoke: bool = False
+
+    def plan(self) -> None:
+        """Say what `serve` would do."""
+        for service in self.services:
+            name = service["metadata"]["name"]
+            uri = self._version(service)
+            if uri is None:
+                self.say(f"models: would train {name} in Job train-{name}, and serve its version")
+            elif uri != self._serves(name):
+                self.say(f"models: would serve {uri}")
+            else:
+                self.say(f"models: {name} serves {uri}, unchanged")
+
+    def serve(self) -> None:
+        """Give every model a version, serve it, then scale it; those that serve one keep it.
+
+        Raises:
+            ClusterError: a model does not get there; the others are served all the same.
+        """
+        training = {
+            service["metadata"]["name"]: _start(
+                self.kubectl, self.jobs / service["metadata"]["name"], self.say, smoke=self.smoke
+            )
+            for service in self.services
+            if self._version(service) is None
+        }
+        failed, changed = [], False
+        for service in self.services:
+            name = service["metadata"]["name"]
+            try:
+                changed |= self._serve(service, training.get(name))
+            except ClusterError as error:
+                self.say(f"{name}: {error}")
+                failed.append(name)
+        if failed:
+            raise ClusterError(f"not served: {', '.join(failed)}, for the reasons above")
+        if not changed:
+            self.say("models: unchanged")
+
+    def _serve(self, service: Document, job_seconds: float | None) -> bool:
+        """One model; whether anything was changed."""
         name = service["metadata"]["name"]
-        if _URI.fullmatch(_storage_uri(service)):
-            continue  # the overlay names a version
-        live = kubectl.get("inferenceservice", name, "-n", NAMESPACE)
-        if live is not None and _URI.fullmatch(_storage_uri(live)):
-            service["spec"]["predictor"]["model"]["storageUri"] = _storage_uri(live)
+        if job_seconds is None:
+            uri = self._version(service) or ""
         else:
-            training[name] = _start(kubectl, jobs / name, say, smoke=smoke)
-    for service in services:
-        name = service["metadata"]["name"]
-        if name in training:
-            uri = published(kubectl, name, training[name])
-            say(f"{name}: trained {uri}")
+            uri = published(self.kubectl, name, job_seconds, self.say)
+            self.say(f"{name}: trained {uri}")
+        changed = uri != self._serves(name)
+        if changed:
             service["spec"]["predictor"]["model"]["storageUri"] = uri
-        live = kubectl.get("inferenceservice", name, "-n", NAMESPACE)
-        if live is None or _storage_uri(live) != _storage_uri(service):
-            kubectl.apply([service])
-            changed.append(name)
-    for service in services:
-        await_ready(kubectl, service["metadata"]["name"])
-    for name in changed:
-        look_now(kubectl, f"{name}-predictor")
-    return changed
+            self.kubectl.apply([service])
+        await_ready(self.kubectl, name, self.say)
+        changed |= self._scale(name)
+        if changed:
+            self.say(f"{name}: serving")
+        return changed
+
+    def _scale(self, name: str) -> bool:
+        """Apply a model's ScaledObject, once there is a Deployment that KEDA finds at once."""
+        if name not in self.scaling:
+            return False
+        scaled, key = self.scaling[name], f"scaling.{name}"
+        there = self.kubectl.get("scaledobject", scaled["metadata"]["name"], "-n", NAMESPACE)
+        if there is not None and record(self.kubectl).get(key) == digest([scaled]):
+            return False  # somebody may have changed it since, as a rollout does: theirs stays
+        self.kubectl.apply([scaled])
+        remember(self.kubectl, key, digest([scaled]))
+        return True
+
+    def _version(self, service: Document) -> str | None:
+        """What to serve: the overlay's version, or the one that is served; None for none yet."""
+        if _URI.fullmatch(_storage_uri(service)):
+            return _storage_uri(service)
+        return self._serves(service["metadata"]["name"])
+
+    def _serves(self, name: str) -> str | None:
+        """The version that the cluster's InferenceService names."""
+        live = self.kubectl.get("inferenceservice", name, "-n", NAMESPACE)
+        uri = _storage_uri(live) if live else ""
+        return uri if _URI.fullmatch(uri) else None
 
 
-def await_ready(kubectl: Kubectl, name: str, seconds: float = _READY_SECONDS) -> None:
+def await_ready(
+    kubectl: Kubectl,
+    name: str,
+    say: Callable[[str], None],
+    seconds: float = _READY_SECONDS,
+) -> None:
     """Wait for an InferenceService to be ready.
 
     Raises:
@@ -77,23 +134,8 @@ def await_ready(kubectl: Kubectl, name: str, seconds: float = _READY_SECONDS) ->
         conditions = ((service or {}).get("status") or {}).get("conditions", ())
         return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
 
-    wait_until(
-        f"InferenceService {name} to be ready",
-        seconds,
-        ready,
-        lambda: pods_say(kubectl, NAMESPACE, f"serving.kserve.io/inferenceservice={name}"),
-    )
-
-
-def look_now(kubectl: Kubectl, scaled_object: str) -> None:
-    """Make KEDA look for a ScaledObject's Deployment, which was not there when it last did.
-
-    It would by itself, ever more seldom, up to every 17 minutes; the end of a pause makes it.
-    """
-    if kubectl.get("scaledobject", scaled_object, "-n", NAMESPACE):
-        target = ("annotate", f"scaledobject/{scaled_object}", "-n", NAMESPACE, "--overwrite")
-        kubectl.run(*target, "autoscaling.keda.sh/paused=true")
-        kubectl.run(*target, "autoscaling.keda.sh/paused-")
+    watch = Watch(kubectl, say, NAMESPACE, f"serving.kserve.io/inferenceservice={name}")
+    watch.wait(f"InferenceService {name} to be ready", seconds, ready)
 
 
 def _start(kubectl: Kubectl, folder: Path, say: Callable[[str], None], *, smoke: bool) -> float:
@@ -111,41 +153,55 @@ def _start(kubectl: Kubectl, folder: Path, say: Callable[[str], None], *, smoke:
     return seconds
 
 
-def published(kubectl: Kubectl, model: str, seconds: float) -> str:
+def published(kubectl: Kubectl, model: str, seconds: float, say: Callable[[str], None]) -> str:
     """The URI that a model's Job logged last.
 
     Raises:
-        ClusterError: the Job failed, or did not end in time.
+        ClusterError: the Job failed, or does not end.
     """
     name = f"train-{model}"
+    watch = Watch(kubectl, say, NAMESPACE, f"job-name={name}")
 
     def ended() -> bool:
         job = kubectl.get("job", name, "-n", NAMESPACE)
         conditions = ((job or {}).get("status") or {}).get("conditions", ())
         for one in conditions:
             if one["type"] == "Failed" and one["status"] == "True":
-                raise ClusterError(
-                    f"Job {name} failed: {one.get('message', '')} Its log ends: "
-                    f"{_log(kubectl, name)[-500:]} Delete it to try again: kubectl -n "
-                    f"{NAMESPACE} delete job {name}"
-                )
+                raise ClusterError(_failure(kubectl, name, one, watch.last))
         return any(one["type"] == "Complete" and one["status"] == "True" for one in conditions)
 
-    wait_until(
-        f"Job {name} to complete",
-        seconds,
-        ended,
-        lambda: pods_say(kubectl, NAMESPACE, f"job-name={name}"),
-    )
+    watch.wait(f"Job {name} to complete", seconds + _VERDICT_SECONDS, ended)
     lines = _log(kubectl, name).strip().splitlines()
     uri = lines[-1] if lines else ""
     if not _URI.fullmatch(uri):
-        raise ClusterError(f"Job {name} logged no URI of a version as its last line, but: {uri!r}")
+        raise ClusterError(
+            f"Job {name} completed, but its log does not end with the URI of a version: {uri!r}. "
+            f"Delete it to train again: kubectl -n {NAMESPACE} delete job {name}"
+        )
     return uri
 
 
+def _failure(kubectl: Kubectl, name: str, condition: Document, seen: str) -> str:
+    """What a failed Job tells: its verdict, the end of its log where there is one, what to do."""
+    told = [f"Job {name} failed: {condition.get('reason', '')} {condition.get('message', '')}"]
+    if log := _log(kubectl, name).strip():
+        told.append(f"Its log ends: {log[-500:]}")
+    elif seen:
+        told.append(f"Its pod said: {seen}")
+    told.append(f"Delete it to try again: kubectl -n {NAMESPACE} delete job {name}")
+    return ". ".join(part.strip().rstrip(".") for part in told)
+
+
 def _log(kubectl: Kubectl, job: str) -> str:
-    return kubectl.run("logs", f"job/{job}", "-n", NAMESPACE, "--tail=20")
+    """The end of what a Job's newest pod logged; empty where it has none, or never started."""
+    pods = kubectl.items("pods", "-n", NAMESPACE, f"--selector=job-name={job}")
+    if not pods:
+        return ""
+    newest = max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
+    try:
+        return kubectl.run("logs", newest["metadata"]["name"], "-n", NAMESPACE, "--tail=20")
+    except ClusterError:
+        return ""
 
 
 def _storage_uri(service: Document) -> str:

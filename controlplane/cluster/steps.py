@@ -11,7 +11,8 @@ ROOT = Path(__file__).parents[2]
 KSERVE_FOLDER = ROOT / "kserve"
 ACTIVATOR = ("deployment/activator", "models")
 """Of overlays with kserve/components/scale-to-zero."""
-_READY_SECONDS = 240
+_READY_SECONDS = 600
+_MODEL_LABEL = "app.kubernetes.io/name"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +26,13 @@ class Setup:
     domain: str = "localhost"
     environment: dict[str, str] = field(default_factory=dict)
     dry_run: bool = False
+    models: Sequence[str] = ()
+    """Those to serve; none for all that the overlay has."""
+    say: Callable[[str], None] = lambda _line: None
+
+    def release(self, release: releases.Release) -> list[Document]:
+        """A release's objects, from the folder that was named or from its URL."""
+        return releases.load(release, self.manifests, self.say, write=not self.dry_run)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +48,7 @@ class Step:
         after: what remains once they are; returns more objects to apply.
         data: what --down would lose with it, in words.
         leftovers: (kind, name, namespace) of what its controllers make outside of its namespaces.
+        retired: objects of an earlier Serin that stand in the way of today's.
     """
 
     name: str
@@ -50,6 +59,7 @@ class Step:
     after: Callable[[Setup], list[Document]] = lambda _setup: []
     data: str = ""
     leftovers: Sequence[tuple[str, str, str]] = ()
+    retired: Sequence[Document] = ()
 
 
 def _crd(name: str, what: str) -> Callable[[Setup], str | None]:
@@ -66,15 +76,15 @@ def _never(_setup: Setup) -> None:
 
 
 def _gateway(setup: Setup) -> list[Document]:
-    return releases.load(releases.GATEWAY, setup.manifests)
+    return setup.release(releases.GATEWAY)
 
 
 def _keda(setup: Setup) -> list[Document]:
-    return releases.load(releases.KEDA, setup.manifests)
+    return setup.release(releases.KEDA)
 
 
 def _prometheus(setup: Setup) -> list[Document]:
-    documents = releases.load(releases.PROMETHEUS_OPERATOR, setup.manifests)
+    documents = setup.release(releases.PROMETHEUS_OPERATOR)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "monitoring"}}
     for one in documents:  # the release's bundle is written for `default`
         if one["metadata"].get("namespace") == "default":
@@ -88,7 +98,7 @@ def _prometheus(setup: Setup) -> list[Document]:
 
 
 def _kserve(setup: Setup) -> list[Document]:
-    documents = releases.load(releases.KSERVE, setup.manifests)
+    documents = setup.release(releases.KSERVE)
     managed = setup.kubectl.get("crd", "certificates.cert-manager.io") is not None
     ca = None if managed else kserve.certificate(setup.kubectl, make=not setup.dry_run)
     namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": kserve.NAMESPACE}}
@@ -117,12 +127,26 @@ def _default_storage_class(kubectl: Kubectl) -> bool:
 
 
 def _serin(setup: Setup) -> list[Document]:
-    return [one for one in render(setup.overlay) if one["kind"] != "InferenceService"]
+    """The overlay without what step `models` applies, model by model."""
+    later = {"InferenceService", "ScaledObject"}
+    return [one for one in chosen(setup) if one["kind"] not in later]
 
 
-def services(setup: Setup) -> list[Document]:
-    """The overlay's InferenceServices."""
-    return [one for one in render(setup.overlay) if one["kind"] == "InferenceService"]
+def chosen(setup: Setup) -> list[Document]:
+    """The overlay's objects without those that belong to models nobody chose."""
+    documents = render(setup.overlay)
+    models = {one["metadata"]["name"] for one in documents if one["kind"] == "InferenceService"}
+    left_out = models - set(setup.models) if setup.models else set[str]()
+    return [
+        one
+        for one in documents
+        if (one["metadata"].get("labels") or {}).get(_MODEL_LABEL) not in left_out
+    ]
+
+
+def overlay_documents(setup: Setup, kind: str) -> list[Document]:
+    """The chosen models' objects of one kind, or the overlay's own."""
+    return [one for one in chosen(setup) if one["kind"] == kind]
 
 
 def has_activator(setup: Setup) -> bool:
@@ -175,5 +199,17 @@ STEPS = (
         after=_s3_after,
         data="every published model in the cluster's MinIO",
     ),
-    Step("serin", _never, _serin, waits=[ACTIVATOR]),
+    Step(
+        "serin",
+        _never,
+        _serin,
+        waits=[ACTIVATOR],
+        retired=[  # a pod that two budgets count cannot be evicted
+            {
+                "apiVersion": "policy/v1",
+                "kind": "PodDisruptionBudget",
+                "metadata": {"name": "predictors", "namespace": "models"},
+            }
+        ],
+    ),
 )

@@ -57,7 +57,7 @@ class SetStable(Act):
 
 @dataclass(frozen=True, slots=True)
 class Wake(Act):
-    """Have KEDA look for the canary's Deployment now: it looks ever more seldom for a late one."""
+    """Have KEDA scale the canary, whose Deployment is there now."""
 
 
 @dataclass(frozen=True, slots=True)

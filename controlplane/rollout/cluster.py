@@ -1,10 +1,12 @@
 """A rollout's eyes and hands: one model's objects in a cluster."""
 
+import contextlib
 import time
 import uuid
 from datetime import UTC, datetime
 from typing import Any
 
+from controlplane.rollout import scaling
 from controlplane.rollout.acts import (
     Act,
     EndMirror,
@@ -23,7 +25,6 @@ from controlplane.rollout.kubernetes import ApiError, Conflict, Kubernetes, Obje
 from controlplane.rollout.mirror import change, is_ours, mirror_name, mirror_route
 from controlplane.rollout.seen import CANARY, Seen, deployment_name, read
 
-_PAUSED = "autoscaling.keda.sh/paused"
 _KEPT = ("modelFormat", "runtime", "protocolVersion")
 
 
@@ -102,9 +103,7 @@ class Cluster:
     def _scale(self, act: Act, seen: Seen) -> None:
         match act:
             case Wake():
-                if seen.canary.scaled_by:
-                    for value in ("true", None):
-                        self._annotate(seen.canary.scaled_by, value)
+                self._scale_canary(seen)
             case Scale(canary, replicas):
                 workload = seen.canary if canary else seen.stable
                 if workload.scaled_by:
@@ -167,9 +166,17 @@ class Cluster:
         patch = {"metadata": {"resourceVersion": version}, "spec": spec}
         self.api.patch("inferenceservices", self.model, patch)
 
-    def _annotate(self, scaled_object: str, value: str | None) -> None:
-        patch = {"metadata": {"annotations": {_PAUSED: value}}}
-        self.api.patch("scaledobjects", scaled_object, patch)
+    def _scale_canary(self, seen: Seen) -> None:
+        """Have KEDA scale the canary as it scales stable; one that somebody made looks again."""
+        if seen.canary.scaled_by:
+            if scaled := self.api.get("scaledobjects", seen.canary.scaled_by):
+                self.api.patch("scaledobjects", seen.canary.scaled_by, scaling.nudged(scaled))
+        elif seen.stable.scaled_by:
+            stable = self.api.get("scaledobjects", seen.stable.scaled_by)
+            deployment = self._deployment(canary=True)
+            if stable and deployment:
+                with contextlib.suppress(Conflict):  # somebody made it just now
+                    self.api.create("scaledobjects", scaling.of_canary(stable, deployment))
 
     def _bound(self, scaled_object: str, least: int) -> None:
         self.api.patch("scaledobjects", scaled_object, {"spec": {"minReplicaCount": least}})

@@ -197,7 +197,8 @@ def _refused(mirror: Object) -> str:
 
 
 def _workload(name: str, deployments: Sequence[Object], scaled: Sequence[Object]) -> Workload:
-    by = next((one for one in scaled if one["spec"]["scaleTargetRef"]["name"] == name), None)
+    staying = (one for one in scaled if "deletionTimestamp" not in one["metadata"])
+    by = next((one for one in staying if one["spec"]["scaleTargetRef"]["name"] == name), None)
     bounds: dict[str, Any] = {}
     if by:
         bounds = {

@@ -16,6 +16,7 @@ MANIFESTS = (
     "kserve/services/iris.yaml",
     "keda/iris.yaml",
     "keda/canary/iris.yaml",
+    "kserve/components/disruption/iris.yaml",
     "training/jobs/iris/job.yaml",
     "training/jobs/iris/kustomization.yaml",
 )
@@ -72,7 +73,7 @@ def new(name: str) -> dict[str, str]:
 def changed(name: str) -> dict[str, str]:
     """Path and new text of each file that lists models."""
     found = {}
-    for folder in ("kserve/runtimes", "kserve/services", "keda", "keda/canary"):
+    for folder in ("kserve/runtimes", "kserve/services", "kserve/components/disruption", "keda"):
         path = f"{folder}/kustomization.yaml"
         found[path] = _listed((ROOT / path).read_text("utf-8"), f"  - {name}.yaml")
     for file in sorted((ROOT / "kserve" / "overlays").glob("*/versions.yaml")):

@@ -1,11 +1,17 @@
 """What breaks in a cluster, under load: requests go on, and what cannot go on says why."""
 
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from controlplane.cluster.kubectl import pods_say
-from tests.support.cluster import CANARY, Cluster, wait
+import pytest
+
+from controlplane.cluster.kubectl import ClusterError, render
+from controlplane.cluster.models import published
+from controlplane.cluster.waiting import pods_say
+from tests.support.cluster import CANARY, MODEL, Cluster, wait
+from tests.support.required import ROOT
 
 ABSENT = "ffffffffffff"  # a version that nobody published
 
@@ -145,3 +151,26 @@ def test_a_drained_node_gives_up_one_pod_at_a_time(cluster: Cluster) -> None:
 
     assert load.failures == []
     assert old.isdisjoint(one["metadata"]["name"] for one in cluster.pods_of("iris-predictor"))
+
+
+def test_a_training_image_that_is_nowhere_is_told_and_ends_the_wait(cluster: Cluster) -> None:
+    """At once, by its name, and not at the Job's deadline; what its pod said outlives the pod."""
+    (job,) = render(ROOT / "training" / "jobs" / MODEL)
+    job["metadata"]["name"] = "train-absent"
+    job["spec"]["template"]["spec"]["containers"][0]["image"] = "docker.io/serin/absent:dev"
+    cluster.api.apply([job])
+    told = list[str]()
+    started = time.monotonic()
+    try:
+        with pytest.raises(ClusterError, match=r"docker\.io/serin/absent:dev: build and push it"):
+            published(cluster.api, "absent", job["spec"]["activeDeadlineSeconds"], told.append)
+        assert time.monotonic() - started < job["spec"]["activeDeadlineSeconds"] / 2
+        assert "ErrImagePull" in told[0] or "ImagePullBackOff" in told[0], told
+        patch = '{"spec": {"activeDeadlineSeconds": 1}}'
+        cluster.kubectl("-n", "models", "patch", "job", "train-absent", "-p", patch)
+        with pytest.raises(
+            ClusterError, match=r"train-absent failed: DeadlineExceeded.*delete job"
+        ):
+            published(cluster.api, "absent", 600, told.append)
+    finally:
+        cluster.kubectl("-n", "models", "delete", "job", "train-absent")

@@ -2,14 +2,16 @@
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 
 from controlplane.cluster.kubectl import render
-from tests.cluster.conftest import inventory
-from tests.support.cluster import Cluster
+from tests.cluster.conftest import inventory, models
+from tests.support.cluster import Cluster, conditions
+from tests.support.predictor import discovered_models
 from tests.support.required import ROOT
 
 KUSTOMIZATIONS = sorted(
@@ -37,19 +39,43 @@ def test_a_second_run_changes_nothing(cluster: Cluster) -> None:
         }
 
     was = asked()
-    said = cluster.setup().stderr
+    unnamed = [
+        one for one in cluster.options if one != "--model" and one not in discovered_models()
+    ]
+    said = replace(cluster, options=tuple(unnamed)).setup().stderr  # it remembers which
 
     assert asked() == was
-    assert said.count("unchanged") == 6, said
+    assert said.count("unchanged") == 7, said
 
 
 @pytest.mark.smoke
 def test_dry_run_says_and_does_nothing(cluster: Cluster) -> None:
-    """Every step is named, with what it would apply."""
-    said = [line.split()[2:5] for line in cluster.dry.splitlines() if " s  " in line][:6]
+    """Every step is named, with what it would apply; the last with what it would train."""
+    said = [line.split()[2:5] for line in cluster.dry.splitlines() if " s  " in line]
     names = ("gateway", "keda", "prometheus", "kserve", "s3", "serin")
 
-    assert said == [[f"{name}:", "would", "apply"] for name in names]
+    assert said[:6] == [[f"{name}:", "would", "apply"] for name in names]
+    assert {tuple(words) for words in said[6:]} == {("models:", "would", "train")}
+
+
+@pytest.mark.smoke
+def test_a_good_installation_looks_like_one(
+    cluster: Cluster, request: pytest.FixtureRequest
+) -> None:
+    """What was chosen is there and no more; nothing is red or paused; pods are restricted."""
+    served = models(request.session)
+    scaled = [one["metadata"]["name"] for one in cluster.get("scaledobjects")["items"]]
+    found = {name: conditions(cluster, name) for name in scaled}
+
+    assert set(scaled) == {f"{name}-predictor" for name in served}
+    assert {one.get("Ready") for one in found.values()} == {"True"}, found
+    assert {one.get("Paused") for one in found.values()} <= {"False", "Unknown"}, found
+    for kind, names in (("servingruntimes", {f"serin-{one}" for one in served}), ("pdb", served)):
+        assert {one["metadata"]["name"] for one in cluster.get(kind)["items"]} == set(names)
+    label = "pod-security.kubernetes.io/enforce"
+    for namespace in ("models", "minio"):
+        there = json.loads(cluster.kubectl("get", "namespace", namespace, "-o", "json"))
+        assert there["metadata"]["labels"][label] == "restricted"
 
 
 def checked(cluster: Cluster, folder: Path) -> None:

@@ -13,7 +13,7 @@ import pytest
 
 from tests.drills.canary import Load
 from tests.support import guilty
-from tests.support.cluster import CANARY, FLOWER, HOST, MODEL, Cluster, wait
+from tests.support.cluster import CANARY, FLOWER, HOST, MODEL, Cluster, conditions, wait
 from tests.support.open_load import sending
 from tests.support.required import ROOT
 from tests.support.trained import artifact
@@ -120,7 +120,7 @@ def test_a_good_version_is_promoted_by_itself(cluster: Cluster, versions: dict[s
     assert cluster.get("isvc", MODEL)["spec"]["predictor"]["model"]["storageUri"].endswith(
         versions["good"]
     )
-    assert bounds(cluster) == least
+    wait(lambda: bounds(cluster) == least, 60, "the canary's ScaledObject to go with its canary")
 
 
 def test_grpc_is_mirrored_and_loses_nothing(
@@ -182,9 +182,8 @@ def test_a_load_by_context_is_counted_and_nothing_is_lost(
 
 def is_scaled(cluster: Cluster, deployment: str) -> bool:
     """Whether KEDA has found a Deployment and its trigger."""
-    status = cluster.get("scaledobject", deployment).get("status") or {}
-    conditions = {one["type"]: one["status"] for one in status.get("conditions", ())}
-    return conditions.get("Ready") == "True"
+    names = [one["metadata"]["name"] for one in cluster.get("scaledobjects")["items"]]
+    return deployment in names and conditions(cluster, deployment).get("Ready") == "True"
 
 
 def bounds(cluster: Cluster) -> dict[str, int]:

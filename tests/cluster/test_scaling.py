@@ -5,9 +5,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from controlplane.cluster.models import look_now
-from tests.support.cluster import CANARY, FLOWER, HOST, MODEL, Cluster, wait
+from tests.support.cluster import CANARY, FLOWER, HOST, MODEL, Cluster, conditions, wait
 from tests.support.load import Clients
+from tests.support.required import ROOT
 
 CLIENTS = 28  # in flight all the time: 28 ÷ 8 a replica → 4
 
@@ -29,12 +29,6 @@ def slow(cluster: Cluster) -> Iterator[Cluster]:
 def busy(cluster: Cluster) -> Clients:
     """CLIENTS that each ask again as soon as they are answered."""
     return Clients(cluster.address, HOST, MODEL, [FLOWER], CLIENTS)
-
-
-def scaled_object(cluster: Cluster) -> dict[str, str]:
-    """Its conditions: type → status."""
-    conditions = cluster.get("scaledobject", "iris-predictor")["status"].get("conditions", ())
-    return {one["type"]: one["status"] for one in conditions}
 
 
 def say(cluster: Cluster) -> str:
@@ -64,22 +58,30 @@ def test_a_canary_scales_by_itself(cluster: Cluster) -> None:
     cluster.canary(50, model)
     cluster.rolled(CANARY, cluster.first)
     wait(lambda: cluster.weight(CANARY) == 50, 120, "the canary to have its share")
-    look_now(cluster.api, CANARY)
-    with busy(cluster) as load:
-        wait(lambda: cluster.replicas(CANARY) >= 2, 180, "two canaries", lambda: say(cluster))
-        assert cluster.replicas() == 1
+    scaling = str(ROOT / "keda" / "canary" / "iris.yaml")
+    cluster.kubectl("apply", "-f", scaling)
+    try:
+        with busy(cluster) as load:
+            wait(lambda: cluster.replicas(CANARY) >= 2, 180, "two canaries", lambda: say(cluster))
+            assert cluster.replicas() == 1
+    finally:
+        cluster.kubectl("delete", "-f", scaling)
 
     assert load.failures == []
 
 
 def test_a_lost_prometheus_scales_nothing_in(cluster: Cluster) -> None:
     """The fallback holds what serves, and ends once Prometheus is back."""
-    wait(lambda: scaled_object(cluster).get("Fallback") != "True", 240, "no fallback yet")
+    wait(
+        lambda: conditions(cluster, "iris-predictor").get("Fallback") != "True",
+        240,
+        "no fallback yet",
+    )
     was = cluster.replicas()
     cluster.kubectl("-n", "monitoring", "delete", "prometheus", "serin", "--wait=true")
     try:
         wait(
-            lambda: scaled_object(cluster).get("Fallback") == "True",
+            lambda: conditions(cluster, "iris-predictor").get("Fallback") == "True",
             240,
             "the fallback",
             lambda: say(cluster),
@@ -88,7 +90,7 @@ def test_a_lost_prometheus_scales_nothing_in(cluster: Cluster) -> None:
     finally:
         cluster.setup("--only", "prometheus", seconds=300)
     wait(
-        lambda: scaled_object(cluster).get("Fallback") == "False",
+        lambda: conditions(cluster, "iris-predictor").get("Fallback") == "False",
         240,
         "the end of the fallback",
         lambda: say(cluster),

@@ -6,6 +6,7 @@ from tests.support.required import ROOT
 
 SMOKE = {
     "test_dry_run_says_and_does_nothing",
+    "test_a_good_installation_looks_like_one",
     "test_a_second_run_changes_nothing",
     "test_the_drill_of_the_laptop_loses_nothing",
     "test_load_scales_out_and_its_end_scales_in",

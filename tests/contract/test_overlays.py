@@ -90,16 +90,18 @@ def test_a_training_component_changes_the_job(component: Path, tmp_path: Path) -
 
 
 def test_production_keeps_a_replica_while_one_goes() -> None:
-    """Two of each stable Deployment, one away at a time; canaries start with one."""
+    """Two of each stable Deployment; each model has a budget that lets one be away at a time."""
     documents = rendered(ROOT / "kserve" / "overlays" / "production")
     least = {
         one["metadata"]["name"]: one["spec"]["minReplicaCount"]
         for one in of_kind(documents, "ScaledObject")
     }
-    (budget,) = of_kind(documents, "PodDisruptionBudget")
+    budgets = of_kind(documents, "PodDisruptionBudget")
+    pods = [one["spec"]["selector"]["matchLabels"] for one in budgets]
 
-    assert {name: 1 if "-canary-" in name else 2 for name in least} == least
-    assert budget["spec"]["maxUnavailable"] == 1
+    assert set(least.values()) == {2}
+    assert {one["spec"]["maxUnavailable"] for one in budgets} == {1}
+    assert [f"{one['serving.kserve.io/inferenceservice']}-predictor" for one in pods] == list(least)
 
 
 def selects(selector: Document, labels: dict[str, str]) -> bool:
@@ -152,7 +154,7 @@ def test_stable_models_may_sleep_and_canaries_not(tmp_path: Path) -> None:
 
     for scaled in of_kind(documents, "ScaledObject"):
         name = scaled["metadata"]["name"]
-        assert scaled["spec"]["minReplicaCount"] == (1 if "-canary-" in name else 0)
+        assert scaled["spec"]["minReplicaCount"] == 0
         assert scaled["spec"]["triggers"] == awake[name]["spec"]["triggers"]
         assert scaled["spec"]["fallback"] == awake[name]["spec"]["fallback"]
 

@@ -184,6 +184,12 @@ class Cluster:
         return Steady(self.address, host(model), model, inputs, rate)
 
 
+def conditions(cluster: Cluster, scaled_object: str) -> dict[str, str]:
+    """A ScaledObject's conditions: type → status."""
+    status = cluster.get("scaledobject", scaled_object).get("status") or {}
+    return {one["type"]: one["status"] for one in status.get("conditions", ())}
+
+
 def host(model: str) -> str:
     """By which the gateway knows a model."""
     return f"{model}-models.localhost"

@@ -126,6 +126,7 @@ class Scaling:
             await asyncio.sleep(TICK_SECONDS)
 
     def _look(self) -> None:
+        self._collect_garbage()
         there = self._objects.list_of("ScaledObject")
         for gone in self._scaled.keys() - {key_of(one) for one in there}:
             self._forget(gone)
@@ -136,6 +137,14 @@ class Scaling:
                 continue
             if at >= one.next_poll or at >= one.next_sync:
                 one.task = asyncio.create_task(self._turn(key_of(scaled), one, at))
+
+    def _collect_garbage(self) -> None:
+        """Remove ScaledObjects whose owner is gone: a canary's goes with its Deployment."""
+        there = {one["metadata"]["uid"] for one in self._objects.list_of("Deployment")}
+        for scaled in self._objects.list_of("ScaledObject"):
+            owners = scaled["metadata"].get("ownerReferences") or ()
+            if owners and not any(one["uid"] in there for one in owners):
+                self._objects.delete(*key_of(scaled))
 
     def _known(self, scaled: Object, at: float) -> _Scaled | None:
         key, metadata = key_of(scaled), scaled["metadata"]
@@ -176,6 +185,7 @@ class Scaling:
         self._monitoring.scaled(key[1], key[2], readings)
         if self._scale(key[1], one.rule) is None:
             self._scaled.pop(key, None)  # until there is a Deployment again
+            self._drop_hpa(key[1], one.rule)
             return
         if at >= one.next_poll and (scale := self._scale(key[1], one.rule)):
             one.next_poll = _after(one.next_poll, one.rule.polling_interval_seconds, at)
@@ -262,8 +272,11 @@ class Scaling:
         one = self._scaled.pop(key)
         if one.task:
             one.task.cancel()
-        if self._objects.find("HorizontalPodAutoscaler", key[1], one.rule.hpa_name):
-            self._objects.delete("HorizontalPodAutoscaler", key[1], one.rule.hpa_name)
+        self._drop_hpa(key[1], one.rule)
+
+    def _drop_hpa(self, namespace: str, rule: Rule) -> None:
+        if self._objects.find("HorizontalPodAutoscaler", namespace, rule.hpa_name):
+            self._objects.delete("HorizontalPodAutoscaler", namespace, rule.hpa_name)
 
     def _note(
         self, name: str, one: _Scaled, decision: Decision, readings: dict[str, Reading], at: float

@@ -9,9 +9,11 @@ import pytest
 from cryptography import x509
 
 from controlplane.cluster import kserve, releases, storage
-from controlplane.cluster.install import _digest
+from controlplane.cluster.images import asked_for
 from controlplane.cluster.kubectl import ClusterError, Kubectl, wait_until
+from controlplane.cluster.records import digest
 
+VERSIONS_OF = releases.versions
 CONFIG = {
     "apiVersion": "v1",
     "kind": "ConfigMap",
@@ -86,6 +88,36 @@ def test_kserve_before_weights_is_warned_of(tag: str, warned: bool) -> None:
     assert all("canaries" in one for one in found)
 
 
+def test_foreign_kserve_whose_downloader_is_not_restricted_is_warned_of() -> None:
+    """Namespace models would refuse its pods; ours gets what it needs."""
+    storage_container = {
+        "kind": "ClusterStorageContainer",
+        "metadata": {"name": "default"},
+        "spec": {"container": {"name": "storage-initializer"}},
+    }
+    on = {"data": {"ingress": '{"enableGatewayApi": true}'}}
+    (complaint,) = kserve.complaints(controller("v0.21.0"), on, [storage_container])
+    (ours,) = kserve.adapt([storage_container], "example.com", None)
+
+    assert "securityContext" in complaint
+    assert kserve.complaints(controller("v0.21.0"), on, [ours]) == []
+
+
+def test_images_are_told_in_full_and_templates_of_definitions_are_not() -> None:
+    """With their registry, those of containers, of operators' arguments and of Prometheus."""
+    pods = {"containers": [{"image": "kserve/x:v1", "args": ["--reloader=quay.io/a/b:v2"]}]}
+    deployment = {"kind": "Deployment", "spec": {"template": {"spec": pods}}}
+    definition = {"kind": "CustomResourceDefinition", "spec": {"image": "not/this:v1"}}
+    prometheus = {"kind": "Prometheus", "spec": {"version": "v3.1.0"}}
+    told = list(asked_for([deployment, definition, prometheus]))
+
+    assert told == [
+        "docker.io/kserve/x:v1",
+        "quay.io/a/b:v2",
+        "quay.io/prometheus/prometheus:v3.1.0",
+    ]
+
+
 def test_foreign_kserve_without_gateway_api_is_warned_of() -> None:
     """It would make no routes."""
     (complaint,) = kserve.complaints(controller("v0.21.0"), CONFIG)
@@ -93,13 +125,33 @@ def test_foreign_kserve_without_gateway_api_is_warned_of() -> None:
     assert "enableGatewayApi" in complaint
 
 
-def test_unpinned_release_is_not_downloaded(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without a sha256 nothing is fetched, and the message says what to do."""
-    monkeypatch.setattr(releases, "versions", lambda: {"KEDA_VERSION": "2.20.2"})
-    monkeypatch.setattr(releases, "fetch", lambda url: pytest.fail(f"fetched {url}"))
+def test_a_release_is_pinned_by_its_first_download(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says so; the next download must be the same; a dry run writes nothing."""
+    path = tmp_path / "versions.env"
+    path.write_text("KEDA_VERSION=2.20.2\n")
+    monkeypatch.setattr(releases, "VERSIONS", path)
+    monkeypatch.setattr(releases, "versions", lambda: VERSIONS_OF(path))
+    monkeypatch.setattr(releases, "fetch", lambda _url: b"kind: Namespace")
+    told = list[str]()
 
-    with pytest.raises(ClusterError, match=r"KEDA_MANIFEST_SHA256.*--pin.*--manifests DIR"):
-        releases.load(releases.KEDA, None)
+    releases.load(releases.KEDA, None, told.append, write=False)
+    assert path.read_text() == "KEDA_VERSION=2.20.2\n"
+    assert releases.load(releases.KEDA, None, told.append) == [{"kind": "Namespace"}]
+    assert len(VERSIONS_OF(path)["KEDA_MANIFEST_SHA256"]) == 64
+    assert "KEDA_MANIFEST_SHA256 in versions.env" in told[0]
+    assert releases.load(releases.KEDA, None, told.append)
+    assert len(told) == 1
+    monkeypatch.setattr(releases, "fetch", lambda _url: b"kind: Secret")
+    with pytest.raises(ClusterError, match="not what was pinned"):
+        releases.load(releases.KEDA, None, told.append)
+
+
+def test_a_release_that_cannot_be_reached_names_the_way_without() -> None:
+    """One sentence with the URL, one with what to do."""
+    with pytest.raises(ClusterError, match=r"127\.0\.0\.1.*cannot be fetched.*--manifests DIR"):
+        releases.fetch("http://127.0.0.1:1/keda.yaml")
 
 
 def test_changed_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,7 +161,7 @@ def test_changed_release_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(releases, "fetch", lambda _url: b"kind: Namespace")
 
     with pytest.raises(ClusterError, match="not what was pinned"):
-        releases.load(releases.KEDA, None)
+        releases.load(releases.KEDA, None, print)
 
 
 def test_pinning_replaces_hashes_and_keeps_the_rest(
@@ -120,9 +172,9 @@ def test_pinning_replaces_hashes_and_keeps_the_rest(
     path.write_text(releases.VERSIONS.read_text())
     monkeypatch.setattr(releases, "fetch", lambda url: url.encode())
 
-    releases.pin(path)
+    releases.pin_all(path)
     once = path.read_text()
-    releases.pin(path)
+    releases.pin_all(path)
 
     assert path.read_text() == once
     assert once.startswith(releases.VERSIONS.read_text().splitlines()[0])
@@ -132,7 +184,7 @@ def test_pinning_replaces_hashes_and_keeps_the_rest(
 def test_a_folder_that_lacks_a_release_is_named(tmp_path: Path) -> None:
     """An air-gapped installation says which file it misses."""
     with pytest.raises(ClusterError, match=r"holds no keda\.yaml"):
-        releases.load(releases.KEDA, tmp_path)
+        releases.load(releases.KEDA, tmp_path, print)
 
 
 def test_a_foreign_store_needs_two_pairs_of_keys() -> None:
@@ -154,8 +206,8 @@ def test_a_new_password_is_no_change_and_a_new_image_is() -> None:
     secret = {"kind": "Secret", "metadata": {"name": "root"}, "data": {"password": "YQ=="}}
     other = {**secret, "data": {"password": "Yg=="}}
 
-    assert _digest([secret]) == _digest([other])
-    assert _digest([controller("v1")]) != _digest([controller("v2")])
+    assert digest([secret]) == digest([other])
+    assert digest([controller("v1")]) != digest([controller("v2")])
 
 
 def test_a_deadline_names_what_it_waited_for_and_why() -> None:
