@@ -30,16 +30,17 @@ def asked(platform: Platform, model: str) -> dict[str, Any]:
 
 @pytest.mark.parametrize("model", MODELS)
 def test_tritonclient_asks_in_every_way_and_gets_the_same(trained: Platform, model: str) -> None:
-    """JSON, binary tensors in, out and both, and gRPC: one answer, with the id that was sent."""
+    """JSON, binary tensors in, out and both, gRPC by address or host: one answer, with its id."""
     got = asked(trained, model)
     answers = got["answers"]
 
     assert got["ready"] == [True, True]
-    assert got["live"]
+    assert got["server"] == [[True, True]] * 3
+    assert set(MODELS) <= set(got["index"])
     assert {way: answer["id"] for way, answer in answers.items()} == dict.fromkeys(answers, "seven")
     for way, answer in answers.items():
         assert answer["outputs"] == answers["json"]["outputs"], way
-    assert len(answers) == 5
+    assert len(answers) == 6
     assert len(answers["json"]["outputs"]["probabilities"]) % 3 == 0
 
 

@@ -52,13 +52,13 @@ def test_rest_and_grpc_give_the_same_answer(trained: Platform) -> None:
 
 def test_a_host_that_no_model_has_gets_v2s_error_object(trained: Platform) -> None:
     """It says which hosts there are, over gRPC too."""
-    status, answer = trained.ask("/v2/health/ready")
+    status, answer = trained.ask("/v2/models/nobody/ready")
     with pytest.raises(grpc.RpcError) as caught:
-        stub(trained, "nobody").ModelReady(ModelReadyRequest(name="iris"), timeout=10)
+        stub(trained, "nobody").ModelReady(ModelReadyRequest(name="nobody"), timeout=10)
 
     assert status == 404
     assert "iris-models.localhost" in answer["error"]
-    assert caught.value.code() == grpc.StatusCode.UNIMPLEMENTED
+    assert caught.value.code() == grpc.StatusCode.NOT_FOUND
     assert "iris-models.localhost" in str(caught.value.details())
 
 

@@ -20,28 +20,33 @@ WAYS = {  # name: (tritonclient's module, options of an input, options of an out
     "binary in": (tritonclient.http, {"binary_data": True}, {"binary_data": False}),
     "binary out": (tritonclient.http, {"binary_data": False}, {"binary_data": True}),
     "grpc": (tritonclient.grpc, {}, {}),
+    "grpc by host": (tritonclient.grpc, {}, {}),
 }
 
 
 def ask(address: str, model: str) -> dict[str, Any]:
     """Metadata over both protocols, and the same rows in every way there is to send them."""
     rest = tritonclient.http.InferenceServerClient(address)
+    rpc = tritonclient.grpc.InferenceServerClient(address)
     authority = ("grpc.default_authority", f"{model}-models.localhost")
-    rpc = tritonclient.grpc.InferenceServerClient(address, channel_args=[authority])
-    clients = {tritonclient.http: rest, tritonclient.grpc: rpc}
+    by_host = tritonclient.grpc.InferenceServerClient(address, channel_args=[authority])
+    clients = {way: rpc if way == "grpc" else rest for way in WAYS} | {"grpc by host": by_host}
     metadata = rest.get_model_metadata(model)
     spec = metadata["inputs"][0]  # digits may come as an image in place of it
     array = np.random.default_rng(7).random((ROWS, *spec["shape"][1:]), np.float32)
     named = [output["name"] for output in metadata["outputs"]]
     return {
         "ready": [client.is_model_ready(model) for client in (rest, rpc)],
-        "live": rpc.is_server_live(),
+        "server": [
+            (client.is_server_live(), client.is_server_ready()) for client in (rest, rpc, by_host)
+        ],
+        "index": [entry["name"] for entry in rest.get_model_repository_index()],
         "metadata": {
             "rest": metadata,
             "grpc": rpc.get_model_metadata(model, as_json=True),
         },
         "answers": {
-            way: _answer(clients[module], module, model, (spec, array, named), options)
+            way: _answer(clients[way], module, model, (spec, array, named), options)
             for way, (module, *options) in WAYS.items()
         },
         "refusal": _refusal(

@@ -4,10 +4,12 @@ Pure. Envoy watches a folder of JSON files (filesystem xDS), so a change is one 
 needs no server of ours. The upstream side is in upstreams.py.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from controlplane.local.controllers.plan import Mirror, Plan, Route
+from controlplane.local.gateway import anyhost
 from controlplane.local.node.processes import LOOPBACK
 
 Json = dict[str, Any]
@@ -53,47 +55,44 @@ def bootstrap(folder: Path, port: int, access_log: Path | None = None) -> Json:
     }
 
 
-def routes(plan: Plan) -> Json:
+def routes(plan: Plan, ready: Mapping[str, bool] | None = None) -> Json:
     """Describe which request goes where.
 
-    A model's hosts select it with any path, as KServe's HTTPRoutes do. On every other host the path
-    /v2/models/<model> selects it, so that plain `localhost` works for REST without any name lookup.
+    A model's hosts select it with any path, as KServe's HTTPRoutes do; anyhost.py has the others.
+
+    Args:
+        plan: Its routes, and what is mirrored.
+        ready: Model → whether it answers now; one that is missing does not.
     """
     hosts = [
         {
             "name": route.service,
             "domains": list(route.hosts),
             "routes": [
-                *(_mirrored(one) for one in plan.mirrors if one.service == route.service),
+                *(_mirrored(mirror) for mirror in plan.mirrors if mirror.service == route.service),
                 _to(route, {"prefix": "/", "grpc": {}}, "grpc"),
                 _to(route, {"prefix": "/"}, "http"),
             ],
         }
         for route in plan.routes
     ]
-    mirrored = [_mirrored(one) for one in plan.mirrors if one.kind == "http"]
+    mirrored = [_mirrored(mirror) for mirror in plan.mirrors if mirror.kind == "http"]
     prefixes = [
         _to(route, {"path_separated_prefix": f"/v2/models/{route.service}"}, "http")
         for route in plan.routes
     ]
-    names = ", ".join(route.hosts[0] for route in plan.routes) or "none yet"
-    paths = ", ".join(f"/v2/models/{route.service}" for route in plan.routes) or "none yet"
-    nothing = {
-        "match": {"prefix": "/"},
-        "direct_response": {
-            "status": 404,
-            "body": {
-                "inline_string": f"no model answers for this host and path; hosts: {names}; "
-                f"paths on any host (REST): {paths}"
-            },
-        },
-    }
-    anywhere = {"name": "any-host", "domains": ["*"], "routes": [*mirrored, *prefixes, nothing]}
+    anywhere = anyhost.virtual_host(
+        rest=[*mirrored, *prefixes],
+        grpc=[_to(route, anyhost.by_model(route.service), "grpc") for route in plan.routes],
+        hosts=[route.hosts[0] for route in plan.routes],
+        ready={route.service: (ready or {}).get(route.service, False) for route in plan.routes},
+    )
     configuration = {
         "@type": _ROUTES,
         "name": "inference",
         "virtual_hosts": [*hosts, anywhere],
         "ignore_port_in_host_matching": True,
+        "max_direct_response_body_size_bytes": 1 << 20,  # lists of models
     }
     return {"resources": [configuration]}
 
@@ -107,11 +106,11 @@ def _listener(folder: Path, port: int, access_log: Path | None) -> Json:
             "route_config_name": "inference",
             "config_source": watched(folder / "rds", "routes.json"),
         },
-        "http_filters": [{"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}}],
-        # What Envoy itself answers is V2's error object too; gRPC gets a status from Envoy.
-        "local_reply_config": {
-            "body_format": {"json_format": {"error": "%LOCAL_REPLY_BODY%"}},
-        },
+        "http_filters": [
+            *anyhost.filters(),
+            {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}},
+        ],
+        "local_reply_config": {"mappers": anyhost.local_replies()},
         "normalize_path": True,
     }
     if access_log:

@@ -110,7 +110,13 @@ class Gateway:
             self.folder / "cds" / "clusters.json",
             upstreams.clusters(self.folder, self._clusters),
         )
-        self._write(self.folder / "rds" / "routes.json", envoy.routes(plan))
+        ready = {
+            route.service: any(
+                pods.get(backend.deployment) for backend in route.backends if backend.weight
+            )
+            for route in plan.routes
+        }
+        self._write(self.folder / "rds" / "routes.json", envoy.routes(plan, ready))
 
     @property
     def admin_port(self) -> int | None:

@@ -2,6 +2,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from controlplane.local.controllers.plan import Backend, Plan, Route
 from controlplane.local.gateway import envoy, upstreams
 from controlplane.local.gateway.process import Gateway
@@ -48,13 +50,42 @@ def test_weights_are_the_plans_and_zero_is_left_out() -> None:
 
 def test_any_host_selects_a_model_by_path_and_else_says_what_there_is() -> None:
     """The last route is a 404 that names hosts and paths."""
-    model, nothing = hosts_of(Plan((), (route(Backend("iris-predictor", 100)),)))["any-host"][
-        "routes"
-    ]
+    routes = hosts_of(Plan((), (route(Backend("iris-predictor", 100)),)))["any-host"]["routes"]
+    *_, model, nothing = routes
 
     assert model["match"] == {"path_separated_prefix": "/v2/models/iris"}
     assert nothing["direct_response"]["status"] == 404
     assert "iris-models.localhost" in nothing["direct_response"]["body"]["inline_string"]
+
+
+@pytest.mark.parametrize(("ready", "status"), [({"iris": True}, 200), ({"iris": False}, 503)])
+def test_any_host_is_ready_when_every_model_is(ready: dict[str, bool], status: int) -> None:
+    """Health of the gateway as one V2 server says what is, and its index says of which model."""
+    plan = Plan((), (route(Backend("iris-predictor", 100)),))
+    (configuration,) = envoy.routes(plan, ready)["resources"]
+    pages = {
+        one["match"]["path"]: one["direct_response"]
+        for one in configuration["virtual_hosts"][-1]["routes"]
+        if "path" in one["match"] and "direct_response" in one
+    }
+
+    assert pages["/v2/health/ready"]["status"] == status
+    assert json.loads(pages["/v2/health/ready"]["body"]["inline_string"]) == {
+        "ready": status == 200
+    }
+    (model,) = json.loads(pages["/v2/repository/index"]["body"]["inline_string"])
+    assert model == {"name": "iris", "state": "READY" if ready["iris"] else "UNAVAILABLE"}
+
+
+def test_a_grpc_request_of_any_host_goes_where_its_message_names() -> None:
+    """One route a model, by the name that Envoy read; without models there is none."""
+    with_model = hosts_of(Plan((), (route(Backend("iris-predictor", 100)),)))["any-host"]
+    without = hosts_of(Plan((), ()))["any-host"]
+
+    first = with_model["routes"][0]
+    assert first["match"]["headers"][0]["string_match"] == {"exact": "iris"}
+    assert shares(first) == {"iris-predictor-grpc": 100}
+    assert not [one for one in without["routes"] if "grpc" in one["match"]]
 
 
 def test_every_listening_address_is_loopback() -> None:
