@@ -11,7 +11,6 @@ from typing import Any
 
 import kserve as module
 
-
 kserve: Any = module  # whose package exports nothing by name
 
 
