@@ -8,9 +8,14 @@ import click
 @click.command("status")
 @click.option("--json", "as_json", is_flag=True, help="Print everything known, as JSON.")
 def command(as_json: bool) -> None:
-    """Show every model that should run.
+    """Show every model that should run, its canaries, and Jobs of the last hour.
 
-    Exits 0 if all of them answer as wanted, 1 if something is not ready or nothing runs.
+    \b
+    └ canary 10 %        its share of the requests; 0 → 10 %: it will have it once it is ready
+    1f2e… → 72b7…        the version that answers, and the one that shall
+
+    Exits 0 if every model and canary answers as wanted, 1 if one is not ready or nothing runs.
+    Jobs do not count.
     """
     from controlplane import statefolder
     from controlplane.local import client
@@ -24,14 +29,18 @@ def command(as_json: bool) -> None:
         raise SystemExit(1)
     if as_json:
         click.echo(json.dumps(now, indent=2))
+    elif not now:
+        click.echo("Serin is starting, or stopping: there is nothing to show yet.", err=True)
     else:
         table.show(now)
+        click.echo(f"\nGateway:    {now['gateway_url']}/v2/models/MODEL")
         if url := now.get("prometheus_url"):
-            click.echo(f"\nPrometheus: {url}")
+            click.echo(f"Prometheus: {url}")
         elif reason := now.get("prometheus_error"):
-            click.echo(f"\n{reason}", err=True)
+            click.echo(reason, err=True)
         if now.get("error"):
             click.echo(f"Error: {now['error']}", err=True)
     models = now.get("models", {}).values()
-    if now.get("error") or any(model["state"] != "Ready" for model in models):
+    answering = [*models, *(canary for model in models for canary in model.get("canaries", ()))]
+    if not now or now.get("error") or any(one["state"] != "Ready" for one in answering):
         raise SystemExit(1)

@@ -17,6 +17,7 @@ from controlplane.errors import SerinError
 from controlplane.local import seeds
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.server import ApiServer
+from controlplane.local.controllers.jobreport import job_reports
 from controlplane.local.controllers.plan import Plan, plan
 from controlplane.local.controllers.reconciler import Controllers
 from controlplane.local.controllers.report import PodReport, report
@@ -270,6 +271,10 @@ class Supervisor:
                 model.name: asdict(model)
                 for model in report(services, self._plan(), pods, failures)
             },
+            "jobs": [
+                asdict(job)
+                for job in job_reports(self.objects.list_of("Job"), self.objects.list_of("Pod"))
+            ],
             "kubeconfig": str(self.home.kubeconfig),
             **self.monitoring.state(),
             "processes": [child.pid for child in helpers]

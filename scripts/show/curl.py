@@ -18,7 +18,8 @@ def show(state: Mapping[str, Any], names: list[str]) -> None:
     """Print the table, a request to try and the addresses."""
     from scripts.show import table
 
-    table.show({**state, "models": {name: state["models"][name] for name in names}})
+    models = {name: state["models"][name] for name in names}
+    table.show({**state, "models": models, "jobs": []})
     url = state["gateway_url"]
     named = [(name, body) for name in sorted(names) if (body := example(url, name))]
     click.echo("\nTry it:")

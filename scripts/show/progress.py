@@ -173,7 +173,7 @@ class Progress:
             elif model["state"] == "Unpublished":
                 model.update(state="Waiting", reason="to be trained")
         if self.live:
-            self.live.update(table.rich_table(table.rows(view)), refresh=True)
+            self.live.update(table.Table(table.HEADER, table.rows(view)), refresh=True)
             return
         for name, model in view["models"].items():
             line = f"{name}: {model['state']} {model['replicas_ready']}/{model['replicas_wanted']}"

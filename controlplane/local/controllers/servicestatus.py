@@ -7,7 +7,7 @@ from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.names import source
 from controlplane.local.controllers.inference import DOMAIN, deployment_name
 from controlplane.local.controllers.plan import template_hash
-from controlplane.local.controllers.report import TRIES, PodReport
+from controlplane.local.controllers.report import PodReport, failed_start
 
 FAILED_LOAD = "ModelLoadFailed"
 
@@ -46,7 +46,8 @@ def status(
         ready = all(canary["ready"] for canary in canaries)
         reason = "AllCanariesReady" if ready else "CanariesNotReady"
         why = next(
-            filter(None, (_broken(d, pods) for d in deployments.values() if d != stable)), ""
+            filter(None, (_broken(d, pods) for d in deployments.values() if d != stable)),
+            "a canary is not ready yet",
         )
         conditions.append(
             condition("CanaryPredictorReady", reason, "" if ready else why, true=ready)
@@ -77,7 +78,8 @@ def _predictor_condition(*, available: bool, broken: str, failure: str) -> Objec
         # the newer one is said beside it.
         return condition("PredictorReady", reason, broken, true=True)
     reason = reason or "MinimumReplicasUnavailable"
-    return condition("PredictorReady", reason, broken, true=False)
+    why = broken or "the predictor is not ready yet"
+    return condition("PredictorReady", reason, why, true=False)
 
 
 def _model_status(stable: Object | None, *, available: bool, broken: str, failure: str) -> Object:
@@ -114,19 +116,9 @@ def _broken(deployment: Object | None, pods: Sequence[PodReport]) -> str:
     """Why a Deployment's template does not start, and what serves instead; empty where it does."""
     if deployment is None:
         return ""
-    digest = template_hash(deployment["spec"]["template"])
-    own = [pod for pod in pods if pod.deployment == deployment["metadata"]["name"]]
-    failed = [
-        pod
-        for pod in own
-        if pod.template_hash == digest and pod.failed_starts >= TRIES and not pod.ready
-    ]
-    if not failed:
-        return ""
-    serving = sorted({pod.version for pod in own if pod.ready and pod.template_hash != digest})
-    goes_on = f"; {', '.join(serving)} goes on serving" if serving else ""
+    own = (pod for pod in pods if pod.deployment == deployment["metadata"]["name"])
     version = source(deployment).rsplit("/", 1)[-1]
-    return f"version {version} does not start: {failed[0].reason}{goes_on}"
+    return failed_start(version, own, template_hash(deployment["spec"]["template"]))
 
 
 def _canaries(service: Object) -> Sequence[Object]:

@@ -80,7 +80,7 @@ def deployment_status(deployment: Object, pods: Iterable[PodReport], now: str) -
             )
         )
     elif failed:
-        said = f'ReplicaSet "{name}" does not start: {failed.reason}'
+        said = f'ReplicaSet "{name}" does not start: {failed.failure}'
         conditions.append(condition("Progressing", "ProgressDeadlineExceeded", said, true=False))
     else:
         said = f'ReplicaSet "{name}" is progressing.'
@@ -169,6 +169,6 @@ def _container_state(state: PodReport, *, running: bool) -> Object:
         return {"running": {"startedAt": state.started_at or state.made_at}}
     reasons = {"CrashLoopBackOff": "CrashLoopBackOff", "Downloading": "PodInitializing"}
     waiting = {"reason": reasons.get(state.phase, "ContainerCreating")}
-    if state.reason:
-        waiting["message"] = state.reason
+    if why := state.reason or state.failure:
+        waiting["message"] = why
     return {"waiting": waiting}

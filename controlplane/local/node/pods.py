@@ -64,6 +64,7 @@ class Pod:
         self.exit_code: int | None = None
         self.phase = "Pending"
         self.reason = ""
+        self.failure = ""
         self.restarts = 0
         self.failed_starts = 0
         """Starts in a row that ended before the pod was ready."""
@@ -93,6 +94,7 @@ class Pod:
             version=self.deployment.version,
             phase="Terminating" if self.leaving else self.phase,
             reason=self.reason,
+            failure=self.failure,
             ready=self.serving and not self.leaving,
             restarts=self.restarts,
             failed_starts=self.failed_starts,
@@ -154,6 +156,7 @@ class Pod:
     def _ended(self, reason: str, ready_at: float | None) -> None:
         if self.child:
             self.ended_at, self.exit_code = now(), self.child.exit_code()
+        self.failure = reason
         _LOG.warning("%s ended: %s", self.name, reason)
         self.restarts += 1
         steady = ready_at is not None and time.monotonic() - ready_at > STEADY_SECONDS

@@ -25,7 +25,7 @@ def store() -> Resources:
     for name in ("default", "models"):
         objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}})
 
-    async def resolve(uri: str) -> None:
+    async def resolve(uri: str, kept: str) -> None:
         return None
 
     return Resources(objects, resolve, lambda pod: None)

@@ -17,6 +17,7 @@ def pod(template: str, phase: str, reason: str = "", *, failed: int = 0) -> PodR
         version="b2" if template == NEW else "a1",
         phase=phase,
         reason=reason,
+        failure=reason,
         ready=phase == "Running",
         restarts=failed,
         failed_starts=failed,
