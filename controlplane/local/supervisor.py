@@ -14,9 +14,11 @@ from dataclasses import asdict
 from typing import Any
 
 from controlplane.errors import SerinError
+from controlplane.kubernetes.meta import Object
 from controlplane.local import seeds
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.server import ApiServer
+from controlplane.local.controllers import events
 from controlplane.local.controllers.jobreport import job_reports
 from controlplane.local.controllers.plan import Plan, plan
 from controlplane.local.controllers.reconciler import Controllers
@@ -56,7 +58,7 @@ class Supervisor:
         self.controllers = Controllers(self.objects, self.gateway.port)
         self.scaling = Scaling(self.objects, self.monitoring, home.logs / "scaling.log")
         self.holding = Holding(self.scaling.wake)
-        self.api = ApiServer(home, self.objects, self._versioned, self._evict)
+        self.api = ApiServer(home, self.objects, self._versioned, self._evict, self._said)
         self.jobs = Jobs(home, self.objects, lambda: self.monitoring.push_url)
         self.intake = Intake(home, self.api.resources, self._versioned, self.wake)
         self._saving: asyncio.Task[None] | None = None
@@ -155,6 +157,9 @@ class Supervisor:
 
     async def _versioned(self, storage_uri: str, kept: str) -> str | None:
         return await versioned(self._store(), storage_uri, kept)
+
+    def _said(self, about: Object, message: str) -> None:
+        events.record(self.objects, about, "Warning", "NotFollowed", message[:1024])
 
     def _evict(self, name: str) -> None:
         """Let a pod go; its Deployment makes another, its Job may."""

@@ -12,7 +12,7 @@ from controlplane.kubernetes.kinds import Kind
 from controlplane.kubernetes.meta import Object, is_of_a_controller
 from controlplane.kubernetes.refusals import BadRequest, Cause, Forbidden, NotFound
 from controlplane.local.api.objects import Objects
-from controlplane.local.api.rules import builtin, gateway, kserve
+from controlplane.local.api.rules import builtin, fields, gateway, kserve
 from controlplane.local.api.schemas import validation
 
 Resolve = Callable[[str, str], Awaitable[str | None]]
@@ -32,8 +32,8 @@ async def admit(
     strict: str,
     *,
     status: bool = False,
-) -> list[str]:
-    """Make an object fit to be stored, in place, and return warnings.
+) -> tuple[list[str], list[str]]:
+    """Make an object fit to be stored, in place; returns warnings, and what is not followed here.
 
     Args:
         kind: Its kind.
@@ -65,7 +65,9 @@ async def admit(
         _refuse(kind, one, builtin.status_causes(old, one))
     _namespace(kind, one, objects)
     await _rules(kind, one, old, objects, resolve)
-    return unknown if strict == "Warn" else []
+    refused, said = ([], []) if status else fields.outcomes(kind, one)
+    _refuse(kind, one, refused)
+    return unknown if strict == "Warn" else [], said
 
 
 async def _rules(

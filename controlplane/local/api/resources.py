@@ -1,7 +1,7 @@
 """The verbs on objects: get, list, create, update, patch, delete. No HTTP in here."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,9 +37,17 @@ class Write:
 class Resources:
     """The verbs, on a store."""
 
-    def __init__(self, objects: Objects, resolve: Resolve, evict: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        objects: Objects,
+        resolve: Resolve,
+        evict: Callable[[str], None],
+        record: Callable[[Object, str], None] | None = None,
+    ) -> None:
         self.objects = objects
         self._resolve = resolve
+        self._record = record
+        """Writes an Event about what is not followed of an object."""
         self._evict = evict
         """Ends a pod; its object goes when its process has."""
 
@@ -85,9 +93,9 @@ class Resources:
         for name in ("uid", "resourceVersion", "creationTimestamp", "generation", "managedFields"):
             metadata.pop(name, None)
         one.pop("status", None)
-        warnings = await admit(kind, one, None, self.objects, self._resolve, how.validation)
+        warnings, said = await admit(kind, one, None, self.objects, self._resolve, how.validation)
         ownership.updated(None, one, how.manager)
-        return await self._store(kind, one, None, how), warnings
+        return await self._store(kind, one, None, how, said), [*warnings, *said]
 
     async def update(
         self, kind: Kind, namespace: str, name: str, body: Object, how: Write, *, status: bool
@@ -96,11 +104,12 @@ class Resources:
         one, old = _body(kind, namespace, name, body), self.get(kind, namespace, name)
         if status:
             one = {**one, "spec": old.get("spec", {})}
-        warnings = await admit(
+        warnings, said = await admit(
             kind, one, old, self.objects, self._resolve, how.validation, status=status
         )
         ownership.updated(old, one, how.manager, "status" if status else "")
-        return await self._store(kind, one, old, how, status=status), warnings
+        made = await self._store(kind, one, old, how, said, status=status)
+        return made, [*warnings, *said]
 
     async def patch(
         self,
@@ -131,16 +140,16 @@ class Resources:
                 ownership.updated(old, one, how.manager, "status" if status else "")
             if status and old:
                 one = {**old, "status": one.get("status", {}), "metadata": one["metadata"]}
-            warnings = await admit(
+            warnings, said = await admit(
                 kind, one, old, self.objects, self._resolve, how.validation, status=status
             )
             try:
-                made = await self._store(kind, one, old, how, status=status)
+                made = await self._store(kind, one, old, how, said, status=status)
             except Conflict:
                 if not tries_left or not old or _version(one) != _version(old):
                     raise
             else:
-                return made, warnings, old is None
+                return made, [*warnings, *said], old is None
         raise AssertionError("the last try returns or raises")
 
     async def delete(
@@ -182,7 +191,14 @@ class Resources:
                     self.objects.delete(kind.name, namespace, one["metadata"]["name"])
 
     async def _store(
-        self, kind: Kind, one: Object, old: Object | None, how: Write, *, status: bool = False
+        self,
+        kind: Kind,
+        one: Object,
+        old: Object | None,
+        how: Write,
+        said: Sequence[str],
+        *,
+        status: bool = False,
     ) -> Object:
         """Write, and wait for the disk; a dry run only says what would be."""
         if old is None:
@@ -195,6 +211,8 @@ class Resources:
                 return {**one, "metadata": {**one["metadata"], "generation": 1}}
             return {**old, "status": one["status"]} if status else with_spec_of(one, old)
         made = self.objects.update(one, status=status) if old else self.objects.create(one)
+        if said and self._record:
+            self._record(made, f"Accepted, and not followed here: {'; '.join(said)}")
         await self.objects.save()
         return made
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import uvicorn
 
+from controlplane.kubernetes.meta import Object
 from controlplane.local.api.access import access, port_of, write_kubeconfig
 from controlplane.local.api.admission import Resolve
 from controlplane.local.api.app import application
@@ -38,11 +39,16 @@ class ApiServer:
     """Serves the objects; its port stays the same as long as it is free."""
 
     def __init__(
-        self, home: Home, objects: Objects, resolve: Resolve, evict: Callable[[str], None]
+        self,
+        home: Home,
+        objects: Objects,
+        resolve: Resolve,
+        evict: Callable[[str], None],
+        record: Callable[[Object, str], None],
     ) -> None:
         self.home = home
         self.port = 0
-        self.resources = Resources(objects, resolve, evict)
+        self.resources = Resources(objects, resolve, evict, record)
         self._verbs = Verbs(self.resources, home.logs)
         self._server: _Uvicorn | None = None
         self._task: asyncio.Task[None] | None = None

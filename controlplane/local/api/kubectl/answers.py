@@ -1,5 +1,6 @@
 """How answers are written: negotiation of Tables, lists, Status objects. Pure."""
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 
@@ -10,6 +11,9 @@ from controlplane.kubernetes.kinds import Kind
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import Refusal
 from controlplane.local.api.kubectl import tables
+
+_MOST_WARNINGS = 50
+_LONGEST_WARNING = 400
 
 
 def wanted(accept: str) -> str:
@@ -59,9 +63,9 @@ def answer(content: Object | bytes, code: int = 200, warnings: Sequence[str] = (
     """JSON, with a Warning header for each warning."""
     body = content if isinstance(content, bytes) else orjson.dumps(content)
     response = Response(body, code, media_type="application/json")
-    for warning in warnings:
-        text = warning.replace("\\", "\\\\").replace('"', '\\"')
-        response.headers.append("Warning", f'299 - "{text}"')
+    for warning in warnings[:_MOST_WARNINGS]:
+        # In ASCII, and without what would end the header: fields have any name.
+        response.headers.append("Warning", f"299 - {json.dumps(warning[:_LONGEST_WARNING])}")
     return response
 
 
