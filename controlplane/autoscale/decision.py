@@ -28,6 +28,8 @@ class Proposal:
     target: int = 0
     within_tolerance: bool = False
     error: str = ""
+    stands_for: str = ""
+    """What stands in for a metric that fails, in words."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,8 @@ def _seen(proposal: Proposal) -> str:
     name = proposal.metric.split("(", maxsplit=1)[0]
     if proposal.error:
         return f"{name}: {proposal.error}"
+    if proposal.stands_for:
+        return f"{name}: {proposal.stands_for}"
     near = " (within tolerance)" if proposal.within_tolerance else ""
     usage, target = (f"{value / 1000:g}" for value in (proposal.usage, proposal.target))
     return f"{name} {usage} to {target} a replica asks for {proposal.replicas}{near}"

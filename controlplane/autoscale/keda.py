@@ -67,11 +67,13 @@ def with_fallback(
             replicas = float(min(current, fallback.replicas))
         case _:
             replicas = float(fallback.replicas)
+    asked = replicas
     if trigger.metric_type is MetricType.VALUE:
         if not scale.ready_replicas:
             return replace(reading, error="error performing fallback"), memory
         replicas /= scale.ready_replicas
-    return Reading(name, int(trigger.target * replicas), active=True), memory
+    words = f"fallback to {asked:g} replicas after {failures} failures"
+    return Reading(name, int(trigger.target * replicas), active=True, stands_for=words), memory
 
 
 def falling_back(rule: Rule, memory: Memory) -> bool:

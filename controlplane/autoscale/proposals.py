@@ -55,11 +55,11 @@ def external(
         within = tolerances.hold(ratio)
         replicas = scale.status_replicas if within else _up(usage / target)
         average = math.ceil(usage / scale.status_replicas) if scale.status_replicas else usage
-        return Proposal(name, replicas, average, target, within)
+        return Proposal(name, replicas, average, target, within, stands_for=reading.stands_for)
     ratio = usage / target
     within = tolerances.hold(ratio)
     replicas = scale.spec_replicas if within else _up(ratio * scale.ready_replicas)
-    return Proposal(name, replicas, usage, target, within)
+    return Proposal(name, replicas, usage, target, within, stands_for=reading.stands_for)
 
 
 def cpu(

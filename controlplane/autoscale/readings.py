@@ -18,6 +18,8 @@ class Reading:
     active: bool = False
     """Whether it asks for more than zero replicas."""
     error: str = ""
+    stands_for: str = ""
+    """What a stand-in for a metric that fails is, in words; empty where it was read."""
 
 
 def prometheus(trigger: Prometheus, samples: Sequence[float], error: str = "") -> Reading:

@@ -51,6 +51,13 @@ async def readings(
     return {reading.metric_name: reading for reading in found}
 
 
+async def is_scraped(client: httpx.AsyncClient, rule: Rule, local: str, since: float) -> bool:
+    """Whether the Prometheus here has looked at a pod of a Deployment since a time."""
+    labels = f'namespace="{rule.namespace}",deployment="{rule.target}"'
+    answer = await prometheus.ask(client, local, f"timestamp(up{{{labels}}})", 3)
+    return max(answer.values, default=0.0) > since
+
+
 async def pods(
     client: httpx.AsyncClient, objects: Objects, rule: Rule, local: str
 ) -> tuple[PodUsage, ...]:

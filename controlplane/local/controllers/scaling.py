@@ -30,6 +30,8 @@ from controlplane.local.api.objects import Objects
 from controlplane.local.controllers import autoscalers, events, measures
 
 TICK_SECONDS = 0.25
+EARLY_SECONDS = 1.0
+"""Between looks at a Deployment that no scrape has seen yet."""
 HELD = "held-request"
 """What an Event says triggered a start, where no metric did."""
 _LOG = logging.getLogger(__name__)
@@ -48,6 +50,8 @@ class _Scaled:
     next_sync: float
     original: int
     polled: Decision | None = None
+    scraped: bool = False
+    """Whether a pod was scraped since this platform started: from then on failures count."""
     task: asyncio.Task[None] | None = None
 
 
@@ -182,6 +186,12 @@ class Scaling:
     async def _turn(self, key: tuple[str, str, str], one: _Scaled, at: float) -> None:
         """KEDA's poll, the HPA's look, or both, on the same readings."""
         readings = await measures.readings(self._client, one.rule, self._monitoring.url, at)
+        scale = self._scale(key[1], one.rule)
+        if scale and scale.spec_replicas and await self._is_too_early(one, readings):
+            one.next_poll, one.next_sync = (
+                max(due, at + EARLY_SECONDS) for due in (one.next_poll, one.next_sync)
+            )
+            return
         self._monitoring.scaled(key[1], key[2], readings)
         if self._scale(key[1], one.rule) is None:
             self._scaled.pop(key, None)  # until there is a Deployment again
@@ -200,6 +210,20 @@ class Scaling:
             )
             self._write_hpa(key, one, decision, scale)
             self._carry_out(key, one, decision, readings, at)
+
+    async def _is_too_early(self, one: _Scaled, readings: Mapping[str, Reading]) -> bool:
+        """Whether a query fails because nothing was scraped yet, which is no failure.
+
+        A Prometheus of somebody else's has seen the Deployment before, or counts as it is.
+        """
+        failed = any(reading.error for reading in readings.values())
+        if not one.scraped and failed and measures.asks_here(one.rule):
+            one.scraped = await measures.is_scraped(
+                self._client, one.rule, self._monitoring.url, one.started_at
+            )
+            return not one.scraped
+        one.scraped = True
+        return False
 
     def _carry_out(
         self,

@@ -147,6 +147,7 @@ def test_fallback(behavior: str | None, current: int, expected: int, kind: str) 
     back, state = scaler.sync(wanted, state, reading(10 * current), scale, 45, FLAGS)
 
     assert found == [current, current, expected]
+    assert f"s0-prometheus: fallback to {expected} replicas after 3 failures" in decision.explain()
     assert state.memory.failure_counts == {"s0-prometheus": 0}
     assert back.scaling_active[0]
 

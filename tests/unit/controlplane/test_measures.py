@@ -79,6 +79,20 @@ def test_only_queries_to_this_machine_need_its_prometheus() -> None:
     assert measures.asks_here(rule(triggers=[trigger]))
 
 
+@pytest.mark.parametrize(("body", "scraped"), [(vector(), False), (vector("9", "11"), True)])
+def test_a_scrape_of_before_is_none(body: dict[str, Any], *, scraped: bool) -> None:
+    """Only a scrape since the start says that the next failure is one."""
+
+    async def run() -> list[bool]:
+        transport = httpx.MockTransport(lambda request: httpx.Response(200, json=body))
+        async with httpx.AsyncClient(transport=transport) as client:
+            return [
+                await measures.is_scraped(client, rule(), "http://p", since) for since in (10, 12)
+            ]
+
+    assert asyncio.run(run()) == [scraped, False]
+
+
 def test_processor_time_of_pods() -> None:
     """Each pod's request, sample, phase and readiness, of this Deployment alone."""
 
