@@ -163,12 +163,12 @@ def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
         leaving |= {one["metadata"]["name"] for one in documents if one["kind"] == "Namespace"}
         forget(kubectl, step.name)
         say(f"{step.name}: removed")
-    _await_gone(kubectl, leaving)
+    _await_gone(kubectl, leaving, say)
     if not record(kubectl).keys() & {step.name for step in STEPS}:
         kubectl.delete([records.namespace(records.NAMESPACE)], 60)
 
 
-def _await_gone(kubectl: Kubectl, namespaces: set[str]) -> None:
+def _await_gone(kubectl: Kubectl, namespaces: set[str], say: Say) -> None:
     """Namespaces wait for the last of their pods, all at the same time."""
 
     def left() -> set[str]:
@@ -179,6 +179,7 @@ def _await_gone(kubectl: Kubectl, namespaces: set[str]) -> None:
         _GONE_SECONDS,
         lambda: not left(),
         lambda: f"{', '.join(sorted(left()))}: their status says what is left in them.",
+        say,
     )
 
 

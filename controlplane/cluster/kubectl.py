@@ -16,6 +16,8 @@ Document = dict[str, Any]
 APPLY_SECONDS = 180
 FIRST_STRICT_MINOR = 25  # kubectl 1.25 has --validate=strict
 _POLL_SECONDS = 0.5
+TELL_SECONDS = 30.0
+"""Between two lines of a wait that goes on."""
 # What the API server says while something that was just installed is still starting, or while it
 # has too much to do: what is asked again is the same.
 _TRANSIENT = (
@@ -200,14 +202,22 @@ def wait_until(
     seconds: float,
     condition: Callable[[], bool],
     why: Callable[[], str] = lambda: "",
+    say: Callable[[str], None] = lambda _line: None,
 ) -> None:
     """Poll until `condition()`; past the deadline say what was waited for, and why it is not so.
+
+    Twice a minute `say` is told that the wait goes on, and why.
 
     Raises:
         ClusterError: it is not so within `seconds`.
     """
-    deadline = time.monotonic() + seconds
+    begun = time.monotonic()
+    tell = begun + TELL_SECONDS
     while not condition():
-        if time.monotonic() > deadline:
+        now = time.monotonic()
+        if now - begun > seconds:
             raise ClusterError(f"waited {seconds:.0f} s for {what}. {why()}".strip())
+        if now >= tell:
+            tell = now + TELL_SECONDS
+            say(f"waiting for {what}, {now - begun:.0f} s so far. {why()}".strip())
         time.sleep(_POLL_SECONDS)

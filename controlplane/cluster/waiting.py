@@ -5,12 +5,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from controlplane.cluster.kubectl import ClusterError, Kubectl
+from controlplane.cluster.kubectl import TELL_SECONDS, ClusterError, Kubectl
 
 Say = Callable[[str], None]
 POLL_SECONDS = 0.5
 _LOOK_SECONDS = 2.0
-_TELL_SECONDS = 30.0
 HOPELESS_SECONDS = 60.0
 """How long a pod may say what does not pass by waiting: a registry may have had a bad moment."""
 _IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImageName"}
@@ -110,7 +109,7 @@ class Watch:
             ClusterError: it is not so within `seconds`, or waiting cannot help; says why.
         """
         begun = time.monotonic()
-        look, tell = begun, begun + _TELL_SECONDS
+        look, tell = begun, begun + TELL_SECONDS
         while not condition():
             now = time.monotonic()
             if now - begun > seconds:
@@ -120,7 +119,7 @@ class Watch:
                 look = now + _LOOK_SECONDS
                 self._look(what, now)
             if now >= tell:
-                tell = now + _TELL_SECONDS
+                tell = now + TELL_SECONDS
                 self.say(f"waiting for {what}, {now - begun:.0f} s so far: {self._state()}")
             time.sleep(POLL_SECONDS)
 

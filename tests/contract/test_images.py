@@ -69,6 +69,19 @@ def test_models_share_the_layers_before_their_own(dockerfile: Path) -> None:
     assert last.index("-r /requirements/model.txt") < last.index("ARG MODEL")
 
 
+def test_training_images_begin_with_the_predictors_layers() -> None:
+    """A builder makes the layers of the common packages once where the commands are the same."""
+    commands = [
+        [line for line in file.read_text("utf-8").splitlines() if not line.startswith("#")]
+        for file in DOCKERFILES[:2]
+    ]
+    serving, training = ("\n".join(lines).split("\nFROM ") for lines in commands)
+
+    assert serving[1] == training[1]
+    shared = serving[-1].split("EXPOSE")[0]
+    assert training[-1].startswith(shared)
+
+
 def test_dropped_packages_are_ones_that_pip_brings() -> None:
     """A name that requirements/predictor.txt no longer holds has no place in the Dockerfiles."""
     assert set(dropped()) <= set(pinned("predictor"))

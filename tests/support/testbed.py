@@ -5,12 +5,14 @@ them: a skip would be a green run that checked nothing.
 """
 
 import fcntl
+import hashlib
 import os
+import re
 import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -23,6 +25,7 @@ BED = ROOT.parent / "shared" / "testbed"
 INITIALIZER = "docker.io/kserve/storage-initializer:v0.20.0"
 _HOME = Path(os.environ.get("TESTBED_HOME", "/var/tmp/serin-testbed"))  # noqa: S108 - as its scripts
 _CTR = ("ctr", "--address", str(_HOME / "run" / "containerd.sock"), "-n", "k8s.io")
+_CACHE = Path(os.environ.get("TESTBED_CACHE", "/var/tmp/serin-testbed-cache")) / "images"  # noqa: S108
 _DNS = ("10.96.0.10", 53)  # a Service: kube-proxy's rules lead to CoreDNS
 # Limits of what hangs, not of what is slow: other work may have the processors.
 _UP_SECONDS = 1200
@@ -57,7 +60,8 @@ def running() -> Iterator[str]:
             said = _must([BED / "up"], _UP_SECONDS)
             _reachable()
             _must([BED / "lib" / "base-image.sh"], _BUILD_SECONDS)
-            words = _build(INITIALIZER, BED / "images" / "storage-initializer")
+            context = BED / "images" / "storage-initializer"
+            words = _build(INITIALIZER, context, context / "Dockerfile")
             assert not words, f"{INITIALIZER} was not built: {words[-4000:]}"
             yield said.strip().rpartition("=")[2]
         finally:
@@ -71,12 +75,44 @@ def build_model(folder: str, model: str, reference: str) -> None:
 
 def build(folder: str, reference: str, *options: str) -> None:
     """Build an image by the Dockerfile in a folder, and hand it to the testbed's node."""
-    words = _build(reference, ROOT, "-f", str(ROOT / folder / "Dockerfile"), *options)
+    dockerfile = ROOT / folder / "Dockerfile"
+    words = _build(reference, ROOT, dockerfile, "-f", str(dockerfile), *options)
     assert not words, words[-4000:]
 
 
-def _build(reference: str, context: Path, *options: str) -> str:
-    """Build an image and hand it to the node; where that fails, what was said."""
+def _build(reference: str, context: Path, dockerfile: Path, *options: str) -> str:
+    """Build an image and hand it to the node; where that fails, what was said.
+
+    What was built of the same Dockerfile, requirements and sources is not built again.
+    """
+    name = reference.rpartition("/")[2].replace(":", "_")
+    kept = _CACHE / f"{name}-{_content(context, dockerfile, *options)}.tar"
+    give = (*_CTR, "images", "import", "--index-name", reference, kept)
+    if kept.is_file() and not _run(give, _BUILD_SECONDS)[0]:
+        return ""
+    words = _built(reference, context, *options)
+    if not words:
+        _CACHE.mkdir(parents=True, exist_ok=True)
+        for older in _CACHE.glob(f"{name}-*.tar"):
+            older.unlink()
+        if _run((*_CTR, "images", "export", kept, reference), _BUILD_SECONDS)[0]:
+            kept.unlink(missing_ok=True)
+    return words
+
+
+def _content(context: Path, dockerfile: Path, *options: str) -> str:
+    """A hash of all that an image is made of: the Dockerfile, what it copies, its arguments."""
+    text = dockerfile.read_text("utf-8")
+    found = hashlib.sha256(repr((text, options)).encode())
+    for source in re.findall(r"^COPY (?!--from)(\S+) ", text, re.MULTILINE):
+        path = context / source
+        for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+            if file.is_file() and "__pycache__" not in file.parts:
+                found.update(str(file.relative_to(context)).encode() + file.read_bytes())
+    return found.hexdigest()[:16]
+
+
+def _built(reference: str, context: Path, *options: str) -> str:
     command: list[str | Path] = [BED / "build-image", reference, context, *options]
     if wheels := os.environ.get("PIP_FIND_LINKS"):  # torch for processors, where there is one
         command += ["--build-arg", f"PIP_FIND_LINKS={wheels}"]
@@ -145,7 +181,7 @@ def _must(command: list[str | Path], seconds: float) -> str:
     return said
 
 
-def _run(command: list[str | Path], seconds: float) -> tuple[int, str, str]:
+def _run(command: Sequence[str | Path], seconds: float) -> tuple[int, str, str]:
     """Exit code, output, complaints; past the limit its whole session is killed."""
     with subprocess.Popen(
         ["nice", "-n", "5", *command],

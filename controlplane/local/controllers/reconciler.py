@@ -62,6 +62,10 @@ class Controllers:
     def write(self, pods: Sequence[PodReport]) -> None:
         """Make ReplicaSets, Pods and statuses say what is."""
         deployments = self.objects.list_of("Deployment")
+        kept = {deployment["metadata"]["uid"] for deployment in deployments}
+        for one in self.objects.list_of("ReplicaSet"):  # of an earlier canary, by the same name
+            if one["metadata"]["ownerReferences"][0]["uid"] not in kept:
+                self.objects.delete(*key_of(one))
         for deployment in deployments:
             own = [pod for pod in pods if pod.deployment == deployment["metadata"]["name"]]
             self._replica_sets(deployment, own)
@@ -153,7 +157,7 @@ class Controllers:
         current = self.objects.find(*key_of(wanted))
         if current is None:
             existing.append(self.objects.create(wanted))
-        elif _revision(current) < max(revisions):  # what comes back is the latest again
+        elif _revision(current) < max(revisions, default=0):  # what comes back is the latest again
             marks = {**current["metadata"]["annotations"], **wanted["metadata"]["annotations"]}
             self._annotate(current, marks)
         for one in owned(self.objects.list_of("ReplicaSet"), metadata["uid"]):

@@ -84,7 +84,7 @@ def test_what_may_pass_is_told_and_waited_for() -> None:
 
 def test_a_long_wait_tells_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """With how long it took so far, and what the pods do."""
-    monkeypatch.setattr(waiting, "_TELL_SECONDS", 0.0)
+    monkeypatch.setattr(waiting, "TELL_SECONDS", 0.0)
     told = list[str]()
     looks = iter([False, True])
     running = {"metadata": {"name": "p"}, "status": {"phase": "Running"}}
