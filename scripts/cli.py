@@ -14,8 +14,9 @@ if __name__ == "__main__" and signal.getsignal(signal.SIGINT) is signal.default_
 import ast
 import errno
 import importlib
+import itertools
 import os
-import subprocess
+import shlex
 import sys
 import traceback
 from pathlib import Path
@@ -24,10 +25,9 @@ from typing import Any
 import click
 
 from controlplane.errors import SerinError
+from scripts.show.lines import wrapped
 
-ROOT = Path(__file__).parents[1]
-NEEDS = {"check": "dev", "dashboards": "dashboards", "test": "dev"}
-"""Verbs that need more than the base part: it is installed before they are imported."""
+UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 class Verbs(click.Group):
@@ -43,11 +43,19 @@ class Verbs(click.Group):
         """The verb's command; its module is imported now."""
         if cmd_name not in self.list_commands(ctx):
             return None
-        _install(NEEDS.get(cmd_name))
         module = importlib.import_module(f"scripts.{cmd_name.replace('-', '_')}")
         command = module.command
         assert isinstance(command, click.Command)  # noqa: S101  the folder's contract
         return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """The verb that is named first; one that does not exist may be a slip of the finger."""
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            raise click.exceptions.NoSuchCommand(args[0], possibilities=known, ctx=ctx)
+        return super().resolve_command(ctx, args)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs with their modules' first lines, without importing them."""
@@ -71,7 +79,7 @@ def main() -> int:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, signal.default_int_handler)
-    debug = "--debug" in sys.argv[1:2]
+    debug = _debugged()
     try:
         result: Any = serin.main(prog_name="serin", standalone_mode=False)
     except (KeyboardInterrupt, click.Abort):
@@ -89,15 +97,22 @@ def main() -> int:
 
 
 def _complain(error: Exception) -> int:
-    if isinstance(error, click.ClickException):
-        error.show()
-        return error.exit_code
+    code = 1
     match error:
+        case click.UsageError():
+            code, text = error.exit_code, _misuse(error)
+        case click.ClickException():
+            code, text = error.exit_code, error.format_message()
         case SerinError():
-            text = str(error)
+            code, text = error.exit_code, str(error)
         case OSError(errno=errno.ENOSPC):
             text = (
                 f"The disk is full ({error.filename or 'see df -h'}): free some space, run again."
+            )
+        case OSError(errno=number, filename=str()) if number in UNWRITABLE and _kept(error):
+            text = (
+                f"{error.filename} cannot be written ({error.strerror}): set SERIN_HOME to a "
+                "folder that you may write, and run again."
             )
         case OSError() if error.filename:
             text = f"{error.strerror}: {error.filename}."
@@ -107,24 +122,38 @@ def _complain(error: Exception) -> int:
                 "install everything anew."
             )
         case _:
-            text = (
-                f"{type(error).__name__}: {error}. This should not happen; ./serin --debug "
-                f"{' '.join(sys.argv[1:])} shows where it did."
-            )
-    click.echo(f"Error: {text}", err=True)
-    return 1
+            text = f"{type(error).__name__}: {error}. This should not happen"
+            if _debugged():
+                text += "; where it did is above."
+            else:
+                text += f"; ./serin --debug {shlex.join(sys.argv[1:])} shows where it did."
+    click.echo(wrapped(f"Error: {text}", sys.stderr), err=True)
+    return code
+
+
+def _misuse(error: click.UsageError) -> str:
+    """What was asked wrongly, and where the right way is told."""
+    text = error.format_message()
+    if error.ctx is None:
+        return text
+    stop = "" if text.endswith((".", "?", ")")) else "."
+    return f"{text}{stop} See: ./{error.ctx.command_path} --help"
+
+
+def _debugged() -> bool:
+    return "--debug" in itertools.takewhile(lambda word: word.startswith("-"), sys.argv[1:])
+
+
+def _kept(error: OSError) -> bool:
+    """Whether what could not be written is the state folder, or belongs into it."""
+    from controlplane import statefolder
+
+    home, path = statefolder.home().path, Path(str(error.filename)).absolute()
+    return path.is_relative_to(home) or home.is_relative_to(path)
 
 
 def _ours(name: str | None) -> bool:
     return (name or "").split(".")[0] in {"scripts", "controlplane"}
-
-
-def _install(part: str | None) -> None:
-    if (
-        part
-        and subprocess.run([ROOT / "serin", "install", "--quiet", part], check=False).returncode
-    ):
-        raise SerinError(f"The part {part!r}, which this verb needs, could not be installed.")
 
 
 def _summary(name: str) -> str:

@@ -15,6 +15,9 @@ def command(draw: Path | None, minutes: float, url: str | None) -> None:
     With --draw, draw each dashboard's panels over the last --minutes into FOLDER instead, as SVG,
     from the live data of a Prometheus: for those without Grafana, and for the docs.
     """
+    from controlplane import parts
+
+    parts.install(["dashboards"])
     from scripts.boards import grafana
 
     if not draw:
@@ -22,14 +25,10 @@ def command(draw: Path | None, minutes: float, url: str | None) -> None:
             path.write_text(content, "utf-8")
             click.echo(f"Written: {path}")
         return
-    from controlplane import statefolder
-    from controlplane.errors import SerinError
-    from controlplane.local import client
     from scripts.boards import live
+    from scripts.verbs import asked
 
-    url = url or (client.status(statefolder.home()) or {}).get("prometheus_url")
-    if not url:
-        raise SerinError("No Prometheus runs here: ./serin up, or name one with --prometheus.")
+    url = url or asked.prometheus()
     draw.mkdir(parents=True, exist_ok=True)
     for board in grafana.BOARDS:
         path = draw / f"{board.name}.svg"

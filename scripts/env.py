@@ -10,14 +10,17 @@ def command() -> None:
     """Print the shell line that makes kubectl speak to what runs here.
 
     \b
-    eval $(./serin env)
-    kubectl get isvc -o wide
+    eval $(./serin env) && kubectl get isvc -o wide
     """
     from controlplane import statefolder
-    from controlplane.errors import SerinError
+    from controlplane.errors import NotRunning
     from controlplane.local import client
 
     home = statefolder.home()
-    if client.status(home) is None or not home.kubeconfig.exists():
-        raise SerinError("Nothing runs, so there is nothing to ask. Start with: ./serin up")
+    try:
+        client.running(home)
+    except NotRunning:
+        # `eval` of nothing succeeds, and kubectl would then ask whatever else is configured.
+        click.echo("false")
+        raise
     click.echo(f"export KUBECONFIG={shlex.quote(str(home.kubeconfig))}")

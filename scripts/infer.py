@@ -6,17 +6,12 @@ from typing import Any
 
 import click
 
-from scripts.client.errors import UnknownModelError, UsageError
+from scripts.client.errors import RequestError, UnknownModelError, UsageError
 from scripts.client.gateway import Gateway
+from scripts.verbs.values import ValuesCommand
 
-DEFAULT_URL = "http://127.0.0.1:8080"  # where a platform would be, if one ran
 
-
-@click.command(
-    "infer",
-    # Numbers may be negative, and `-1.5` is no option.
-    context_settings={"ignore_unknown_options": True},
-)
+@click.command("infer", cls=ValuesCommand)
 @click.argument("model")
 @click.argument("values", nargs=-1, required=True, metavar="NUMBER… | TEXT… | IMAGE…")
 @click.option(
@@ -55,21 +50,21 @@ def command(
     """Ask a served model and show its answer.
 
     \b
-    serin infer iris 5.1 3.5 1.4 0.2                    one flower
+    serin infer iris 5.1 3.5 1.4 0.2                    one flower; 5.1,3.5,1.4,0.2 too
     serin infer iris 5.1 3.5 1.4 0.2 6.7 3.0 5.2 2.3    two
     serin infer mnist-cnn photo.jpg                     a handwritten digit, PNG or JPEG
     serin infer nli "A man sleeps." "He is awake."      one text for each text input
     serin infer causal-lm "Return the"                  text goes on as it is generated
 
-    What the model takes is read from its V2 metadata.
+    What the model takes is read from its V2 metadata. Text that begins with two dashes goes after
+    a -- of its own.
     """
-    from controlplane import statefolder
-    from controlplane.local import client
     from scripts.client import rest, rpc, stream
     from scripts.client.question import question_of
+    from scripts.verbs import asked
 
-    platform = {} if host else client.status(statefolder.home()) or {}
-    gateway = Gateway.parse(host or platform.get("gateway_url", DEFAULT_URL))
+    platform = asked.platform(host, model)
+    gateway = Gateway.parse(host or platform["gateway_url"])
     try:
         # Over REST in both cases: V2's gRPC metadata has no place for labels.
         metadata = rest.metadata(gateway, model, timeout_seconds)
@@ -79,12 +74,8 @@ def command(
             return
         ask = rpc.infer if over_grpc else rest.infer
         answer = ask(gateway, model, question.tensors, timeout_seconds)
-    except UnknownModelError:
-        if not platform.get("models"):
-            raise
-        served = ", ".join(platform["models"])
-        sentence = f"there is no model {model}; {served} are served at {gateway.url}"
-        raise UsageError(sentence) from None
+    except (UnknownModelError, RequestError) as error:
+        raise asked.refused(model, platform) or error from None
     if as_json:
         click.echo(json.dumps(answer, ensure_ascii=False))
         return

@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING
 
 import click
 
+from scripts.verbs.values import ValuesCommand
+
 if TYPE_CHECKING:
     from scripts.loadtest.process import EngineProcess
     from scripts.loadtest.tally import Tally
@@ -18,7 +20,7 @@ POSITIVE = click.FloatRange(min=0, min_open=True)
 POLL_SECONDS = 0.25
 
 
-@click.command("load", context_settings={"ignore_unknown_options": True})
+@click.command("load", cls=ValuesCommand)
 @click.argument("model")
 @click.argument("values", nargs=-1, metavar="[NUMBER… | TEXT… | IMAGE…]")
 @click.option("--rate", type=POSITIVE, default=100.0, show_default=True, help="Requests a second.")

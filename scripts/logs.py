@@ -22,7 +22,7 @@ def command(model: str | None, follow: bool, lines: int) -> None:
 
     home = statefolder.home()
     if model:
-        client.check([model])
+        client.check([model], client.applied(home))
     follower = Follower(home.logs, model, lines)
     if not follower.files() and not follow:
         raise SerinError(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from controlplane.store.catalog import Catalog
+    from controlplane.store.catalog import Catalog, Version
 
 _output = click.option(
     "-o",
@@ -48,7 +48,7 @@ def list_(model: str | None, output: str | None) -> None:
 
     serving = versions.serving(client.status(statefolder.home()))
     with _catalog() as catalog:
-        found = catalog.versions(model)
+        found = _versions(catalog, model)
     if output:
         click.echo(versions.as_json({"items": [versions.entry(one, serving) for one in found]}))
     elif found:
@@ -69,7 +69,7 @@ def show(model: str, version: str, output: str | None) -> None:
 
     serving = versions.serving(client.status(statefolder.home()))
     with _catalog() as catalog:
-        found = catalog.find(model, version)
+        found = _find(catalog, model, version)
     if output:
         click.echo(versions.as_json(versions.entry(found, serving) | {"manifest": found.manifest}))
     else:
@@ -86,7 +86,7 @@ def diff(model: str, version: str, other: str, output: str | None) -> None:
     from scripts.show import columns, versions
 
     with _catalog() as catalog:
-        pair = catalog.find(model, version), catalog.find(model, other)
+        pair = _find(catalog, model, version), _find(catalog, model, other)
     rows = versions.differences(*pair)
     if output:
         changed = [{"field": field, "from": old, "to": new} for field, old, new in rows]
@@ -113,9 +113,9 @@ def verify(model: str | None, version: str | None) -> None:
 
     broken = 0
     with _catalog() as catalog:
-        found = catalog.versions(model)
+        found = _versions(catalog, model)
         if model and version:
-            found = [catalog.find(model, version)]
+            found = [_find(catalog, model, version)]
         for one in found:
             wrong = damage(catalog.store, one)
             broken += bool(wrong)
@@ -188,3 +188,18 @@ def _catalog() -> Iterator["Catalog"]:
 
     with s3_server.available(statefolder.home()) as store:
         yield Catalog(store)
+
+
+def _versions(catalog: "Catalog", model: str | None) -> list["Version"]:
+    from controlplane.local import client
+
+    if model is not None:
+        client.check([model], catalog.models())
+    return catalog.versions(model)
+
+
+def _find(catalog: "Catalog", model: str, version: str) -> "Version":
+    from controlplane.local import client
+
+    client.check([model], catalog.models())
+    return catalog.find(model, version)

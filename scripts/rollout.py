@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from controlplane.rollout.kubernetes import Kubernetes
     from scripts.rollouts.target import Target
 
 _OPTIONS = (
@@ -63,6 +64,21 @@ def command() -> None:
     The canary is compared with stable while both serve: errors, latency, the classes it answers and
     how sure it is. What is wrong stops it at once; too few requests, or no metrics, never pass it.
     """
+
+
+def _watched(api: "Kubernetes", model: str, rollout: str) -> int:
+    """Tell what happens; Ctrl-C ends the telling, and says that it ends nothing else."""
+    from scripts.rollouts import follow
+
+    try:
+        return follow.until_over(api, model, rollout)
+    except KeyboardInterrupt:
+        click.echo(
+            f"\nThe rollout of {model} goes on. See it: ./serin rollout status {model} --watch\n"
+            f"End it: ./serin rollout abort {model}",
+            err=True,
+        )
+        raise
 
 
 @command.command("start")
@@ -143,7 +159,6 @@ def start(
         parse_steps,
     )
     from controlplane.rollout.start import begin
-    from scripts.rollouts import follow
 
     plan = Plan(
         steps=parse_steps(steps),
@@ -154,13 +169,14 @@ def start(
         shadow=shadow,
         shadow_flips=parse_share(shadow_flips),
     )
-    target.check_prometheus()
     with target.api() as api:
+        target.check(api, model)
+        target.check_prometheus()
         state = begin(api, model, target.version(model, version), plan)
         click.echo(f"{model}: {state.stable} → {state.canary}", err=True)
         target.start_engine(model)
         if watch:
-            raise SystemExit(follow.until_over(api, model, state.id))
+            raise SystemExit(_watched(api, model, state.id))
     click.echo(f"See serin rollout status {model}.", err=True)
 
 
@@ -172,11 +188,12 @@ def start(
 def status(model: str, output: str | None, watch: bool, target: "Target") -> None:
     """Show where MODEL's rollout is, and what each guard says."""
     from controlplane.rollout.record import Records
-    from scripts.rollouts import follow, shown
+    from scripts.rollouts import shown
 
     with target.api() as api:
         record = Records(api, model).read()
         if record is None or record.state is None:
+            target.check(api, model)
             click.echo(f"{model} had no rollout.", err=True)
             return
         if output:
@@ -184,7 +201,7 @@ def status(model: str, output: str | None, watch: bool, target: "Target") -> Non
         else:
             click.echo(shown.description(model, record), nl=False)
         if watch and not record.state.is_over:
-            raise SystemExit(follow.until_over(api, model, record.state.id))
+            raise SystemExit(_watched(api, model, record.state.id))
 
 
 @command.command("history")
@@ -201,6 +218,8 @@ def history(model: str, output: str | None, target: "Target") -> None:
 
     with target.api() as api:
         record = Records(api, model).read()
+        if record is None:
+            target.check(api, model)
     past = list(reversed(record.history)) if record else []
     if output:
         click.echo(json.dumps({"items": past}, indent=1))
@@ -223,6 +242,8 @@ def _order(word: str, sentence: str) -> None:
         with target.api() as api:
             records = Records(api, model)
             record = records.read()
+            if record is None:
+                target.check(api, model)
             if record is None or record.state is None or record.state.is_over:
                 raise SerinError(
                     f"No rollout of {model} is under way. Begin one with: serin rollout start "

@@ -24,13 +24,14 @@ def command(arguments: tuple[str, ...]) -> None:
     serin test -x --lf                  what failed last time, until the first failure
     serin test tests/cluster            all: on the testbed beside the checkout, or by KUBECONFIG
     """
+    from controlplane import parts
+
+    parts.install(["dev"])
     paths = [argument for argument in arguments if _is_path(argument)]
     folders = (
         [] if paths else [f"tests/{name}" for name in FOLDERS if (ROOT / "tests" / name).is_dir()]
     )
     if any(not path.startswith(("tests/unit", CLUSTER)) for path in paths or folders):
-        from controlplane import parts
-
         parts.install(parts.of_models())  # all are trained and served
     signal.signal(signal.SIGINT, lambda *_: None)  # pytest's own: it stops what it started
     code = _pytest(*arguments, *folders)

@@ -32,14 +32,13 @@ def command(
 
     All of it is over the last minute. Ctrl-C ends it.
     """
-    from controlplane import statefolder
-    from controlplane.errors import SerinError
-    from controlplane.local import client
     from scripts.show import columns
+    from scripts.verbs import asked
 
-    url = url or (client.status(statefolder.home()) or {}).get("prometheus_url")
     if not url:
-        raise SerinError("No Prometheus runs here: ./serin up, or name one with --prometheus.")
+        for model in models:
+            asked.platform(None, model)
+        url = asked.prometheus()
     chosen = f'namespace="{namespace}",inferenceservice=~"{"|".join(models) or ".+"}"'
     if once or not sys.stdout.isatty():
         columns.show(HEADER, rows(url, chosen, namespace))

@@ -1,13 +1,18 @@
 """`serin train`: trains a model here and publishes it to the platform's store."""
 
+import contextlib
 import os
+import signal
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import click
 
 ROOT = Path(__file__).parents[1]
+STOP_SECONDS = 1.0
+"""For its own clean-up, after Ctrl-C."""
 
 
 @click.command(
@@ -31,27 +36,53 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     serves it.
     """
     from controlplane import parts, statefolder
+    from controlplane.errors import UnknownModel
     from controlplane.local import client
     from controlplane.local.node import s3_server
 
-    if model is None or model.startswith("-"):
+    if model in {"-h", "--help"}:
         click.echo(ctx.get_help())
-        raise SystemExit(0 if model in {"-h", "--help"} else 2)
+        return
+    if model is None or model.startswith("-"):
+        given = f", then {model}" if model else ""
+        raise click.UsageError(f"The model comes first{given}: ./serin train iris.", ctx)
     module = model.replace("-", "_")
     if not _is_script(module):
-        known = ", ".join(sorted(scripts()))
-        raise click.UsageError(f"There is no training script for {model!r}. There are: {known}.")
+        raise UnknownModel(model, scripts())
+    if {"-h", "--help"} & set(arguments):
+        outline = ["scripts.verbs.outline", f"training.{module}", "--help"]
+        raise SystemExit(_run(outline, {**os.environ, "PYTHONPATH": str(ROOT)}))
     parts.install([f"train-{model}"])
     running = client.status(statefolder.home()) or {}
     # The training's metrics are scraped where a platform runs; PUSHGATEWAY_URL of the shell wins.
     push = {"PUSHGATEWAY_URL": url} if (url := running.get("pushgateway_url")) else {}
     with s3_server.available(statefolder.home()) as store:
-        done = subprocess.run(
-            [sys.executable, "-P", "-m", f"training.{module}", *arguments],
-            env={**push, **os.environ, **store.env(), "PYTHONPATH": str(ROOT)},
-            check=False,
+        env = {**push, **os.environ, **store.env(), "PYTHONPATH": str(ROOT)}
+        raise SystemExit(_run([f"training.{module}", *arguments], env))
+
+
+def _run(command: list[str], env: dict[str, str]) -> int:
+    """Run a module in a process group and a temporary folder of its own; Ctrl-C ends both.
+
+    The terminal's Ctrl-C goes to this process alone: Python answers it with a traceback of
+    whatever library it meets, most of the first seconds one that is being imported.
+    """
+    with tempfile.TemporaryDirectory(prefix="serin-train-") as folder:
+        process = subprocess.Popen(
+            [sys.executable, "-P", "-m", *command],
+            env={**env, "TMPDIR": folder},
+            process_group=0,
         )
-    raise SystemExit(done.returncode)
+        try:
+            return process.wait()
+        except BaseException:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(STOP_SECONDS)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            raise
 
 
 def scripts() -> list[str]:

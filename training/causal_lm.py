@@ -78,7 +78,7 @@ def main() -> None:
         type=script.positive,
         default=STEPS,
         metavar="N",
-        help=f"of {BATCH} windows of {CONTEXT} tokens (default %(default)s)",
+        help=f"of {BATCH} windows of text (default %(default)s)",
     )
     parser.add_argument(
         "--max-bits-per-byte",

@@ -57,7 +57,7 @@ def main() -> None:
         choices=[-1, *range(1, 1001)],
         default=-1,
         metavar="N",
-        help="times that each digit is looked at (default -1 = 5 for --data, 30 for bundled)",
+        help="times that each digit is looked at (default: 5 for --data, 30 for bundled)",
     )
     args = parser.parse_args()
     destination = Destination("mnist-cnn", args.output)

@@ -45,7 +45,7 @@ def main() -> None:
         default=-1,
         metavar="PIXELS",
         help="also learn each digit moved up, down, left and right by 1 … PIXELS, at most 3 "
-        "(default -1 = 1 for bundled digits, 0 for --data)",
+        "(default: 1 for bundled digits, 0 for --data)",
     )
     args = parser.parse_args()
     destination = Destination("mnist-forest", args.output)

@@ -24,10 +24,11 @@ def flags(module: str, document: str | None, min_accuracy: str | None) -> argpar
     Args:
         module: as started with `python -m`.
         document: the module's docstring; its first line describes the script.
-        min_accuracy: what --min-accuracy's sentinel -1 means here; None leaves the flag out.
+        min_accuracy: what holds without --min-accuracy (-1); None leaves the flag out.
     """
     parser = argparse.ArgumentParser(
-        prog=f"python -m {module}",
+        # What a person types; a Job's pod starts `python -m`, and nobody reads its usage.
+        prog=f"serin train {module.rpartition('.')[2].replace('_', '-')}",
         description=(document or "").partition("\n")[0],
         epilog="Without --output, publishes to the S3 store of SERIN_S3_ENDPOINT (AWS_ACCESS_KEY_ID"
         ", AWS_SECRET_ACCESS_KEY, AWS_REGION). The last line of stdout is the version's URI.",
@@ -42,7 +43,7 @@ def flags(module: str, document: str | None, min_accuracy: str | None) -> argpar
             type=_share,
             default=-1.0,
             metavar="SHARE",
-            help=f"refuse to publish below it, 0 … 1 (default -1 = {min_accuracy})",
+            help=f"refuse to publish below it, 0 … 1 (default: {min_accuracy})",
         )
     parser.add_argument(
         "--smoke",

@@ -5,7 +5,8 @@ from typing import Any, Self
 
 import httpx
 
-from controlplane.errors import SerinError
+from controlplane.errors import NotRunning, SerinError
+from controlplane.local import client
 from controlplane.local.api.access import NAMESPACE, access, port_of
 from controlplane.statefolder import Home
 
@@ -24,7 +25,7 @@ class Kubernetes:
     def __init__(self, home: Home) -> None:
         port = port_of(home.kubeconfig)
         if port is None:
-            raise SerinError("Nothing runs. Start with: ./serin up")
+            raise NotRunning
         own = access(home)
         self._client = httpx.Client(
             base_url=f"https://127.0.0.1:{port}",
@@ -49,8 +50,7 @@ class Kubernetes:
         listed: list[dict[str, Any]] = self._ask("GET", _SERVICES)["items"]
         services = {one["metadata"]["name"]: one for one in listed}
         if name not in services:
-            there = ", ".join(sorted(services)) or "none"
-            raise SerinError(f"No InferenceService {name} runs; there are: {there}.")
+            raise client.unserved(name, services)
         return services[name]
 
     def replica_sets(self) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from controlplane import statefolder
-from controlplane.errors import AlreadyRunning, SerinError
+from controlplane.errors import AlreadyRunning, NotRunning, SerinError, UnknownModel
 from controlplane.local import manifests
 from controlplane.local.controllers.plan import is_versioned
 from controlplane.local.gateway.process import DEFAULT_PORT
@@ -41,19 +41,32 @@ def models() -> list[str]:
     return manifests.models(manifests.read(ROOT))
 
 
-def check(names: Iterable[str]) -> None:
-    """Refuse models that no manifest knows.
+def check(names: Iterable[str], others: Iterable[str] = ()) -> None:
+    """Refuse models that neither a manifest nor `others` know.
 
     Raises:
-        SerinError: Names the unknown ones and those there are.
+        UnknownModel: Names the first unknown one and those there are.
     """
-    known = models()
-    unknown = [name for name in names if name not in known]
-    if unknown:
-        raise SerinError(
-            f"There is no model {', '.join(unknown)}. Models with a manifest in kserve/services: "
-            f"{', '.join(known)}."
-        )
+    known = [*models(), *others]
+    for name in names:
+        if name not in known:
+            raise UnknownModel(name, known)
+
+
+def applied(home: Home) -> list[str]:
+    """InferenceServices that a person applied, or that run: no manifest here needs to know them."""
+    kept = statefolder.read_json(home.objects).get("objects") or ()
+    return [
+        *statefolder.read_json(home.state).get("models", {}),
+        *(one["metadata"]["name"] for one in kept if one.get("kind") == "InferenceService"),
+    ]
+
+
+def unserved(name: str, served: Iterable[str]) -> SerinError:
+    """Why a model that runs nowhere here cannot be asked: it was not started, or there is none."""
+    if name in models():
+        return SerinError(f"{name} does not run here. Start it with: ./serin up {name}")
+    return UnknownModel(name, [*models(), *served])
 
 
 def up(
@@ -153,6 +166,18 @@ def status(home: Home) -> dict[str, Any] | None:
             "again with ./serin up."
         )
     return None
+
+
+def running(home: Home) -> dict[str, Any]:
+    """What runs, as `status` tells.
+
+    Raises:
+        NotRunning: Nothing does.
+    """
+    now = status(home)
+    if now is None:
+        raise NotRunning
+    return now
 
 
 def down(home: Home) -> bool:

@@ -3,7 +3,7 @@
 import time
 import uuid
 
-from controlplane.errors import SerinError
+from controlplane.errors import SerinError, UnknownModel
 from controlplane.rollout.kubernetes import Conflict, Kubernetes
 from controlplane.rollout.mirror import mirror_name
 from controlplane.rollout.plan import Plan
@@ -26,8 +26,9 @@ def begin(api: Kubernetes, model: str, version: str, plan: Plan) -> State:
     """
     service = api.get("inferenceservices", model)
     if service is None:
-        there = ", ".join(one["metadata"]["name"] for one in api.list("inferenceservices"))
-        raise SerinError(f"There is no InferenceService {model}; there are: {there or 'none'}.")
+        raise UnknownModel(
+            model, (one["metadata"]["name"] for one in api.list("inferenceservices"))
+        )
     spec = service["spec"]
     stable = str(spec["predictor"].get("model", {}).get("storageUri", "")).rstrip("/")
     prefix, _, served = stable.rpartition("/")

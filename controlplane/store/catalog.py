@@ -96,10 +96,9 @@ class Catalog:
         """
         names = self.models()
         if model is not None and model not in names:
-            there = f"There are: {', '.join(names)}." if names else "There is none of any model."
             raise SerinError(
-                f"No version of {model!r} is published in {self.store.endpoint}. {there} "
-                "Publish one with ./serin train."
+                f"No version of {model} is published in {self.store.endpoint}. Publish one with: "
+                f"./serin train {model}"
             )
         chosen = names if model is None else [model]
         return [one for name in chosen for one in self.all if one.complete and one.model == name]

@@ -5,6 +5,7 @@ input, or files for an input of images. `--set NAME=VALUE` fills any other input
 """
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -53,7 +54,7 @@ def question_of(
     required = [tensor for tensor in inputs if not _parameters(tensor).get("optional")]
     numbers = [tensor for tensor in required or inputs if _is_numeric(tensor)]
     texts = [tensor for tensor in required if tensor["datatype"] == "BYTES"]
-    if images and any(_number(value) is None for value in values):
+    if images and any(_number(part) is None for value in values for part in _parts(value)):
         question = _files(images[0], values)
     elif texts and len(texts) == len(required):
         question = _texts(model, texts, values)
@@ -78,10 +79,17 @@ def _numbers(model: str, spec: Mapping[str, Any], values: Sequence[str]) -> Ques
     if width < 1:
         raise UsageError(f"{model} takes rows of any length, {spec['shape']}: which one is meant?")
     read = _number if spec["datatype"] in FLOATS else _whole
+    values = [part for value in values for part in _parts(value)]
     data = [_read(read, value, f"{model} takes {width} numbers a row") for value in values]
     if len(data) % width:
         raise UsageError(f"{model} takes {width} numbers a row: got {len(data)}")
     return _question([_tensor(spec, len(data) // width, row_shape, data)], values, width, " ")
+
+
+def _parts(value: str) -> list[str]:
+    """Numbers as people paste them: `5.1,3.5`, `[5.1, 3.5]`; what is none of it stays one value."""
+    parts = [part for part in re.split(r"[\s,;]+", value.strip("[]() \t\n")) if part]
+    return parts if parts and all(_number(part) is not None for part in parts) else [value]
 
 
 def _texts(model: str, specs: Sequence[Mapping[str, Any]], values: Sequence[str]) -> Question:

@@ -7,8 +7,6 @@ from typing import Any
 from scripts.client.errors import UsageError
 from scripts.client.gateway import Gateway
 
-DEFAULT_URL = "http://127.0.0.1:8080"  # where a platform would be, if one ran
-
 
 @dataclass(frozen=True, slots=True)
 class Target:
@@ -33,11 +31,12 @@ def find(model: str, url: str | None, context: str | None, sure: bool) -> Target
 
         gateway = Gateway.parse(address.gateway(Kubectl(context)))
         return Target(gateway, gateway.authority(model), {})
-    from controlplane import statefolder
-    from controlplane.local import client
+    from scripts.verbs import asked
 
-    platform = {} if url else client.status(statefolder.home()) or {}
-    gateway = Gateway.parse(url or platform.get("gateway_url", DEFAULT_URL))
+    platform = asked.platform(url, model)
+    if error := asked.refused(model, platform):
+        raise error
+    gateway = Gateway.parse(url or platform["gateway_url"])
     if not (_loopback(gateway) or sure):
         raise UsageError(
             f"{gateway.url} is not this machine, and a load test of somebody else's is an attack: "

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Self
 
 from controlplane import statefolder
-from controlplane.errors import SerinError
+from controlplane.errors import SerinError, UnknownModel
 from controlplane.local import client
 from controlplane.local.node import s3_server
 from controlplane.rollout.kubernetes import Access, Kubernetes
@@ -44,12 +44,10 @@ class Target:
         named = os.environ.get("KUBECONFIG", "")
         if kubeconfig is None and named and ":" not in named:
             kubeconfig = Path(named)
-        if kubeconfig is None and not named and home.kubeconfig.exists():
+        if kubeconfig is None and not named and context is None:
             kubeconfig = home.kubeconfig
         local = kubeconfig is not None and kubeconfig.resolve() == home.kubeconfig.resolve()
-        running = client.status(home) if local else None
-        if local and running is None:
-            raise SerinError("Nothing runs. Start with: ./serin up")
+        running = client.running(home) if local else None
         if prometheus is None:
             prometheus = (running or {}).get("prometheus_url", "")
         pushgateway = os.environ.get("PUSHGATEWAY_URL") or (running or {}).get("pushgateway_url")
@@ -59,6 +57,17 @@ class Target:
     def api(self) -> Kubernetes:
         """A client of its API."""
         return Kubernetes(self.access)
+
+    def check(self, api: Kubernetes, model: str) -> None:
+        """Refuse a model that the cluster does not have.
+
+        Raises:
+            UnknownModel: No InferenceService has that name.
+            SerinError: One could run here, and does not.
+        """
+        if api.get("inferenceservices", model) is None:
+            served = [str(one["metadata"]["name"]) for one in api.list("inferenceservices")]
+            raise client.unserved(model, served) if self.on_laptop else UnknownModel(model, served)
 
     def check_prometheus(self) -> None:
         """Refuse a rollout that nothing could judge.

@@ -1,0 +1,75 @@
+"""`python -m scripts.verbs.outline MODULE --help`: a program's help without what it computes with.
+
+A training script imports torch or scikit-learn before it reads its arguments: seconds, and packages
+that may not be installed. Its options need none of it, so everything outside the standard library
+and `training` is an empty stand-in here.
+"""
+
+import importlib.abc
+import importlib.machinery
+import runpy
+import sys
+from collections.abc import Sequence
+from types import ModuleType
+from typing import Any
+
+REAL = {*sys.stdlib_module_names, "training"}
+
+
+class _Anything(type):
+    """A class that has every attribute, and is whatever it is used as."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return _StandIn
+
+    def __getitem__(cls, _key: object) -> Any:
+        return cls
+
+    def __or__(cls, _other: object) -> Any:
+        return cls
+
+    __ror__ = __or__
+
+
+class _StandIn(Exception, metaclass=_Anything):
+    """An object of any kind: a base class, a decorator's result, an argument."""
+
+    def __call__(self, *arguments: Any, **_: Any) -> Any:
+        return arguments[0] if arguments else self
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return self
+
+
+class _Module(ModuleType):
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return name if name.isupper() else _StandIn  # constants are mostly names of files
+
+
+class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds an empty module of every name that is not REAL."""
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> importlib.machinery.ModuleSpec | None:
+        if fullname.partition(".")[0] in REAL:
+            return None
+        return importlib.machinery.ModuleSpec(fullname, self, is_package=True)
+
+    def create_module(self, spec: importlib.machinery.ModuleSpec) -> ModuleType:
+        return _Module(spec.name)
+
+    def exec_module(self, module: ModuleType) -> None:
+        module.__file__ = module.__name__
+
+
+if __name__ == "__main__":
+    sys.meta_path.insert(0, _StandIns())
+    sys.argv = sys.argv[1:]
+    runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)
