@@ -5,6 +5,7 @@ SerinError                  one sentence that says what to do next; the command 
 ├── StoreError              an artifact is missing or is not what its version says
 ├── AlreadyRunning          another process holds the state folder
 ├── NotRunning              nothing runs that could be asked
+├── SettingError            an environment variable says nothing that is understood: exit code 2
 └── UnknownModel            no model has that name: exit code 2, misused
 """
 
@@ -35,6 +36,12 @@ class NotRunning(SerinError):
 
     def __init__(self) -> None:
         super().__init__("Nothing runs. Start with: ./serin up")
+
+
+class SettingError(SerinError):
+    """A variable whose value cannot be meant."""
+
+    exit_code = 2
 
 
 class UnknownModel(SerinError):

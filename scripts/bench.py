@@ -81,9 +81,9 @@ def command(
     to other machines, requests a second do not.
 
     \b
-    serin bench                                         everything, about 12 minutes
-    serin bench --models iris --seconds 1 --rounds 1    a quick look
-    serin bench --models mnist-cnn --data ~/mnist       needs PyTorch, which it installs
+    serin bench                                       all, about 12 minutes
+    serin bench --models iris --seconds 1 --rounds 1  a quick look
+    serin bench --models mnist-cnn --data ~/mnist     needs PyTorch: installs it
     """
     from scripts.benchmark.session import Wanted, run, soak_only
 

@@ -72,10 +72,10 @@ def command(
     """Load a model at a rate, whatever it answers, and measure what its clients would see.
 
     \b
-    serin load iris --rate 500                             rows of the golden sample, in turn
+    serin load iris --rate 500                      the golden sample, row by row
     serin load iris 5.1 3.5 1.4 0.2 --curve spike -o spike.svg
     serin load mnist-forest --grpc --load trace.csv --json
-    serin load iris --context kind-serin                   a cluster's gateway
+    serin load iris --context kind-serin            a cluster's gateway
 
     Every request has its time before the load begins, and its latency counts from that time: a
     server that stops for a second makes all that should have been sent meanwhile late. Exits 1 if

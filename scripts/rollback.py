@@ -14,28 +14,23 @@ def command(model: str, to: str | None) -> None:
     """Roll MODEL back, without losing a request.
 
     \b
-    serin rollback mnist-forest             what was served before; once more: forth again
-    serin rollback mnist-forest --to 1f2e   any published version
+    serin rollback mnist-forest            what was served before; again: forth
+    serin rollback mnist-forest --to 1f2e  any published version
 
     While a version that was asked for does not serve, this goes back to the one that does. It
     writes the InferenceService's storageUri, as kubectl patch would, and that stays until somebody
     chooses again: ./serin up --newest moves on.
     """
     from controlplane import statefolder
-    from controlplane.local import client
     from controlplane.local.apiclient import Kubernetes
     from controlplane.local.node import s3_server
     from controlplane.store.catalog import Catalog
     from controlplane.store.served import target
     from scripts.show.progress import until_version
+    from scripts.verbs import asked
 
     home = statefolder.home()
-    now = client.status(home)
-    if now is None:
-        click.echo(
-            "Error: nothing runs that could be rolled back. Start with: ./serin up", err=True
-        )
-        raise SystemExit(1)
+    now = asked.platform(None, model)
     with Kubernetes(home) as api, s3_server.available(home) as store:
         current = api.service(model)["spec"]["predictor"]["model"].get("storageUri", "")
         pods = now.get("models", {}).get(model, {}).get("pods", ())

@@ -10,6 +10,19 @@ import click
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("unit", "contract", "local")
+EXIT_CODES = {0: 0, 1: 1, 2: 130, -signal.SIGINT: 130, 4: 2}
+"""Pytest's, as every verb ends: done, failed, stopped, misused; no test at all is a failure."""
+PYTEST = """
+import signal
+signal.signal(signal.SIGINT, signal.SIG_DFL)  # until it can answer Ctrl-C in its own words
+import sys, pytest
+signal.signal(signal.SIGINT, signal.default_int_handler)
+try:
+    code = pytest.main()
+except KeyboardInterrupt:
+    code = pytest.ExitCode.INTERRUPTED
+sys.exit(code)
+"""
 CLUSTER = "tests/cluster"  # by itself: a cluster takes the processors that others measure with
 
 
@@ -19,10 +32,11 @@ def command(arguments: tuple[str, ...]) -> None:
     """Run the tests, in random order; every pytest option is passed on.
 
     \b
-    serin test                          unit, contract and local, then cluster's smoke tests
-    serin test tests/unit -k digits     some of them
-    serin test -x --lf                  what failed last time, until the first failure
-    serin test tests/cluster            all: on the testbed beside the checkout, or by KUBECONFIG
+    serin test                       unit, contract, local; cluster's smoke tests
+    serin test tests/unit -k digits  some of them
+    serin test -x --lf               what failed last time, until one fails again
+    serin test tests/cluster         all: on the testbed beside the checkout, or
+                                     on what KUBECONFIG names
     """
     from controlplane import parts
 
@@ -38,12 +52,12 @@ def command(arguments: tuple[str, ...]) -> None:
     if code == 0 and not arguments and (ROOT / CLUSTER).is_dir():
         os.environ.pop("KUBECONFIG", None)  # a cluster in use is tested on only where it is named
         code = _pytest(CLUSTER, "-m", "smoke")  # all of them: .ci/nightly
-    raise SystemExit(code)
+    raise SystemExit(EXIT_CODES.get(code, 1))
 
 
 def _pytest(*arguments: str) -> int:
     return subprocess.run(
-        [sys.executable, "-m", "pytest", *arguments], cwd=ROOT, check=False
+        [sys.executable, "-c", PYTEST, *arguments], cwd=ROOT, check=False
     ).returncode
 
 

@@ -28,9 +28,9 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
 
     \b
     serin train iris
-    serin train mnist-forest --data ~/mnist     arguments go to the training script
-    serin train iris --smoke                    proves the pipeline, not the model
-    serin train iris --help                     lists all arguments
+    serin train mnist-forest --data ~/mnist  arguments go to the script
+    serin train iris --smoke                 proves the pipeline, not the model
+    serin train iris --help                  lists all arguments
 
     The artifact goes to the running platform's store, or to the one in .serin. ./serin up then
     serves it.
@@ -49,9 +49,9 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     module = model.replace("-", "_")
     if not _is_script(module):
         raise UnknownModel(model, scripts())
-    if {"-h", "--help"} & set(arguments):
-        outline = ["scripts.verbs.outline", f"training.{module}", "--help"]
-        raise SystemExit(_run(outline, {**os.environ, "PYTHONPATH": str(ROOT)}))
+    refused = _outline(module, arguments)
+    if refused is not None:
+        raise click.UsageError(refused) if refused else SystemExit(0)
     parts.install([f"train-{model}"])
     running = client.status(statefolder.home()) or {}
     # The training's metrics are scraped where a platform runs; PUSHGATEWAY_URL of the shell wins.
@@ -59,6 +59,26 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     with s3_server.available(statefolder.home()) as store:
         env = {**push, **os.environ, **store.env(), "PYTHONPATH": str(ROOT)}
         raise SystemExit(_run([f"training.{module}", *arguments], env))
+
+
+def _outline(module: str, arguments: tuple[str, ...]) -> str | None:
+    """Show the script's help, or say what is wrong with its arguments, before anything is loaded.
+
+    Empty where the help was shown, and None where there is nothing to say.
+    """
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "scripts.verbs.outline", f"training.{module}", *arguments],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode == 2:
+        return done.stderr.strip()
+    if done.returncode == 0 and done.stdout:
+        click.echo(done.stdout, nl=False)
+        return ""
+    return None
 
 
 def _run(command: list[str], env: dict[str, str]) -> int:

@@ -14,9 +14,8 @@ import click
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
-    envvar="SERIN_PORT",
     metavar="PORT",
-    help="The gateway's port on loopback, 0 for any free one.  [default: 8080]",
+    help="The gateway's port on loopback, 0 for any free one.  [default: SERIN_PORT, or 8080]",
 )
 @click.option("--newest", is_flag=True, help="Serve what was published last, whatever was chosen.")
 def command(

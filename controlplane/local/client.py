@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from controlplane import statefolder
+from controlplane import settings, statefolder
 from controlplane.errors import AlreadyRunning, NotRunning, SerinError, UnknownModel
 from controlplane.local import manifests
 from controlplane.local.controllers.plan import is_versioned
@@ -80,6 +80,9 @@ def up(
     Raises:
         SerinError: The platform cannot start; the sentence says why.
     """
+    settings.check()
+    if port is None and settings.GATEWAY_PORT in os.environ:
+        port = settings.port(settings.GATEWAY_PORT, DEFAULT_PORT)
     home = statefolder.home()
     home.prepare()
     with statefolder.exclusive(home):

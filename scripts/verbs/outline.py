@@ -1,17 +1,19 @@
-"""`python -m scripts.verbs.outline MODULE --help`: a program's help without what it computes with.
+"""`python -m scripts.verbs.outline MODULE ARGUMENT…`: reads a program's arguments, and ends.
 
-A training script imports torch or scikit-learn before it reads its arguments: seconds, and packages
-that may not be installed. Its options need none of it, so everything outside the standard library
-and `training` is an empty stand-in here.
+A training script imports torch or scikit-learn before it reads them: seconds, and packages that may
+not be installed. Its help, and what it says to a wrong option, need none of it, so everything
+outside the standard library and `training` is an empty stand-in here. Ends with 0 or 2; with
+anything else, it could not tell.
 """
 
+import argparse
 import importlib.abc
 import importlib.machinery
 import runpy
 import sys
 from collections.abc import Sequence
 from types import ModuleType
-from typing import Any
+from typing import Any, NoReturn
 
 REAL = {*sys.stdlib_module_names, "training"}
 
@@ -69,7 +71,24 @@ class _StandIns(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         module.__file__ = module.__name__
 
 
+def _refuse(parser: argparse.ArgumentParser, message: str) -> NoReturn:
+    """In one sentence, as every verb."""
+    print(f"{message}. See: ./{parser.prog} --help", file=sys.stderr)
+    sys.exit(MISUSED)
+
+
+def _done(parser: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
+    """Nothing is computed once they are read."""
+    _read(parser, *arguments)
+    sys.exit(0)
+
+
+MISUSED = 2
+_read = argparse.ArgumentParser.parse_args
+
 if __name__ == "__main__":
+    argparse.ArgumentParser.error = _refuse  # type: ignore[method-assign,assignment]  # this process's
+    argparse.ArgumentParser.parse_args = _done  # type: ignore[method-assign,assignment]  # same
     sys.meta_path.insert(0, _StandIns())
     sys.argv = sys.argv[1:]
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -17,11 +17,19 @@ class ValuesCommand(click.Command):
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Parse, then refuse what was left over and looks like an option."""
         after = args[args.index("--") + 1 :] if "--" in args else []
-        rest = super().parse_args(ctx, args)
+        before = args[: args.index("--")] if "--" in args else list(args)
+        try:
+            rest = super().parse_args(ctx, args)
+        except click.MissingParameter:
+            self._refuse(ctx, before)
+            raise
         values: tuple[str, ...] = ctx.params.get("values", ())
-        for value in (ctx.params.get("model") or "", *values[: len(values) - len(after)]):
-            if _OPTION.fullmatch(value) and not _NUMBERS.fullmatch(value):
-                name = value.partition("=")[0]
-                known = [option for param in self.get_params(ctx) for option in param.opts]
-                raise click.NoSuchOption(name, possibilities=known, ctx=ctx)
+        self._refuse(ctx, [ctx.params["model"], *values[: len(values) - len(after)]])
         return rest
+
+    def _refuse(self, ctx: click.Context, words: list[str]) -> None:
+        known = [option for param in self.get_params(ctx) for option in param.opts]
+        for word in words:
+            name = word.partition("=")[0]
+            if _OPTION.fullmatch(word) and not _NUMBERS.fullmatch(word) and name not in known:
+                raise click.NoSuchOption(name, possibilities=known, ctx=ctx)

@@ -44,7 +44,7 @@ def test_the_answer_is_a_table_with_labels(trained: Platform) -> None:
         (("mnist-forest", "no.png"), "Error: no.png is no number, and no such file exists\n"),
         (("mnist-forest", __file__), f"Error: mnist-forest refuses: {NO_IMAGE}"),
         (("iris", "1", "2", "3", "4", "--set", "k=1"), "Error: iris has no input k: it takes "),
-        (("roses", "1"), "Error: there is no model roses; "),
+        (("roses", "1"), "Error: There is no model roses. There are: "),
     ],
     ids=["count", "image for numbers", "no file", "no image", "no input", "no model"],
 )

@@ -297,7 +297,7 @@ def test_rollback_goes_back_and_forth_and_loses_no_request(
     platform.serin("models", "gc", "--keep", "1")
     kept = json.loads(platform.serin("models", "list", "iris", "-o", "json").stdout)["items"]
     unknown = platform.serin("rollback", "iris", "--to", "zzz", expect=1)
-    nobody = platform.serin("rollback", "nobody", expect=1)
+    nobody = platform.serin("rollback", "nobody", expect=2)
 
     assert said == f"iris serves {old}.\n"
     assert (rolled_back, forth) == (old, new)
@@ -306,7 +306,7 @@ def test_rollback_goes_back_and_forth_and_loses_no_request(
     assert {one["version"]: one["readyPods"] for one in listed}[old] == 1
     assert {one["version"] for one in kept} >= {old, new}
     assert "No version of iris begins with 'zzz'" in unknown.stderr
-    assert "No InferenceService nobody runs" in nobody.stderr
+    assert "There is no model nobody. There are: " in nobody.stderr
     assert platform.state()["models"]["iris"]["version"] == old
 
 

@@ -114,7 +114,7 @@ def test_a_part_is_installed_once(checkout: Path, quick: Path) -> None:
 
     assert "installing part 'extra'" in first.stderr
     assert "installing" not in second.stderr
-    assert unknown.returncode == 1
+    assert unknown.returncode == 2
     assert "Parts: base extra." in unknown.stderr
 
 

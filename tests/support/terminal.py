@@ -1,5 +1,6 @@
 """Verbs on a pseudo-terminal: what a person sees at 80x24, and what Ctrl-C does there."""
 
+import contextlib
 import os
 import re
 import shutil
@@ -121,10 +122,12 @@ class Running:
         """Everything it wrote so far."""
         return "".join(self._written)
 
-    def until(self, pattern: str, seconds: float = COMMAND_SECONDS) -> None:
-        """Read until it has written what matches `pattern`."""
+    def until(
+        self, pattern: str, seconds: float = COMMAND_SECONDS, *, or_starts: bool = False
+    ) -> None:
+        """Read until it has written what matches `pattern`, or runs a command that does."""
         deadline = time.monotonic() + seconds
-        while not re.search(pattern, self.written):
+        while not re.search(pattern, self.written + (self._started() if or_starts else "")):
             assert self._read(), f"it ended before {pattern!r}:\n{self.written}"
             assert time.monotonic() < deadline, f"no {pattern!r} in {seconds} s:\n{self.written}"
 
@@ -153,6 +156,13 @@ class Running:
         code = self._child.exitstatus
         code = code if code is not None else -(self._child.signalstatus or 0)
         return Shown(code, self.written, self._columns, self._rows)
+
+    def _started(self) -> str:
+        commands = []
+        for process in psutil.Process(self.pid).children(recursive=True):
+            with contextlib.suppress(psutil.NoSuchProcess):
+                commands.append(" ".join(process.cmdline()))
+        return "\n".join(commands)
 
     def _read(self) -> bool:
         """Read what is there or comes soon; false at the end."""

@@ -7,7 +7,6 @@ is a line of logs/scaling.log, which `serin simulate --metrics` can be asked abo
 
 import asyncio
 import logging
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from typing import Protocol
 import httpx
 import orjson
 
+from controlplane import settings
 from controlplane.autoscale import parsing, scaler
 from controlplane.autoscale.decision import Decision
 from controlplane.autoscale.proposals import Scale
@@ -84,7 +84,7 @@ class Scaling:
         self._monitoring = monitoring
         self._log = log
         # --horizontal-pod-autoscaler-sync-period of a cluster's controller manager.
-        period = float(os.environ.get("SERIN_HPA_SYNC_PERIOD") or 15)
+        period = settings.seconds(settings.HPA_SYNC_PERIOD, 15)
         self.controller = Controller(sync_period_seconds=period)
         self._client = httpx.AsyncClient(trust_env=False)
         self._scaled: dict[tuple[str, str, str], _Scaled] = {}

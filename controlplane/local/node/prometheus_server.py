@@ -15,6 +15,7 @@ from typing import Any
 
 import yaml
 
+from controlplane import settings
 from controlplane.errors import SerinError
 from controlplane.local.node import processes
 from controlplane.local.node.processes import Child
@@ -51,7 +52,7 @@ class Server:
     def __init__(self, home: Home, port: int | None = None) -> None:
         self.folder = home.path / "prometheus"
         self.log = home.logs / "prometheus.log"
-        asked = int(os.environ.get("SERIN_PROMETHEUS_PORT") or 0) if port is None else port
+        asked = settings.port(settings.PROMETHEUS_PORT, 0) if port is None else port
         self._fixed = bool(asked)
         self.port = asked
         self.child: Child | None = None

@@ -9,6 +9,7 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
+from controlplane import settings
 from controlplane.errors import SerinError
 from controlplane.local.node import processes
 from controlplane.local.node.processes import Child
@@ -23,7 +24,7 @@ class Server:
 
     def __init__(self, home: Home, port: int | None = None) -> None:
         self.home = home
-        asked = int(os.environ.get("SERIN_S3_PORT") or DEFAULT_PORT) if port is None else port
+        asked = settings.port(settings.S3_PORT, DEFAULT_PORT) if port is None else port
         self.port = asked or processes.free_port()
         self.store = Store(f"http://127.0.0.1:{self.port}", *keys(home))
         self.child: Child | None = None

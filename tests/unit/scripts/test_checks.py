@@ -114,9 +114,9 @@ def test_one_complaint_fails_the_verb_and_is_shown(
 
 def test_a_tool_that_is_not_there_is_a_complaint() -> None:
     """A check that cannot run has not passed."""
-    outcome = check.run(tools.Check("spelling", ["no-such-program"]))
+    (run,) = check.perform([tools.Check("spelling", ["no-such-program"])], 1)
 
-    assert outcome.complaint == "no-such-program is not installed: ./serin install dev"
+    assert run.complaint == "no-such-program is not installed: ./serin install dev"
 
 
 def test_verbs_are_commands() -> None:

@@ -86,3 +86,17 @@ def test_an_unknown_verb_is_misuse(
 
     assert cli.main() == 2
     assert "No such command 'nope'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("failing", [ValueError("odd")], indirect=True)
+@pytest.mark.usefixtures("failing")
+def test_debug_is_not_advised_to_who_uses_it(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`serin --debug --debug …` would say no more."""
+    monkeypatch.setattr(sys, "argv", ["serin", "--debug", "status"])
+    cli.main()
+
+    assert "ValueError: odd. This should not happen; where it did is above." in (
+        capsys.readouterr().err
+    )

@@ -151,3 +151,21 @@ def test_values_that_do_not_fit_are_one_sentence(
 
     assert caught.value.message == sentence
     assert caught.value.exit_code == 2
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ["5.1,3.5,1.4,0.2"],
+        ["5.1, 3.5, 1.4, 0.2"],
+        ["[5.1, 3.5, 1.4, 0.2]"],
+        ["5.1,", "3.5,", "1.4,", "0.2"],
+        ["5.1;3.5", "1.4 0.2"],
+    ],
+)
+def test_numbers_are_taken_as_people_paste_them(values: list[str]) -> None:
+    """With commas, brackets or blanks; the row shows the numbers alone."""
+    question = question_of("iris", IRIS, values)
+
+    assert question.tensors[0]["data"] == [5.1, 3.5, 1.4, 0.2]
+    assert question.asked == ["5.1 3.5 1.4 0.2"]
