@@ -3,7 +3,7 @@
 processes                       children that cannot outlive their parent; free ports
 pauses                          waiting that a cancellation always ends
 pods, jobs                      a predictor's process; a Job's tries
-commands, environment           a container's command, variables and volumes on this machine
+commands, environment, volumes  a container's command, variables and volumes on this machine
 probes                          HTTP questions to processes on loopback
 s3_server, prometheus_server    rclone's S3 server and Prometheus
 

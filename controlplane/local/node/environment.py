@@ -1,11 +1,14 @@
-"""A container's environment and volumes on this machine: Secrets, ConfigMaps, folders."""
+"""A container's variables on this machine, from Secrets, ConfigMaps and its pod."""
 
 import base64
+import json
+import math
+import os
 import re
-from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from controlplane.autoscale.fields import quantity
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.meta import Object
 
@@ -14,6 +17,12 @@ Find = Callable[[str, str], Object | None]
 """Kind and name → the object of the pod's namespace, or None."""
 
 _REFERENCE = re.compile(r"\$(\$|\(([-._a-zA-Z][-._a-zA-Z0-9]*)\))")
+_QUOTED = re.compile(r"metadata\.(labels|annotations)\['(.*)'\]")
+_HERE = {
+    "spec.serviceAccountName": "default",
+    **dict.fromkeys(("status.hostIP", "status.hostIPs"), "127.0.0.1"),
+    **dict.fromkeys(("status.podIP", "status.podIPs"), "127.0.0.1"),
+}
 
 
 def variables(container: Tree, pod: Tree, find: Find) -> dict[str, str]:
@@ -28,7 +37,7 @@ def variables(container: Tree, pod: Tree, find: Find) -> dict[str, str]:
         found |= {prefix + name: value for name, value in _all_of(source, find).items()}
     for entry in container.get("env") or ():
         if "valueFrom" in entry:
-            value = _value_from(entry, pod, find)
+            value = _value_from(entry, container, pod, find)
             if value is not None:
                 found[entry["name"]] = value
         else:
@@ -45,100 +54,75 @@ def expanded(text: str, values: Mapping[str, str]) -> str:
     return _REFERENCE.sub(fill, text)
 
 
-def folders(pod: Tree, own: Path, claims: Path, find: Find) -> dict[str, Path]:
-    """Make the container's volumes as folders: mount path → folder.
-
-    Args:
-        pod: The pod's spec.
-        own: For what goes with the pod: emptyDir, configMap and secret volumes.
-        claims: For what outlives it: one folder a PersistentVolumeClaim.
-        find: Finds ConfigMaps and Secrets.
+def data(find: Find, kind: str, name: str, *, optional: bool) -> dict[str, bytes]:
+    """What a Secret or a ConfigMap holds.
 
     Raises:
-        ManifestError: A volume is of a kind that a laptop does not have.
+        ManifestError: It is not there, and is not optional.
     """
-    volumes = {volume["name"]: volume for volume in pod.get("volumes") or ()}
-    found: dict[str, Path] = {}
-    for mount in pod["containers"][0].get("volumeMounts") or ():
-        volume = volumes.get(mount["name"])
-        if volume is None:
-            raise ManifestError(f'mounts "{mount["name"]}", which is no volume of the pod')
-        folder = own / mount["name"]
-        match volume:
-            case {"persistentVolumeClaim": {"claimName": claim}}:
-                folder = claims / claim
-                folder.mkdir(parents=True, exist_ok=True)
-            case {"emptyDir": _}:
-                folder.mkdir(parents=True, exist_ok=True)
-            case {"configMap": {"name": name}}:
-                _write(folder, _data(find, "ConfigMap", name, optional=False))
-            case {"secret": {"secretName": name}}:
-                _write(folder, _data(find, "Secret", name, optional=False))
-            case _:
-                kind = next(iter(volume.keys() - {"name"}), "no source")
-                raise ManifestError(
-                    f'has a volume "{mount["name"]}" of the kind {kind}; a laptop has emptyDir, '
-                    "configMap, secret and persistentVolumeClaim"
-                )
-        found[mount["mountPath"]] = folder / mount.get("subPath", "")
-    return found
+    found = find(kind, name)
+    if found is None:
+        if optional:
+            return {}
+        raise ManifestError(f'{kind.lower()} "{name}" not found')
+    texts, encoded = found.get("data") or {}, found.get("binaryData") or {}
+    if kind == "Secret":
+        texts, encoded = {}, texts
+    return {
+        **{key: text.encode() for key, text in texts.items()},
+        **{key: base64.b64decode(text) for key, text in encoded.items()},
+    }
 
 
-def moved(text: str, mounts: Mapping[str, Path]) -> str:
-    """A path below a mount path, as the folder that stands for it here; other text as it is."""
-    for path, folder in mounts.items():
-        if text == path or text.startswith(path.rstrip("/") + "/"):
-            return str(folder) + text[len(path.rstrip("/")) :]
-    return text
+def field(path: str, pod: Tree) -> str:
+    """A field of the pod, by the paths that the downward API has."""
+    if quoted := _QUOTED.fullmatch(path):
+        return str((pod["metadata"].get(quoted[1]) or {}).get(quoted[2], ""))
+    here: Any = pod
+    for name in path.split("."):
+        here = here.get(name) if isinstance(here, Mapping) else None
+    if isinstance(here, Mapping):  # all labels, or all annotations, in a volume
+        return "\n".join(f"{key}={json.dumps(value)}" for key, value in sorted(here.items()))
+    return str(here or _HERE.get(path, ""))
+
+
+def amount(reference: Tree, container: Tree) -> str:
+    """A container's own bound or request, in units of the divisor; unbounded, the machine's."""
+    which, _, name = reference["resource"].partition(".")
+    found = ((container.get("resources") or {}).get(which) or {}).get(name)
+    if found is None:
+        memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+        machine = {"cpu": os.cpu_count() or 1, "memory": memory}
+        found = machine.get(name, 0) if which == "limits" else 0
+    divisor = quantity(reference.get("divisor") or "1", "divisor") or 1000
+    return str(math.ceil(quantity(found, reference["resource"]) / divisor))
 
 
 def _all_of(source: Tree, find: Find) -> dict[str, str]:
     for key, kind in (("secretRef", "Secret"), ("configMapRef", "ConfigMap")):
         if reference := source.get(key):
             optional = reference.get("optional", False)
-            return _data(find, kind, reference["name"], optional=optional)
+            held = data(find, kind, reference["name"], optional=optional)
+            return {name: os.fsdecode(value) for name, value in held.items()}
     return {}
 
 
-def _value_from(entry: Tree, pod: Tree, find: Find) -> str | None:
+def _value_from(entry: Tree, container: Tree, pod: Tree, find: Find) -> str | None:
     source = entry["valueFrom"]
     for key, kind in (("secretKeyRef", "Secret"), ("configMapKeyRef", "ConfigMap")):
         if reference := source.get(key):
             optional = reference.get("optional", False)
-            data = _data(find, kind, reference["name"], optional=optional)
-            if reference["key"] not in data and not optional:
+            held = data(find, kind, reference["name"], optional=optional)
+            if reference["key"] not in held and not optional:
                 raise ManifestError(
                     f"couldn't find key {reference['key']} in {kind} {reference['name']}"
                 )
-            return data.get(reference["key"])
-    if field := source.get("fieldRef"):
-        here: Any = pod
-        for name in field["fieldPath"].split("."):
-            here = here.get(name) if isinstance(here, Mapping) else None
-        return str(here or "")
+            value = held.get(reference["key"])
+            return None if value is None else os.fsdecode(value)
+    if reference := source.get("fieldRef"):
+        return field(reference["fieldPath"], pod)
+    if reference := source.get("resourceFieldRef"):
+        return amount(reference, container)
     raise ManifestError(
-        f"takes env {entry['name']} from {next(iter(source))}, which a laptop lacks"
+        f"takes env {entry['name']} from {next(iter(source), 'nothing')}, which a laptop lacks"
     )
-
-
-def _data(find: Find, kind: str, name: str, *, optional: bool) -> dict[str, str]:
-    found = find(kind, name)
-    if found is None:
-        if optional:
-            return {}
-        raise ManifestError(f'{kind.lower()} "{name}" not found')
-    data: Mapping[str, str] = found.get("data") or {}
-    if kind == "Secret":
-        return {key: base64.b64decode(value).decode() for key, value in data.items()}
-    return dict(data)
-
-
-def _write(folder: Path, data: Mapping[str, str]) -> None:
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    for path, text in _files(folder, data):
-        path.write_text(text, "utf-8")
-
-
-def _files(folder: Path, data: Mapping[str, str]) -> Iterator[tuple[Path, str]]:
-    for name, text in data.items():
-        yield folder / name, text

@@ -20,7 +20,7 @@ from controlplane.kubernetes.meta import Object, now, owned
 from controlplane.local.api.objects import Objects
 from controlplane.local.controllers import events, jobstatus, workloads
 from controlplane.local.controllers.jobstatus import End
-from controlplane.local.node import commands, environment, processes
+from controlplane.local.node import commands, environment, processes, volumes
 from controlplane.statefolder import ROOT, Home
 
 CONFIG_SECONDS = 1.0
@@ -139,17 +139,17 @@ class Jobs:
         def find(kind: str, wanted: str) -> Object | None:
             return self.objects.find(kind, pod["metadata"]["namespace"], wanted)
 
-        mounts = environment.folders(
-            pod["spec"], self._volumes(name), self.home.path / "claims", find
-        )
         variables = environment.variables(container, pod, find)
-        env = {key: environment.moved(value, mounts) for key, value in variables.items()}
+        mounts = volumes.mounted(
+            *(container, pod, self._volumes(name), self.home.path / "claims", find, variables)
+        )
+        env = {key: volumes.moved(value, mounts) for key, value in variables.items()}
         words = [*container.get("command", ()), *container.get("args", ())]
         if not container.get("command"):
             raise ManifestError(
                 f"container {container['name']} has no command: a laptop does not run images"
             )
-        words = [environment.moved(environment.expanded(word, env), mounts) for word in words]
+        words = [volumes.moved(environment.expanded(word, variables), mounts) for word in words]
         temporary = {"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}  # noqa: S108  the container's
         return processes.Child(
             name,
