@@ -137,9 +137,10 @@ def remove(setup: Setup, say: Say, confirm: Callable[[str], bool]) -> None:
     if not known:
         say("nothing of Serin's is recorded in this cluster")
         return
-    for service in kubectl.items("inferenceservices", "-n", "models"):
-        kubectl.delete([_reference(service)], 120)
-        say(f"InferenceService {service['metadata']['name']}: removed")
+    for kind in ("scaledobjects", "inferenceservices"):  # while who finalizes them is there
+        for one in kubectl.items(kind, "-n", "models"):
+            kubectl.delete([_reference(one)], 120)
+            say(f"{one['kind']} {one['metadata']['name']}: removed")
     leaving = set[str]()
     for step in reversed(STEPS):
         if step.name not in known:

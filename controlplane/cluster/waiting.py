@@ -16,6 +16,8 @@ _IMAGE = {"ErrImagePull", "ImagePullBackOff", "ErrImageNeverPull", "InvalidImage
 _HOPELESS = _IMAGE | {"CreateContainerConfigError", "CreateContainerError"}
 _USUAL = {"ContainerCreating", "PodInitializing", "Completed"}
 _EVENTS = {"FailedCreate", "FailedMount", "FailedAttachVolume"}
+_EVENTS_SECONDS = 20.0
+"""Before that a volume's Secret that is not there yet is no news."""
 _LONGEST = 300  # characters of a message
 
 
@@ -117,15 +119,15 @@ class Watch:
                 raise ClusterError(f"waited {seconds:.0f} s for {what}. {why}")
             if now >= look:
                 look = now + _LOOK_SECONDS
-                self._look(what, now)
+                self._look(what, now, now - begun)
             if now >= tell:
                 tell = now + TELL_SECONDS
                 self.say(f"waiting for {what}, {now - begun:.0f} s so far: {self._state()}")
             time.sleep(POLL_SECONDS)
 
-    def _look(self, what: str, now: float) -> None:
+    def _look(self, what: str, now: float, waited: float) -> None:
         found = troubles(self.kubectl, self.namespace, self.selector)
-        for trouble in found or self._events():
+        for trouble in found or (self._events() if waited >= _EVENTS_SECONDS else ()):
             if (trouble.who, trouble.reason) not in self._said:
                 self._said.add((trouble.who, trouble.reason))
                 self.last = str(trouble)

@@ -60,8 +60,9 @@ def test_what_cannot_end_by_waiting_ends_the_wait(
         watch.wait("it", 3600, lambda: False)
 
 
-def test_what_may_pass_is_told_and_waited_for() -> None:
+def test_what_may_pass_is_told_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
     """No room on the nodes, a pod that nobody may make: said, and no end of the wait."""
+    monkeypatch.setattr(waiting, "_EVENTS_SECONDS", 0.0)
     unschedulable = {
         "metadata": {"name": "p"},
         "status": {
