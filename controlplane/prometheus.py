@@ -1,6 +1,6 @@
 """Questions to a Prometheus: as KEDA asks them, by its address, or through the Kubernetes API."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 from urllib.parse import urlsplit
@@ -13,6 +13,7 @@ QUERY = "/api/v1/query"
 SERVICE = "/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy"
 """The operator's Service, as the ScaledObjects name it, through the API server."""
 _SECONDS = 10.0
+Pairs = Sequence[tuple[str, str]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,24 +30,36 @@ class Answer:
         return [value for _, value in self.elements]
 
 
-async def ask(client: httpx.AsyncClient, address: str, query: str, seconds: float) -> Answer:
-    """Ask one query.
+async def ask(
+    client: httpx.AsyncClient,
+    address: str,
+    query: str,
+    seconds: float,
+    *,
+    headers: Pairs = (),
+    parameters: Pairs = (),
+) -> Answer:
+    """Ask one query, and read the result as KEDA does.
 
     Args:
         client: Whose connections to use.
         address: Prometheus' base URL; empty where there is none.
         query: PromQL.
         seconds: When to give up.
+        headers: Sent with it.
+        parameters: Added to the URL.
     """
     if not address:
         return Answer(error="Prometheus does not run here")
     url = address.rstrip("/") + QUERY
     try:
-        response = await client.get(url, params={"query": query}, timeout=seconds)
+        response = await client.get(
+            url, params=[("query", query), *parameters], headers=[*headers], timeout=seconds
+        )
         found = response.json()
     except httpx.TimeoutException:
         return Answer(error=f"{url} did not answer in {seconds:g} s")
-    except (httpx.HTTPError, ValueError) as error:
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
         return Answer(error=f"{url}: {str(error) or type(error).__name__}")
     if response.status_code != 200:
         said = found.get("error", "") if isinstance(found, dict) else ""
@@ -54,21 +67,32 @@ async def ask(client: httpx.AsyncClient, address: str, query: str, seconds: floa
             error=f"prometheus query api returned error. status: {response.status_code} "
             f"response: {said}"
         )
-    data = found["data"]
-    if data["resultType"] == "scalar":
-        return Answer((({}, float(data["result"][1])),))
-    return Answer(tuple((one["metric"], float(one["value"][1])) for one in data["result"]))
+    try:
+        return _elements(found["data"], query)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError):
+        return Answer(error=f"{url} did not answer as Prometheus does")
+
+
+def _elements(data: Mapping[str, Any], query: str) -> Answer:
+    """A result's elements. KEDA knows lists of series alone; of a range, it sees no value."""
+    kind, result = data["resultType"], data["result"]
+    if kind not in {"vector", "matrix"}:
+        return Answer(error=f"prometheus query {query} gives a {kind}; KEDA reads vectors alone")
+    if kind == "matrix" and len(result) == 1:
+        return Answer()
+    return Answer(tuple((one["metric"], float(one.get("value", (0, 0))[1])) for one in result))
 
 
 def address(server_address: str, local: str) -> str:
     """Where a ScaledObject's serverAddress is on this machine.
 
-    A name of the namespace `monitoring` is the cluster's own Prometheus, and so the one here; every
-    other address is what it says.
+    prometheus-operated in the namespace `monitoring` is the cluster's own Prometheus, and so the
+    one here; every other address is what it says.
     """
     host = (urlsplit(server_address).hostname or "").removesuffix(".cluster.local")
     service, _, namespace = host.removesuffix(".svc").partition(".")
-    return local if service and namespace == "monitoring" else server_address
+    is_ours = (service, namespace) == ("prometheus-operated", "monitoring")
+    return local if is_ours else server_address
 
 
 class PrometheusError(SerinError):

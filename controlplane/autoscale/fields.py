@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from enum import StrEnum
 from typing import Any, TypeVar
+from urllib.parse import unquote
 
 from controlplane.errors import ManifestError
 
@@ -86,6 +87,17 @@ def boolean(found: Tree, name: str, path: str, *, default: bool) -> bool:
     if str(value) in {"0", "f", "F", "FALSE", "false", "False"}:
         return False
     raise fault(f"{path}.{name}", "true or false", value)
+
+
+def pairs(found: Tree, name: str, path: str) -> tuple[tuple[str, str], ...]:
+    """Names and values, a=b,c=d, as KEDA writes maps in a trigger."""
+    words = [word.partition("=") for word in str(found.get(name) or "").split(",") if word.strip()]
+    if not all(equal and key.strip() for key, equal, _ in words):
+        raise fault(f"{path}.{name}", "names and values such as a=b,c=d", found.get(name))
+    held = tuple((unquote(key).strip(), unquote(value).strip()) for key, _, value in words)
+    if not all(text.isprintable() and text.isascii() for pair in held for text in pair):
+        raise fault(f"{path}.{name}", "names and values in ASCII", found.get(name))
+    return held
 
 
 def quantity(value: object, path: str) -> int:

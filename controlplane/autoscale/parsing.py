@@ -13,6 +13,7 @@ from controlplane.autoscale.fields import (
     fault,
     number,
     one_of,
+    pairs,
     quantity,
     text,
     tree,
@@ -166,8 +167,9 @@ def _trigger(index: int, found: Tree) -> Trigger:
 
 def _prometheus(index: int, found: Tree, metadata: Tree, path: str) -> Prometheus:
     at = f"{path}.metadata"
-    if metadata.get("authModes") or found.get("authenticationRef"):
-        raise fault(f"{path}.authenticationRef", "none: the laptop's Prometheus asks for no one")
+    if metadata.get("authModes"):
+        raise fault(f"{at}.authModes", "none: the laptop's Prometheus asks for no one")
+    namespace = (("namespace", str(metadata["namespace"])),) if metadata.get("namespace") else ()
     threshold = number(metadata, "threshold", at)
     if threshold <= 0:
         raise fault(f"{at}.threshold", "more than 0", threshold)
@@ -182,6 +184,8 @@ def _prometheus(index: int, found: Tree, metadata: Tree, path: str) -> Prometheu
         ignore_null_values=boolean(metadata, "ignoreNullValues", at, default=True),
         timeout_seconds=duration_seconds(metadata, "timeout", at, 3.0),
         use_cached_metrics=bool(found.get("useCachedMetrics")),
+        headers=pairs(metadata, "customHeaders", at),
+        parameters=pairs(metadata, "queryParameters", at) + namespace,
     )
 
 
@@ -203,6 +207,8 @@ def _cron(index: int, found: Tree, metadata: Tree, path: str) -> Cron:
         desired_replicas=count(metadata, "desiredReplicas", at),
         metric_type=_external_type(found, path),
     )
+    if cron.desired_replicas == 0:
+        raise fault(f"{at}.desiredReplicas", "1 or more: no desiredReplicas specified", "0")
     check(cron, at)
     return cron
 

@@ -33,6 +33,9 @@ class Prometheus:
     ignore_null_values: bool = True
     timeout_seconds: float = 3.0
     use_cached_metrics: bool = False
+    headers: tuple[tuple[str, str], ...] = ()
+    parameters: tuple[tuple[str, str], ...] = ()
+    """Sent with the query."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,11 @@ async def readings(
         if isinstance(trigger, Cron):
             return keda.cron(trigger, now)
         address = prometheus.address(trigger.server_address, local)
-        answer = await prometheus.ask(client, address, trigger.query, trigger.timeout_seconds)
+        answer = await prometheus.ask(
+            *(client, address, trigger.query, trigger.timeout_seconds),
+            headers=trigger.headers,
+            parameters=trigger.parameters,
+        )
         return keda.prometheus(trigger, answer.values, answer.error)
 
     triggers = [trigger for trigger in rule.triggers if not isinstance(trigger, Cpu)]

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from controlplane.autoscale import readings, scaler
-from controlplane.autoscale.cron import is_active
+from controlplane.autoscale.cron import is_active, standard
 from controlplane.autoscale.decision import Decision
 from controlplane.autoscale.proposals import Scale
 from controlplane.autoscale.rule import Controller, Cron, Prometheus, Rule
@@ -237,6 +237,42 @@ def test_cron(at: str, active: bool, zone: str, hours: int) -> None:
     now = datetime.fromisoformat(f"2026-03-10T{at}").replace(tzinfo=UTC).timestamp()
 
     assert is_active(cron, now - hours * 3600) is active
+
+
+@pytest.mark.parametrize(
+    ("time", "same"),
+    [
+        ("0 0 ? * *", "0 0 * * *"),
+        ("0 0 * * MON-FRI", "0 0 * * 1-5"),
+        ("5/20 * * jan,MAR *", "5-59/20 * * 1,3 *"),
+        ("*/15 */1 */2 * *", "0-59/15 * 1-31/2 * *"),
+        ("@daily", "0 0 * * *"),
+    ],
+)
+def test_kedas_grammar_of_time(time: str, same: str) -> None:
+    """Question marks, names, steps from a number, descriptors."""
+    assert standard(time) == same
+
+
+@pytest.mark.parametrize(
+    ("time", "said"),
+    [
+        ("0 0 * * 7", r"end of range \(7\) above maximum \(6\)"),
+        ("0 0 0 * * *", "expected exactly 5 fields, found 6"),
+        ("0 0 L * *", "failed to parse int from L"),
+        ("0 0 * * 1#2", "failed to parse int from 1#2"),
+        ("0 0 0 * *", "below minimum"),
+        ("0 0 * * 5-1", "beyond end of range"),
+        ("0 0 1-2-3 * *", "too many hyphens"),
+        ("*/0 * * * *", "step of range should be a positive number"),
+        ("@every 1h", "unrecognized descriptor"),
+        ("0,,1 * * * *", "failed to parse int"),
+    ],
+)
+def test_times_that_keda_refuses(time: str, said: str) -> None:
+    """Other crons take them; a window that works on a laptop alone is no help."""
+    with pytest.raises(ValueError, match=said):
+        standard(time)
 
 
 def test_cron_over_midnight() -> None:

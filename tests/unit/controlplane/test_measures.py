@@ -39,12 +39,60 @@ def vector(*values: str) -> dict[str, Any]:
         (vector(), []),
         (vector("1.5"), [1.5]),
         (vector("1", "2"), [1, 2]),
-        ({"data": {"resultType": "scalar", "result": [0, "3"]}}, [3]),
+        ({"data": {"resultType": "matrix", "result": [{"metric": {}, "values": [[0, "3"]]}]}}, []),
+        ({"data": {"resultType": "matrix", "result": [{"metric": {}}] * 2}}, [0, 0]),
     ],
 )
 def test_answers(body: dict[str, Any], values: list[float]) -> None:
-    """Each element's value; a scalar is one element."""
+    """Each element's value; a range of one series has none, as KEDA reads it."""
     assert answered(200, body).values == values
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ({"data": {"resultType": "scalar", "result": [0, "3"]}}, "gives a scalar"),
+        ({"data": {"resultType": "string", "result": [0, "abc"]}}, "gives a string"),
+        ({"data": {"resultType": "vector", "result": [{"metric": {}, "value": [0]}]}}, "did not"),
+        ({"data": {"resultType": "vector", "result": 3}}, "did not answer as Prometheus does"),
+        ([], "did not answer as Prometheus does"),
+    ],
+)
+def test_what_keda_cannot_read_is_an_error(body: Any, said: str) -> None:
+    """A result of another type, or an answer of something that is no Prometheus."""
+    assert said in answered(200, body).error
+
+
+def test_headers_and_parameters_go_with_the_query() -> None:
+    """customHeaders, queryParameters and namespace of a trigger."""
+    asked: list[httpx.Request] = []
+    metadata = {
+        "serverAddress": "http://p:9090",
+        "query": "vector(1)",
+        "threshold": "2",
+        "customHeaders": "X-Scope-OrgID=team,X-B=a%3Db",
+        "queryParameters": "dedup=false",
+        "namespace": "models",
+    }
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        asked.append(request)
+        return httpx.Response(200, json=vector("1"))
+
+    async def run() -> None:
+        async with httpx.AsyncClient(transport=httpx.MockTransport(answer)) as client:
+            found = rule(triggers=[{"type": "prometheus", "metadata": metadata}])
+            await measures.readings(client, found, "", 0)
+
+    asyncio.run(run())
+
+    (request,) = asked
+    assert (request.headers["x-scope-orgid"], request.headers["x-b"]) == ("team", "a=b")
+    assert dict(request.url.params) == {
+        "query": "vector(1)",
+        "dedup": "false",
+        "namespace": "models",
+    }
 
 
 def test_a_refused_query() -> None:

@@ -19,15 +19,16 @@ LOCAL = "http://127.0.0.1:4000"
     ("address", "expected"),
     [
         ("http://prometheus-operated.monitoring:9090", LOCAL),
-        ("http://prometheus.monitoring.svc:9090/", LOCAL),
-        ("http://prometheus.monitoring.svc.cluster.local", LOCAL),
+        ("http://prometheus-operated.monitoring.svc:9090/", LOCAL),
+        ("http://prometheus-operated.monitoring.svc.cluster.local", LOCAL),
+        ("http://prometheus.monitoring.svc:9090", "http://prometheus.monitoring.svc:9090"),
         ("http://127.0.0.1:9999", "http://127.0.0.1:9999"),
         ("https://metrics.example.com/monitoring", "https://metrics.example.com/monitoring"),
         ("http://monitoring:9090", "http://monitoring:9090"),
     ],
 )
 def test_the_clusters_prometheus_is_the_one_here(address: str, expected: str) -> None:
-    """A Service of the namespace monitoring is this one; other addresses stay."""
+    """The operator's Service is this one; other addresses stay, a wrong name too."""
     assert prometheus.address(address, LOCAL) == expected
 
 
