@@ -10,7 +10,8 @@ import click
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = ("unit", "contract", "local")
-EXIT_CODES = {0: 0, 1: 1, 2: 130, -signal.SIGINT: 130, 4: 2}
+STOPPED = 130
+EXIT_CODES = {0: 0, 1: 1, 2: STOPPED, -signal.SIGINT: STOPPED, 4: 2}
 """Pytest's, as every verb ends: done, failed, stopped, misused; no test at all is a failure."""
 PYTEST = """
 import signal
@@ -23,6 +24,7 @@ except KeyboardInterrupt:
     code = pytest.ExitCode.INTERRUPTED
 sys.exit(code)
 """
+REPORTS = ".reports"  # ignored by git
 CLUSTER = "tests/cluster"  # by itself: a cluster takes the processors that others measure with
 
 
@@ -48,11 +50,25 @@ def command(arguments: tuple[str, ...]) -> None:
     if any(not path.startswith(("tests/unit", CLUSTER)) for path in paths or folders):
         parts.install(parts.of_models())  # all are trained and served
     signal.signal(signal.SIGINT, lambda *_: None)  # pytest's own: it stops what it started
-    code = _pytest(*arguments, *folders)
-    if code == 0 and not arguments and (ROOT / CLUSTER).is_dir():
-        os.environ.pop("KUBECONFIG", None)  # a cluster in use is tested on only where it is named
-        code = _pytest(CLUSTER, "-m", "smoke")  # all of them: .ci/nightly
+    code = _pytest(*arguments, *folders) if arguments else _all(folders)
     raise SystemExit(EXIT_CODES.get(code, 1))
+
+
+def _all(folders: list[str]) -> int:
+    """Everything: two workers or more, then alone what measures, then the cluster's smoke tests."""
+    workers = str(max(2, os.cpu_count() or 2))  # with one core too: tests mostly wait
+    code = _pytest(*folders, "-m", "not calm", "-n", workers, *_reports("tests"))
+    if EXIT_CODES.get(code) != STOPPED:
+        code = _pytest(*folders, "-m", "calm", *_reports("calm")) or code
+    if code == 0 and (ROOT / CLUSTER).is_dir():
+        os.environ.pop("KUBECONFIG", None)  # a cluster in use is tested on only where it is named
+        code = _pytest(CLUSTER, "-m", "smoke", *_reports("cluster"))  # all of them: .ci/nightly
+    return code
+
+
+def _reports(name: str) -> tuple[str, ...]:
+    """What a run costs: its longest tests in the log, every test's seconds in a file."""
+    return ("--durations=40", f"--junitxml={REPORTS}/{name}.xml")
 
 
 def _pytest(*arguments: str) -> int:

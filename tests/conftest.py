@@ -1,4 +1,7 @@
-"""Folder is the marker: tests/unit is `unit`, and so on, with that folder's time limit."""
+"""Folder is the marker: tests/unit is `unit`, and so on, with that folder's time limit.
+
+Workers (`-n 2`) share out files, not tests: what a file's tests use together is started once.
+"""
 
 import os
 import sys
@@ -20,12 +23,22 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark each test with its folder and that folder's time limit."""
+    """Mark each test with its folder and that folder's time limit.
+
+    The longest come first, so that no worker is left with a long file while the others have nothing
+    to do; within a folder pytest-randomly's order stays.
+    """
     for item in items:
-        folder = item.path.relative_to(ROOT / "tests").parts[0]
+        folder = _folder(item)
         item.add_marker(folder)
         if item.get_closest_marker("timeout") is None:
             item.add_marker(pytest.mark.timeout(TIMEOUT_SECONDS[folder]))
+    longest_first = list(reversed(TIMEOUT_SECONDS))
+    items.sort(key=lambda item: longest_first.index(_folder(item)))
+
+
+def _folder(item: pytest.Item) -> str:
+    return item.path.relative_to(ROOT / "tests").parts[0]
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -34,6 +34,11 @@ def checks() -> Iterator[Check]:
         yield Check("shell", [_program("shellcheck"), *scripts])
     if documents := _names(tracked(".yaml", ".yml")):
         yield Check("yaml", [*_module("yamllint"), "--strict", *documents])
+    workflows = [str(path) for path in tracked(".yaml") if path.parent.name == "workflows"]
+    if workflows:
+        schema = ("check-jsonschema", "--builtin-schema", "vendor.github-workflows")
+        yield Check("workflows", [_program(schema[0]), *schema[1:], *workflows])
+        yield Check("workflow safety", [_program("zizmor"), "--offline", "--quiet", ".github"])
     yield Check("manifests", rules.manifests)
     yield Check("module sizes", rules.sizes)
     yield Check("dashboards", monitoring.dashboards)

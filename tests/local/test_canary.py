@@ -3,7 +3,6 @@
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 
 import pytest
@@ -146,19 +145,19 @@ def _is_ready(kubectl: Kubectl) -> bool:
     return bool(kubectl.platform.state()["models"]["iris"]["state"] == "Ready")
 
 
-def test_a_weight_is_live_within_300_ms(kubectl: Kubectl) -> None:
-    """From the patch's return to Envoy's file with the new weights."""
+def test_a_weight_reaches_envoy(kubectl: Kubectl) -> None:
+    """A patch of trafficPercent alone: Envoy's file has it, and the same pods serve."""
     kubectl.patch("isvc/iris", canary(20, other(kubectl)))
     kubectl.run("wait", "isvc/iris", "--for=condition=CanaryPredictorReady", "--timeout=60s")
     routes = kubectl.platform.home / "envoy" / "rds" / "routes.json"
+    before = [pod["pid"] for pod in kubectl.platform.pods()]
 
     kubectl.patch("isvc/iris", canary(70, other(kubectl)))
-    patched = time.time()
     wait_for(lambda: '"weight": 70' in routes.read_text("utf-8"), 5, "the weight in Envoy's file")
-    late = routes.stat().st_mtime - patched
+    after = [pod["pid"] for pod in kubectl.platform.pods()]
     kubectl.patch("isvc/iris", {"canary": None})
 
-    assert late < 0.3
+    assert after == before
 
 
 def job(name: str, script: str) -> str:

