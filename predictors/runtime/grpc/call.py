@@ -109,8 +109,12 @@ class GrpcCall(Stream):
         except V2Error as error:
             self.refuse(error)
 
+    def stalled(self) -> None:
+        self.fail("DEADLINE_EXCEEDED", "the request's body did not come")
+
     def _assemble(self, payload: bytes, *, ended: bool) -> None:
         """Put messages together from parts of any size."""
+        self.sweeps = 0
         self._got += len(payload)
         length = self.head.length
         if length is not None and (self._got > length or (ended and self._got < length)):

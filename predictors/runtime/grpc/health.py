@@ -22,6 +22,9 @@ class Health(Unary):
     def __init__(self, service: Service) -> None:
         self._service = service
         self._names = {"", "inference.GRPCInferenceService", service.model.name}
+        self._changed = asyncio.Event()
+        self._watchers = 0
+        self._looking = False
 
     def answer(self, call: UnaryCall, message: bytes) -> None:
         """Check: NOT_FOUND for a service that is not here."""
@@ -40,14 +43,30 @@ class Health(Unary):
         if message is None:
             raise InvalidRequest("expected one message, got none")
         told = b""
-        while True:
-            status = self._status(message)
-            if status != told:
-                await call.write(status)
-                told = status
-            if self._service.draining:  # a stream that never ends would hold up the shutdown
-                return
-            await asyncio.sleep(_LOOK_SECONDS)
+        self._watchers += 1
+        if not self._looking:
+            self._look((self._service.ready, self._service.draining))
+        try:
+            while True:
+                changed, status = self._changed, self._status(message)
+                if status != told:
+                    await call.write(status)
+                    told = status
+                if self._service.draining:  # a stream that never ends would hold up the shutdown
+                    return
+                await changed.wait()
+        finally:
+            self._watchers -= 1
+
+    def _look(self, before: tuple[bool, bool]) -> None:
+        """Wake all watchers on a change; one timer for all of them, while there are any."""
+        now = (self._service.ready, self._service.draining)
+        if now != before:
+            self._changed.set()
+            self._changed = asyncio.Event()
+        self._looking = self._watchers > 0
+        if self._looking:
+            asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look, now)
 
     def _status(self, message: bytes) -> bytes:
         name = ""

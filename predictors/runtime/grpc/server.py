@@ -14,6 +14,7 @@ from predictors.runtime.grpc.head import CallHead, read_head
 from predictors.runtime.grpc.streaming_call import Serve, StreamingCall
 from predictors.runtime.http2.connection import Connection
 from predictors.runtime.http2.header_blocks import Field
+from predictors.runtime.http2.limits import SWEEP_SECONDS
 from predictors.runtime.http2.sender import Sender
 from predictors.runtime.http2.stream import Stream
 
@@ -31,6 +32,7 @@ class GrpcServer:
         self._limits = limits
         self._connections: set[Connection] = set()
         self._listening: asyncio.Server | None = None
+        self._sweeping: asyncio.TimerHandle | None = None
 
     def parse(self, fields: list[Field]) -> CallHead:
         """Read a call's head."""
@@ -53,12 +55,20 @@ class GrpcServer:
         """Serve on a bound socket."""
         loop = asyncio.get_running_loop()
         self._listening = await loop.create_server(self.connection, sock=listener, backlog=_BACKLOG)
+        self._sweeping = loop.call_later(SWEEP_SECONDS, self._sweep)
+
+    def _sweep(self) -> None:
+        for connection in list(self._connections):
+            connection.sweep()
+        self._sweeping = asyncio.get_running_loop().call_later(SWEEP_SECONDS, self._sweep)
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, let those in flight be answered, then close every connection."""
         if self._listening is None:
             return
         self._listening.close()
+        if self._sweeping:
+            self._sweeping.cancel()
         for connection in list(self._connections):
             connection.drain()
         if self._connections:
@@ -72,8 +82,11 @@ class _Rejected(GrpcCall):
     """What is no call of ours; answered before its body."""
 
     def opened(self) -> None:
-        if self.head.refusal:
-            self.finish(grpc_status.http_refusal(*self.head.refusal))
-        else:
-            path = self.head.path[:80].decode("latin-1")
-            self.fail("UNIMPLEMENTED", f"{path} is not offered")
+        match self.head.refusal:
+            case (int(http_status), reason):
+                self.finish(grpc_status.http_refusal(http_status, reason))
+            case (str(code), reason):
+                self.fail(code, reason)
+            case _:
+                path = self.head.path[:80].decode("latin-1")
+                self.fail("UNIMPLEMENTED", f"{path} is not offered")

@@ -20,6 +20,8 @@ logger = logging.getLogger("serin.grpc")
 class StreamingCall(GrpcCall):
     """What a handler reads from and sends to; it is cancelled when the client leaves."""
 
+    body_is_due = False
+
     __slots__ = ("_came", "_inbox", "_inbox_bytes", "_owed", "_room", "_task", "_whole")
 
     def __init__(

@@ -7,6 +7,7 @@ application    what a connection asks of those who answer
 frame_reader   bytes to frames
 frames         frame types, flags, error codes, as bytes
 header_blocks  HPACK
+fields         what a request's fields and trailers may be
 peer_settings  the client's SETTINGS, checked
 limits         what a client may do, each with its CVE
 

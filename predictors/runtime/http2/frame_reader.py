@@ -19,7 +19,7 @@ from predictors.runtime.http2.frames import (
     ErrorCode,
     unpadded,
 )
-from predictors.runtime.http2.limits import MAX_FRAME_BYTES, MAX_HEADER_BYTES
+from predictors.runtime.http2.limits import MAX_BLOCK_BYTES, MAX_FRAME_BYTES
 
 Frame = tuple[int, int, int, bytes]
 """Kind, flags, stream and payload; of HEADERS, the whole block and nothing else."""
@@ -109,7 +109,7 @@ class FrameReader:
         fragments.append(payload)
         block = b"".join(fragments)
         # CVE-2024-27316 and its kin, "CONTINUATION flood": a block without end.
-        if len(block) > MAX_HEADER_BYTES or len(fragments) > _MAX_FRAGMENTS:
+        if len(block) > MAX_BLOCK_BYTES or len(fragments) > _MAX_FRAGMENTS:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "a header block is too long")
         if not flags & END_HEADERS:
             return None

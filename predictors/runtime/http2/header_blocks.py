@@ -13,11 +13,13 @@ from hpack.huffman_table import decode_huffman
 from hpack.table import HeaderTable
 
 from predictors.runtime.http2.frames import ConnectionFault, ErrorCode, StreamFault
+from predictors.runtime.http2.limits import MAX_READ_BYTES
 
 Field = tuple[bytes, bytes]
 TABLE_BYTES = 4_096  # SETTINGS_HEADER_TABLE_SIZE, left at its default
 FIELD_OVERHEAD = 32  # what a field counts beside its bytes (4.1)
 _MAX_KNOWN = 64
+_MAX_RESIZES = 2  # of a block: the smallest and the last (4.2)
 _MAX_INTEGER_SHIFT = 21  # of the continuation bytes: far past any length that fits a block
 _STATIC: tuple[Field, ...] = ((b"", b""), *HeaderTable.STATIC_TABLE)
 Head = TypeVar("Head")
@@ -39,6 +41,7 @@ class HeaderReader:
 
         Raises:
             ConnectionFault: the block is damaged; the table is unusable from here on.
+                Or the fields are more than is read of any, and the table is not kept.
             StreamFault: the fields are more than we take; the table is as it should be.
         """
         self.changed = False
@@ -49,7 +52,7 @@ class HeaderReader:
 
     def _read(self, block: bytes) -> list[Field]:
         fields: list[Field] = []
-        room = self._max_list_bytes
+        room, resized = self._max_list_bytes, 0
         position, end = 0, len(block)
         while position < end:
             first = block[position]
@@ -62,6 +65,9 @@ class HeaderReader:
             elif first & 0x20:  # a new size of the table (6.3)
                 if room != self._max_list_bytes:
                     raise _damaged("the table's size changes behind a field")
+                resized += 1
+                if resized > _MAX_RESIZES:
+                    raise _damaged("the table's size changes too often")
                 size, position = _integer(block, position, 0x1F)
                 self._resize(size)
                 continue
@@ -70,6 +76,8 @@ class HeaderReader:
             room -= len(field[0]) + len(field[1]) + FIELD_OVERHEAD
             if room >= 0:  # past it the table is kept right, and nothing else
                 fields.append(field)
+            elif room < self._max_list_bytes - MAX_READ_BYTES:
+                raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "far too many header bytes")
         if room < 0:
             raise StreamFault(ErrorCode.ENHANCE_YOUR_CALM, "too many header bytes")
         return fields

@@ -7,17 +7,38 @@ from predictors.runtime.http2.frames import ConnectionFault, ErrorCode
 STREAM_WINDOW = 1 << 20  # bytes that a client may send on a stream before we have read some
 CONNECTION_WINDOW = 16 << 20
 MAX_FRAME_BYTES = 16_384  # of frames to us: the protocol's default
-MAX_HEADER_BYTES = 16_384  # of a request's head, as it comes and as it reads; as gRPC's C core
+MAX_HEADER_BYTES = 16_384  # of a request's head as it reads; as gRPC's C core
+MAX_BLOCK_BYTES = 65_536  # as it comes: Envoy passes on 60 KB, for which one call is refused
+MAX_READ_BYTES = 98_304  # as it reads, for the table's sake alone; what is longer ends a connection
+MAX_CONNECTIONS = 1_024  # of a process; a proxy needs a few
+WORK_PER_TURN = 1_000  # frames, and 64 bytes of a header block, before others have their turn
+CALM_WORK = 64  # the same, of a client that was told to calm down,
+CALM_SECONDS = 0.05  # and how long it then waits
+FINISH_SECONDS = 30.0  # for the calls of a client that was told to calm down
+SWEEP_SECONDS = 5.0
+STALLED_SWEEPS = 6  # half a minute without a byte of progress ends a stream
+IDLE_SWEEPS = 60  # five minutes without a stream end a connection
 _BURST = 1_000
 _PER_SECOND = 100
+_EARNED = 4  # a stream's own trailers, RST_STREAM, and a WINDOW_UPDATE or two
 _RESETS = 1_000
+
+
+class Calm(ConnectionFault):
+    """The client only makes work: it may open no more streams, and those that it has go on.
+
+    Behind a proxy one connection carries many clients, so it never ends with their calls on it.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(ErrorCode.ENHANCE_YOUR_CALM, reason)
 
 
 class Allowance:
     """How many frames that bring no call further a client may send: PING, SETTINGS and their like.
 
     Each costs little, but an honest client sends a handful, and an attacker nothing else
-    (CVE-2019-9512, -9515, -9518). A burst, and so many a second.
+    (CVE-2019-9512, -9515, -9518). A burst, so many a second, and what goes with a stream.
     """
 
     __slots__ = ("_left", "_since")
@@ -27,14 +48,19 @@ class Allowance:
         self._since = time.monotonic()
 
     def spend(self) -> None:
-        """Count one frame; raise ConnectionFault where it is one too many."""
+        """Count one frame; raise Calm where it is one too many."""
         if self._left == 0:
             now = time.monotonic()
             self._left = min(_BURST, int((now - self._since) * _PER_SECOND))
             self._since = now
             if self._left == 0:
-                raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many control frames")
+                raise Calm("too many control frames")
         self._left -= 1
+
+    def earn(self) -> None:
+        """Allow the frames that go with a stream, or with a frame of an answer."""
+        if self._left < _BURST:
+            self._left += _EARNED
 
 
 def check_resets(resets: int, opened: int) -> None:
@@ -44,4 +70,4 @@ def check_resets(resets: int, opened: int) -> None:
     sent.
     """
     if resets > _RESETS and resets > opened // 2:
-        raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "most calls are cancelled")
+        raise Calm("most calls are cancelled")

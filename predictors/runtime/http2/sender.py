@@ -5,6 +5,7 @@ import asyncio
 from predictors.runtime.http2 import frames
 from predictors.runtime.http2.frames import ConnectionFault, ErrorCode
 from predictors.runtime.http2.header_blocks import TABLE_BYTES
+from predictors.runtime.http2.limits import Allowance
 from predictors.runtime.http2.stream import Stream
 
 _MAX_FRAME_SENT = 65_536  # a larger one would hold up the other streams
@@ -26,6 +27,8 @@ class Sender(asyncio.Protocol):
         """Whether the socket takes no more for now."""
         self.table_update = b""
         """What our next header block has to begin with."""
+        self.allowance = Allowance()
+        """What the client may send beside its requests."""
         self.streams: dict[int, Stream] = {}
         self._waiting: dict[int, Stream] = {}  # those that have data, and leave to send it
 
@@ -39,9 +42,13 @@ class Sender(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         self.paused = False
-        if not self.transport.is_closing():
-            self.transport.resume_reading()
+        self.read_on()
         self._push()
+
+    def read_on(self) -> None:
+        """Read again, unless something else holds the reading back."""
+        if not self.paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def write(self, data: bytes) -> None:
         """Write frames, unless nobody is there to read them."""
@@ -97,5 +104,6 @@ class Sender(asyncio.Protocol):
             stream = self._waiting.pop(next(iter(self._waiting)))
             if stream.waits:
                 stream.push()
+                self.allowance.earn()
             if stream.waits:
                 self._waiting[stream.id] = stream

@@ -37,6 +37,9 @@ class Sender(Protocol):
 class Stream:
     """A stream's state and windows; an application adds `received` and `lost`."""
 
+    body_is_due = True
+    """Whether a client that opened it has to send its body; not of one that may go on for ever."""
+
     __slots__ = (
         "_consumed",
         "_last",
@@ -47,6 +50,7 @@ class Stream:
         "receivable",
         "sendable",
         "sender",
+        "sweeps",
     )
 
     def __init__(self, sender: Sender, stream_id: int) -> None:
@@ -62,6 +66,8 @@ class Stream:
         self._unsent: bytearray | None = None
         self._last: bytes | None = None  # the header block that ends the answer, behind `_unsent`
         self._consumed = 0
+        self.sweeps = 0
+        """How many times nothing had come or gone since it was looked at."""
 
     def opened(self) -> None:
         """Learn that the connection knows the stream."""
@@ -72,6 +78,10 @@ class Stream:
 
     def lost(self) -> None:
         """Learn that the client reset the stream, or its connection is gone."""
+        raise NotImplementedError
+
+    def stalled(self) -> None:
+        """Answer a client whose body does not come."""
         raise NotImplementedError
 
     def drained(self) -> None:
@@ -108,6 +118,7 @@ class Stream:
         size = min(len(unsent), self.sendable, sender.sendable, sender.max_frame)
         if size <= 0:
             return
+        self.sweeps = 0
         self.sendable -= size
         sender.sendable -= size
         sender.write(frame(DATA, 0, self.id, bytes(unsent[:size])))

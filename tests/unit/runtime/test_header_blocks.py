@@ -94,10 +94,24 @@ def test_header_bomb_is_refused_and_leaves_the_table_right() -> None:
     reader = HeaderReader(LIMIT)
     reader.read(b"\x40" + block_of([(b"a", b"x" * 4_000)])[1:])
     with pytest.raises(StreamFault) as caught:
-        reader.read(b"\xbe" * 5_000)
+        reader.read(b"\xbe" * 20)
 
     assert caught.value.code is ErrorCode.ENHANCE_YOUR_CALM
     assert reader.read(b"\xbe")[0][0] == b"a"
+
+
+@pytest.mark.parametrize(
+    "block",
+    [b"\xbe" * 5_000, b"\x40\0\0" * 5_000, b"\x20" * 3 + b"\x82"],
+    ids=["references", "inserts", "sizes"],
+)
+def test_what_is_far_too_much_is_not_read_to_its_end(block: bytes) -> None:
+    """Not even to keep the table: that work is what the sender wants."""
+    reader = HeaderReader(LIMIT)
+    reader.read(b"\x40" + block_of([(b"a", b"x" * 4_000)])[1:])
+
+    with pytest.raises(ConnectionFault):
+        reader.read(block)
 
 
 def test_our_blocks_are_read_without_a_table() -> None:

@@ -6,15 +6,30 @@ from collections.abc import Iterator
 import pytest
 from hyperframe.frame import GoAwayFrame
 
+from predictors.runtime.http2 import connection
 from predictors.runtime.http2.frames import PREFACE, ErrorCode
 from predictors.runtime.http2.header_blocks import block_of
-from tests.support.http2 import HEADERS, Server, greeted, run
+from predictors.runtime.http2.limits import WORK_PER_TURN
+from tests.support.http2 import HEADERS, Server, framed, greeted, run, settle
 
 BLOCK = block_of(HEADERS)
 
 
 def raw(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
     return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, stream) + payload
+
+
+def split(data: bytes) -> Iterator[bytes]:
+    """Frames, one by one."""
+    while data:
+        size = 9 + int.from_bytes(data[:3])
+        yield data[:size]
+        data = data[size:]
+
+
+def moved(frame: bytes) -> bytes:
+    """The frame on the stream behind its own."""
+    return frame[:5] + (int.from_bytes(frame[5:9]) + 2).to_bytes(4) + frame[9:]
 
 
 def rapid_resets() -> Iterator[bytes]:
@@ -54,30 +69,93 @@ FLOODS = {
     "empty DATA of a closed stream": lambda: same(
         raw(0, 0, 1), raw(1, 4, 1, BLOCK) + raw(3, 0, 1, bytes(4))
     ),
+    "DATA of a closed stream": lambda: same(
+        raw(0, 0, 1, b"x"), raw(1, 4, 1, BLOCK) + raw(3, 0, 1, bytes(4))
+    ),
+    "WINDOW_UPDATE": lambda: same(raw(8, 0, 0, struct.pack(">I", 1))),
+    "WINDOW_UPDATE of a closed stream": lambda: same(
+        raw(8, 0, 1, struct.pack(">I", 1)), raw(1, 4, 1, BLOCK) + raw(3, 0, 1, bytes(4))
+    ),
+    "answers to SETTINGS": lambda: same(raw(4, 1, 0)),
+    "answers to PING": lambda: same(raw(6, 1, 0, bytes(8))),
+    "GOAWAY": lambda: same(raw(7, 0, 0, bytes(8))),
     "empty CONTINUATION": lambda: same(raw(9, 0, 1), raw(1, 0, 1, BLOCK)),
     "long CONTINUATION": lambda: same(raw(9, 0, 1, bytes(9_000)), raw(1, 0, 1, BLOCK)),
 }
 
 
 @pytest.mark.parametrize("case", FLOODS)
-def test_flood_is_told_to_calm_down(case: str) -> None:
-    """GOAWAY with ENHANCE_YOUR_CALM, no stream left, and the connection closed."""
+def test_flood_is_told_to_calm_down(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GOAWAY with ENHANCE_YOUR_CALM; its own streams have a moment more, then all is closed."""
+    monkeypatch.setattr(connection, "FINISH_SECONDS", 0)
 
     async def scenario() -> None:
         server = greeted()
         sent = 0
+        told: list[GoAwayFrame] = []
         for data in FLOODS[case]():
             server.give(data)
             sent += 1
-            if server.wire.closed:
+            told = [frame for frame in server.frames() if isinstance(frame, GoAwayFrame)]
+            if told:
                 break
-        last = server.frames()[-1]
+        await settle()
 
-        assert isinstance(last, GoAwayFrame)
-        assert last.error_code == ErrorCode.ENHANCE_YOUR_CALM
+        assert told[-1].error_code == ErrorCode.ENHANCE_YOUR_CALM
         assert sent < 2_200
+        assert server.wire.closed
         assert not server.protocol.streams
         assert server.limits.held_bytes == 0
+
+    run(scenario)
+
+
+@pytest.mark.parametrize("case", ["rapid reset", "PING", "WINDOW_UPDATE", "refused streams"])
+def test_calls_of_others_outlive_a_flood_on_their_connection(case: str) -> None:
+    """Behind a proxy the flood is one client's: calls that run are answered, new ones refused."""
+
+    async def scenario() -> None:
+        server = greeted()
+        path = block_of([(n, b"/t/Later" if n == b":path" else v) for n, v in HEADERS])
+        server.give(raw(1, 4, 1, path) + raw(0, 1, 1, framed(b"")))
+        begins_streams = case in {"rapid reset", "refused streams"}  # at 1, which is taken
+        for data in FLOODS[case]():
+            server.give(b"".join(map(moved, split(data))) if begins_streams else data)
+            await settle()
+            if any(isinstance(frame, GoAwayFrame) for frame in server.frames()):
+                break
+        server.give(raw(1, 5, 100_001, BLOCK))
+        await settle()
+        assert not server.wire.closed
+        assert server.frames() == []
+        (call,) = server.later.calls
+        call.answer(b"late")
+        answered = server.frames()
+        await settle()
+
+        assert [frame.stream_id for frame in answered if frame.type == 0] == [1]
+        assert 100_001 not in server.protocol.streams
+
+    run(scenario)
+
+
+def test_one_client_has_its_turn_and_then_the_others() -> None:
+    """What a client sent at once is carried out a part at a time, and it is not read meanwhile."""
+
+    async def scenario() -> None:
+        server = greeted()
+        calls = 2 * WORK_PER_TURN
+        numbers = range(1, 2 * calls, 2)
+        server.give(b"".join(raw(1, 4, n, BLOCK) + raw(0, 1, n, framed(b"x")) for n in numbers))
+        first = sum(frame.type == 0 for frame in server.frames())
+        reading = server.wire.reading
+        await settle()
+        rest = sum(frame.type == 0 for frame in server.frames())
+
+        assert 0 < first < calls
+        assert not reading
+        assert first + rest == calls
+        assert server.wire.reading
 
     run(scenario)
 

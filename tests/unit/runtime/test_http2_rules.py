@@ -49,6 +49,12 @@ CONNECTION = {
     "HEADERS on stream 0": (head(0), C.PROTOCOL_ERROR),
     "HEADERS on an even stream": (head(2), C.PROTOCOL_ERROR),
     "HEADERS on an older stream": (head(5) + head(3), C.PROTOCOL_ERROR),
+    "trailers of a number that was passed over": (
+        head(5) + raw(HEAD, END_STREAM | END_HEADERS, 3, BLOCK),
+        C.PROTOCOL_ERROR,
+    ),
+    "PRIORITY of the connection": (raw(PRIORITY, 0, 0, bytes(5)), C.PROTOCOL_ERROR),
+    "GOAWAY on a stream": (head(1) + raw(AWAY, 0, 1, bytes(8)), C.PROTOCOL_ERROR),
     "HEADERS too short for a priority": (
         raw(HEAD, END_HEADERS | PRIORITISED, 1, b"abc"),
         C.FRAME_SIZE_ERROR,
@@ -128,7 +134,21 @@ STREAM = {
         raw(HEAD, END_HEADERS, 1, block_of([(b":status", b"200"), *HEADERS])),
         C.PROTOCOL_ERROR,
     ),
-    "timeout of nine digits": (head(1, (b"grpc-timeout", b"123456789S")), C.PROTOCOL_ERROR),
+    "space before a value": (head(1, (b"x", b" a")), C.PROTOCOL_ERROR),
+    "tab behind a value": (head(1, (b"x", b"a\t")), C.PROTOCOL_ERROR),
+    "two content-lengths that differ": (
+        head(1, (b"content-length", b"5"), (b"content-length", b"6")),
+        C.PROTOCOL_ERROR,
+    ),
+    "pseudo-header in trailers": (
+        head(1) + raw(HEAD, END_STREAM | END_HEADERS, 1, block_of([(b":path", b"/")])),
+        C.PROTOCOL_ERROR,
+    ),
+    "upper case in trailers": (
+        head(1) + raw(HEAD, END_STREAM | END_HEADERS, 1, block_of([(b"X-Up", b"1")])),
+        C.PROTOCOL_ERROR,
+    ),
+    "PRIORITY of four bytes": (head(1) + raw(PRIORITY, 0, 1, b"four"), C.FRAME_SIZE_ERROR),
     "content-length of words": (head(1, (b"content-length", b"five")), C.PROTOCOL_ERROR),
     "less than content-length": (
         head(1, (b"content-length", b"9")) + raw(DATA, END_STREAM, 1, EMPTY),
