@@ -82,6 +82,9 @@ def test_what_was_rolled_back_stays_so(platform: Platform) -> None:
     kubectl.patch("isvc/iris", {"canary": [canary(second, 10)]})
     kubectl.run("wait", "isvc/iris", "--for=condition=CanaryPredictorReady", "--timeout=60s")
     wait_for(lambda: shares(platform) == (90, 10), 30, "the canary's share")
+    for version in (first, second):  # each by its name, whatever the shares are
+        asked = [platform.ask(f"/v2/models/iris/versions/{version}") for _ in range(20)]
+        assert {(code, found["versions"][0]) for code, found in asked} == {(200, version)}
     lines = platform.serin("status").stdout.splitlines()
     assert lines[1].split() == ["iris", first, "1/1", "Ready"]
     assert lines[2].split() == ["└", "canary", "10", "%", second, "1/1", "Ready"]

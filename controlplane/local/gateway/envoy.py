@@ -4,7 +4,7 @@ Pure. Envoy watches a folder of JSON files (filesystem xDS), so a change is one 
 needs no server of ours. The upstream side is in upstreams.py.
 """
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +55,9 @@ def bootstrap(folder: Path, port: int, access_log: Path | None = None) -> Json:
     }
 
 
-def routes(plan: Plan, ready: Mapping[str, bool] | None = None) -> Json:
+def routes(
+    plan: Plan, ready: Mapping[str, bool] | None = None, answering: Collection[str] = ()
+) -> Json:
     """Describe which request goes where.
 
     A model's hosts select it with any path, as KServe's HTTPRoutes do; anyhost.py has the others.
@@ -63,7 +65,9 @@ def routes(plan: Plan, ready: Mapping[str, bool] | None = None) -> Json:
     Args:
         plan: Its routes, and what is mirrored.
         ready: Model → whether it answers now; one that is missing does not.
+        answering: Deployments with a ready pod.
     """
+    versions = {route.service: _versions(plan, route, answering) for route in plan.routes}
     hosts = [
         {
             "name": route.service,
@@ -71,6 +75,7 @@ def routes(plan: Plan, ready: Mapping[str, bool] | None = None) -> Json:
             "routes": [
                 *(_mirrored(mirror) for mirror in plan.mirrors if mirror.service == route.service),
                 _to(route, {"prefix": "/", "grpc": {}}, "grpc"),
+                *versions[route.service],
                 _to(route, {"prefix": "/"}, "http"),
             ],
         }
@@ -82,7 +87,7 @@ def routes(plan: Plan, ready: Mapping[str, bool] | None = None) -> Json:
         for route in plan.routes
     ]
     anywhere = anyhost.virtual_host(
-        rest=[*mirrored, *prefixes],
+        rest=[*mirrored, *(one for own in versions.values() for one in own), *prefixes],
         grpc=[_to(route, anyhost.by_model(route.service), "grpc") for route in plan.routes],
         hosts=[route.hosts[0] for route in plan.routes],
         ready={route.service: (ready or {}).get(route.service, False) for route in plan.routes},
@@ -165,6 +170,33 @@ def _to(route: Route, match: Json, kind: str) -> Json:
         if backend.weight
     ]
     return _route(match, {"weighted_clusters": {"clusters": shares}}, route.timeout_seconds)
+
+
+def _versions(plan: Plan, route: Route, answering: Collection[str]) -> list[Json]:
+    """While a canary runs, a path that names a version goes to that version, whatever the shares.
+
+    A cluster's HTTPRoutes do not do so: there such a path is answered by either.
+    """
+    own = [
+        deployment
+        for deployment in plan.deployments
+        if deployment.service == route.service and deployment.name in answering
+    ]
+    if len(own) < 2:
+        return []
+    stable = route.backends[0].deployment
+    named: dict[str, str] = {}
+    for deployment in sorted(own, key=lambda one: one.name != stable):
+        if deployment.version.isalnum():
+            named.setdefault(deployment.version, deployment.name)
+    return [
+        _route(
+            {"path_separated_prefix": f"/v2/models/{route.service}/versions/{version}"},
+            {"cluster": f"{name}-http"},
+            route.timeout_seconds,
+        )
+        for version, name in named.items()
+    ]
 
 
 def _mirrored(mirror: Mirror) -> Json:

@@ -116,7 +116,8 @@ class Gateway:
             )
             for route in plan.routes
         }
-        self._write(self.folder / "rds" / "routes.json", envoy.routes(plan, ready))
+        answering = {name for name, endpoints in pods.items() if endpoints}
+        self._write(self.folder / "rds" / "routes.json", envoy.routes(plan, ready, answering))
 
     @property
     def admin_port(self) -> int | None:

@@ -9,6 +9,7 @@ from controlplane.local.gateway import envoy, upstreams
 from controlplane.local.gateway.process import Gateway
 from controlplane.local.gateway.upstreams import Endpoint
 from controlplane.statefolder import Home
+from tests.support.manifests import canary, planned, service
 
 FOLDER = Path("/state/envoy")
 
@@ -46,6 +47,35 @@ def test_weights_are_the_plans_and_zero_is_left_out() -> None:
 
     for one in hosts_of(Plan((), (route(*backends),)))["iris"]["routes"]:
         assert list(shares(one).values()) == [100]
+
+
+def test_a_path_that_names_a_version_goes_to_it_while_a_canary_answers() -> None:
+    """Whatever its share, before the model's own prefix; without a canary nothing is routed so."""
+    plan = planned(service(canary=[canary(10, "b2")]))
+    both = {"iris-predictor", "iris-canary-predictor"}
+
+    def targets(answering: set[str]) -> dict[str, str]:
+        (configuration,) = envoy.routes(plan, {}, answering)["resources"]
+        hosts = {host["name"]: host["routes"] for host in configuration["virtual_hosts"]}
+        for place, one in enumerate(hosts["any-host"]):
+            if one["match"].get("path_separated_prefix") == "/v2/models/iris":
+                before = hosts["any-host"][:place]
+        found = [
+            {
+                one["match"]["path_separated_prefix"]: one["route"]["cluster"]
+                for one in routes
+                if "/versions/" in one["match"].get("path_separated_prefix", "")
+            }
+            for routes in (hosts["iris"], before)
+        ]
+        assert found[0] == found[1]
+        return found[0]
+
+    assert targets(both) == {
+        "/v2/models/iris/versions/a1": "iris-predictor-http",
+        "/v2/models/iris/versions/b2": "iris-canary-predictor-http",
+    }
+    assert targets({"iris-predictor"}) == {}
 
 
 def test_any_host_selects_a_model_by_path_and_else_says_what_there_is() -> None:
