@@ -32,13 +32,15 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     serin train iris --smoke                 proves the pipeline, not the model
     serin train iris --help                  lists all arguments
 
-    The artifact goes to the running platform's store, or to the one in .serin. ./serin up then
-    serves it.
+    The artifact goes to the running platform's store, or to the one in .serin. ./serin up serves
+    the first one; of a model that is served already, ./serin up --newest.
     """
     from controlplane import parts, statefolder
     from controlplane.errors import UnknownModel
     from controlplane.local import client
     from controlplane.local.node import s3_server
+    from controlplane.store import artifacts
+    from controlplane.store.s3 import BUCKET
 
     if model in {"-h", "--help"}:
         click.echo(ctx.get_help())
@@ -57,8 +59,32 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     # The training's metrics are scraped where a platform runs; PUSHGATEWAY_URL of the shell wins.
     push = {"PUSHGATEWAY_URL": url} if (url := running.get("pushgateway_url")) else {}
     with s3_server.available(statefolder.home()) as store:
+        uri = f"s3://{BUCKET}/{model}"
+        before = artifacts.published(store, uri)
         env = {**push, **os.environ, **store.env(), "PYTHONPATH": str(ROOT)}
-        raise SystemExit(_run([f"training.{module}", *arguments], env))
+        if code := _run([f"training.{module}", *arguments], env):
+            raise SystemExit(code)
+        if not any(one.startswith("--output") for one in arguments):
+            made = [one for one in artifacts.published(store, uri) if one not in before]
+            served = bool(made) and made[0] == artifacts.newest(store, uri)
+            click.echo(_next(model, made[0] if made else "", smoke=not served), err=True)
+
+
+def _next(model: str, version: str, *, smoke: bool) -> str:
+    """What to do with what was published; an empty version is one that was there already."""
+    if not version:
+        return (
+            "Already published; nothing new: the same data, seed and code give the same version. "
+            f"Another one: ./serin train {model} --seed 7"
+        )
+    if smoke:
+        return (
+            f"A smoke version is served by its name only: ./serin rollback {model} --to {version}"
+        )
+    return (
+        f"Serve it: ./serin up --newest {model}, or step by step: "
+        f"./serin rollout start {model} {version}"
+    )
 
 
 def _outline(module: str, arguments: tuple[str, ...]) -> str | None:

@@ -73,6 +73,8 @@ def test_what_was_rolled_back_stays_so(platform: Platform) -> None:
     """Through a canary, a rollback, `kubectl apply`, a crash and `up`; `up --newest` moves on."""
     kubectl = Kubectl(platform)
     first = serving(platform)
+    again = platform.serin("train", "iris").stderr
+    assert "Already published; nothing new" in again
     second = train(platform, 7)
 
     told = platform.serin("up", "iris").stderr
