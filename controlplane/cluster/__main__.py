@@ -3,6 +3,7 @@
 import os
 import sys
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import click
 from controlplane.cluster import address, images, kind, releases
 from controlplane.cluster.install import install, remove
 from controlplane.cluster.kubectl import FIRST_STRICT_MINOR, Absent, ClusterError, Kubectl
-from controlplane.cluster.models import Serving
+from controlplane.cluster.models import NAMESPACE, Serving
 from controlplane.cluster.records import ALL, MODELS, record, remember
 from controlplane.cluster.steps import (
     KSERVE_FOLDER,
@@ -144,22 +145,26 @@ def _check(models: tuple[str, ...], there: list[str]) -> None:
         )
 
 
-def _choice(models: tuple[str, ...], there: list[str]) -> list[str]:
+def _choice(models: Sequence[str], there: list[str]) -> list[str]:
     return there if ALL in models or not models else [one for one in there if one in models]
 
 
 def _remembered(
     kubectl: Kubectl, models: tuple[str, ...], there: list[str], *, dry_run: bool
 ) -> list[str]:
-    """What to serve: what is named now, and what earlier runs were told; all by default."""
-    before = record(kubectl).get(MODELS, "")
-    named = (*models, *(before.split(",") if before else ()))
+    """What to serve: what is named now and what serves; else what was named before; else all."""
+    written = record(kubectl).get(MODELS, "")
+    before = written.split(",") if written else []
+    if models and before:  # what was named once and never came is not asked for again
+        serving = {one["metadata"]["name"] for one in kubectl.items("isvc", "-n", NAMESPACE)}
+        before = [one for one in _choice(before, there) if one in serving]
+    named = [*models, *before]
     chosen = _choice(named, there)
     if before and len(chosen) < len(there):
         say(f"models {', '.join(chosen)}: chosen here and in earlier runs; --model all for all")
-    written = ALL if ALL in named or not named else ",".join(chosen)
-    if written != before and not dry_run:
-        remember(kubectl, MODELS, written)
+    choice = ALL if ALL in named or not named else ",".join(chosen)
+    if choice != written and not dry_run:
+        remember(kubectl, MODELS, choice)
     return chosen
 
 

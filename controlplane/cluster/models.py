@@ -183,7 +183,7 @@ def published(kubectl: Kubectl, model: str, seconds: float, say: Callable[[str],
 
 def _failure(kubectl: Kubectl, name: str, condition: Document, seen: str) -> str:
     """What a failed Job tells: its verdict, the end of its log where there is one, what to do."""
-    told = [f"Job {name} failed: {condition.get('reason', '')} {condition.get('message', '')}"]
+    told = [f"Job {name} failed: {condition.get('reason', '')}: {condition.get('message', '')}"]
     if log := _log(kubectl, name).strip():
         told.append(f"Its log ends: {log[-500:]}")
     elif seen:

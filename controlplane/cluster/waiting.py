@@ -136,7 +136,7 @@ class Watch:
         self._since = {who: self._since.get(who, now) for who in hopeless}
         for who, trouble in hopeless.items():
             if now - self._since[who] >= HOPELESS_SECONDS:
-                raise ClusterError(f"no {what} by waiting: {trouble}. {trouble.advice}")
+                raise ClusterError(f"gave up waiting for {what}: {trouble}. {trouble.advice}")
 
     def _events(self) -> Iterator[Trouble]:
         """What keeps pods from being made, or their volumes from being mounted."""

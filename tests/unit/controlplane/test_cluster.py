@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from controlplane.cluster import __main__ as setup_cluster
 from controlplane.cluster import kserve, releases, storage
 from controlplane.cluster.images import asked_for
 from controlplane.cluster.kubectl import ClusterError, Kubectl, wait_until
@@ -226,3 +227,38 @@ def test_a_kubectl_that_knows_no_strict_validation_is_refused(
     Kubectl(None).require(20)
     with pytest.raises(ClusterError, match=r"kubectl is v1\.20\.2: install 1\.25 or newer"):
         Kubectl(None).require(25)
+
+
+@pytest.mark.parametrize(
+    ("named", "written", "serving", "chosen", "remembered"),
+    [
+        ((), "", (), ["a", "b", "c"], "all"),
+        (("b",), "", (), ["b"], "b"),
+        ((), "b", ("b",), ["b"], "b"),
+        (("c",), "b", ("b",), ["b", "c"], "b,c"),
+        (("c",), "b", (), ["c"], "c"),  # b was asked for, and never came
+        (("all",), "b", ("b",), ["a", "b", "c"], "all"),
+        ((), "all", ("a",), ["a", "b", "c"], "all"),
+        (("c",), "all", ("a",), ["a", "c"], "a,c"),
+    ],
+)
+def test_a_later_run_serves_what_was_chosen(
+    named: tuple[str, ...],
+    written: str,
+    serving: tuple[str, ...],
+    chosen: list[str],
+    remembered: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Named models join those that serve; without a name it is as before; first it is all."""
+    kept = {"models": written} if written else {}
+    services = [{"metadata": {"name": name}} for name in serving]
+    monkeypatch.setattr(setup_cluster, "record", lambda _kubectl: dict(kept))
+    monkeypatch.setattr(
+        setup_cluster, "remember", lambda _kubectl, key, value: kept.update({key: value})
+    )
+    monkeypatch.setattr(Kubectl, "items", lambda *_: services)
+
+    found = setup_cluster._remembered(Kubectl(None), named, ["a", "b", "c"], dry_run=False)
+    assert found == chosen
+    assert kept == {"models": remembered}
