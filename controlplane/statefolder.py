@@ -91,6 +91,8 @@ class Home:
             SerinError: The folder was written by another version of Serin.
         """
         self.path.mkdir(parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # somebody else's folder
+            self.path.chmod(0o700)  # logs, models, keys and tokens are one user's
         layout = self.path / "layout"
         found = layout.read_text("utf-8").strip() if layout.exists() else None
         if found not in {None, LAYOUT}:

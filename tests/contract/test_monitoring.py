@@ -116,20 +116,51 @@ def test_a_training_pushes_as_to_a_pushgateway(exporter: Exporter) -> None:
     for loss in (2.0, 0.5):
         registry = CollectorRegistry()
         Gauge("training_loss", "Of the training that runs", registry=registry).set(loss)
-        push_to_gateway(exporter.url, "training", registry, {"model": "iris"}, timeout=10)
+        push_to_gateway(exporter.push_url, "training", registry, {"model": "iris"}, timeout=10)
     lines = scraped(exporter)
 
     assert 'training_loss{job="training",model="iris"} 0.5' in lines
     assert any(line.startswith("push_time_seconds{") for line in lines)
-    refused = urllib.request.Request(f"{exporter.url}/metrics/job/a/b", b"x", method="PUT")
-    with pytest.raises(urllib.error.HTTPError, match="400"):
-        urllib.request.urlopen(refused, timeout=10)
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "status"),
+    [
+        ("/metrics/job/x", "training_loss 1\n", 401),
+        ("/wrong/metrics/job/x", "training_loss 1\n", 401),
+        ("TOKEN/other/job/x", "training_loss 1\n", 404),
+        ("TOKEN/metrics/job/a/b", "training_loss 1\n", 400),
+        ("TOKEN/metrics/job/x", 'predictor_requests_in_flight{deployment="d"} 777\n', 400),
+        ("TOKEN/metrics/job/x", "push_time_seconds 1\n", 400),
+        ("TOKEN/metrics/job/x", 'training_loss{job="y"} 1\n', 400),
+        ("TOKEN/metrics/job/x", "training_loss 1\ntraining_loss 2\n", 400),
+        ("TOKEN/metrics/job/x", 'training_loss{model="iris"} 2\n', 400),
+        ("TOKEN/metrics/job/x", "no metrics at all", 400),
+    ],
+)
+def test_a_push_says_nothing_but_a_pushers_own(
+    exporter: Exporter, path: str, text: str, status: int
+) -> None:
+    """Not without the token, not of other names, no label of its path, nothing twice."""
+    registry = CollectorRegistry()
+    Gauge("training_loss", "Of the training that runs", registry=registry).set(1)
+    push_to_gateway(exporter.push_url, "x", registry, {"model": "iris"}, timeout=10)
+    url = path.replace("TOKEN", exporter.push_url) if "TOKEN" in path else exporter.url + path
+    asked = urllib.request.Request(url, text.encode(), method="PUT")
+
+    with pytest.raises(urllib.error.HTTPError) as refused:
+        urllib.request.urlopen(asked, timeout=10)
+    refused.value.close()
+
+    assert refused.value.code == status
+    lines = [line for line in scraped(exporter) if "777" in line or "training_loss{" in line]
+    assert lines == ['training_loss{job="x",model="iris"} 1.0']
 
 
 def test_a_rollout_pushes_its_latest_verdict(exporter: Exporter) -> None:
     """One decision is 1, each guard has its evidence; before the first verdict there is none."""
-    gateway = Pushgateway(exporter.url, "models", "iris")
-    Pushgateway(exporter.url, "models", "nli").push(started())  # another group beside it
+    gateway = Pushgateway(exporter.push_url, "models", "iris")
+    Pushgateway(exporter.push_url, "models", "nli").push(started())  # another group beside it
     gateway.push(started())
     before = scraped(exporter)
     for decision, value in ((HOLD, 1.5), (ABORT, 4e300)):

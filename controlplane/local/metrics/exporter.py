@@ -1,5 +1,6 @@
 """The platform's /metrics: what kube-state-metrics, KEDA and a Pushgateway tell in a cluster."""
 
+import secrets
 import socketserver
 import threading
 from collections.abc import Iterable, Iterator, Mapping
@@ -42,7 +43,8 @@ class Exporter(Collector):
         registry = CollectorRegistry()
         registry.register(self)
         registry.register(pushed)
-        application = accepting(pushed, make_wsgi_app(registry))
+        self._token = secrets.token_urlsafe(24)
+        application = accepting(pushed, make_wsgi_app(registry), self._token)
         self._server = make_server(
             LOOPBACK, 0, application, server_class=_Server, handler_class=_Quiet
         )
@@ -52,8 +54,13 @@ class Exporter(Collector):
 
     @property
     def url(self) -> str:
-        """Where it is scraped, and pushed to."""
+        """Where it is scraped."""
         return f"http://{LOOPBACK}:{self.port}"
+
+    @property
+    def push_url(self) -> str:
+        """Where trainings and rollouts push to: as PUSHGATEWAY_URL, with its token."""
+        return f"{self.url}/{self._token}"
 
     def publish(
         self,

@@ -78,7 +78,7 @@ class Monitoring:
     @property
     def push_url(self) -> str:
         """Where trainings push their metrics, as to a Pushgateway."""
-        return self._exporter.url if self._exporter else ""
+        return self._exporter.push_url if self._exporter else ""
 
     def state(self) -> dict[str, str]:
         """What `serin status` tells of it."""
