@@ -38,6 +38,8 @@ def command(as_json: bool) -> None:
             click.echo(f"Prometheus: {url}")
         elif reason := now.get("prometheus_error"):
             click.echo(reason, err=True)
+        for fault in now.get("faults", ()):
+            click.echo(f"{fault['kind']} {fault['name']}: {fault['reason']}", err=True)
         if now.get("error"):
             click.echo(f"Error: {now['error']}", err=True)
     models = now.get("models", {}).values()

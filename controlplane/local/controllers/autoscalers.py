@@ -12,6 +12,7 @@ from controlplane.autoscale.rule import Cpu, MetricType, Rule
 from controlplane.kubernetes.conditions import condition, timed
 from controlplane.kubernetes.meta import Object, owner_reference
 
+PAUSED = "autoscaling.keda.sh/paused"
 READY = "ScaledObject is defined correctly and is ready for scaling"
 _BROKEN = {
     "PartialTriggerError": "Some triggers defined in ScaledObject are not working correctly",
@@ -86,6 +87,17 @@ def status(
             for name, count in remembered.failure_counts.items()
         }
     return found
+
+
+def bounded(scaled: Object, deployment: str, replicas: int, *, is_new: bool) -> int:
+    """A Deployment's replicas within the bounds of a ScaledObject, if that scales it."""
+    spec, metadata = scaled["spec"], scaled["metadata"]
+    paused = any(name.startswith(PAUSED) for name in metadata.get("annotations") or {})
+    if spec["scaleTargetRef"]["name"] != deployment or paused:
+        return replicas
+    if is_new or replicas:  # from zero, only load wakes it
+        replicas = max(replicas, int(spec.get("minReplicaCount", 0)), 1)
+    return max(min(replicas, int(spec.get("maxReplicaCount", 100))), 0)
 
 
 def broken(scaled: Object, reason: str, message: str) -> Object:

@@ -6,19 +6,23 @@ what processes and Envoy need.
 
 import hashlib
 import math
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 import orjson
 
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.meta import Object, is_of_a_controller
 from controlplane.kubernetes.names import SERVICE_LABEL, source
+from controlplane.local.controllers.fence import Each
 
 MODEL_FOLDER = "/mnt/models"
 """Where KServe's storage initializer puts an artifact in a pod."""
 _HASH_DIGITS = 10
+_T = TypeVar("_T")
+_O = TypeVar("_O")
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,6 +101,8 @@ class Route:
 class Mirror:
     """Requests to one exact path of a model, of which another Deployment gets a copy."""
 
+    route: str
+    """The HTTPRoute that asks for it."""
     service: str
     path: str
     kind: str
@@ -117,18 +123,42 @@ class Plan:
     deployments: tuple[DeploymentPlan, ...]
     routes: tuple[Route, ...]
     mirrors: tuple[Mirror, ...] = ()
+    unknown: frozenset[str] = frozenset()
+    """Deployments that cannot be read now: what runs of them stays as it is."""
 
 
-def plan(deployments: Iterable[Object], routes: Iterable[Object]) -> Plan:
+def plan(deployments: Iterable[Object], routes: Iterable[Object], each: Each | None = None) -> Plan:
     """Plan what the objects ask for.
 
     A Deployment whose artifact has no version is left out: there is nothing to run.
+
+    Args:
+        deployments: All of them.
+        routes: All HTTPRoutes.
+        each: Does what is done for one object; None lets its fault be everybody's.
     """
-    planned = tuple(deployment_plan(one) for one in deployments if is_versioned(source(one)))
+    run = each or _plainly
+    planned: list[DeploymentPlan] = []
+    unknown: set[str] = set()
+    for one in deployments:
+        steps = run(one, partial(_deployments, one), None)
+        if steps is None:
+            unknown.add(one["metadata"]["name"])
+        else:
+            planned += steps
     every = list(routes)
-    kept = tuple(_routes(one for one in every if is_of_a_controller(one)))
+    kept = tuple(_routes((one for one in every if is_of_a_controller(one)), run))
     others = [one for one in every if not is_of_a_controller(one)]
-    return Plan(planned, kept, tuple(_mirrors(others, kept, {one.name for one in planned})))
+    names = {one.name for one in planned}
+    return Plan(tuple(planned), kept, tuple(_mirrors(others, kept, names, run)), frozenset(unknown))
+
+
+def _deployments(one: Object) -> list[DeploymentPlan]:
+    return [deployment_plan(one)] if is_versioned(source(one)) else []
+
+
+def _plainly(about: Object, action: Callable[[], _T], otherwise: _O) -> _T | _O:  # noqa: ARG001  as a fence is asked
+    return action()
 
 
 def deployment_plan(owner: Object) -> DeploymentPlan:
@@ -186,27 +216,43 @@ def container(tree: Mapping[str, Any]) -> Container:
     )
 
 
-def _routes(routes: Iterable[Object]) -> Iterable[Route]:
-    """One route a model: KServe's two HTTPRoutes differ in their host only."""
+def _routes(routes: Iterable[Object], run: Each) -> Iterable[Route]:
+    """One route a model: KServe's two HTTPRoutes differ in their host only.
+
+    A host is the older model's, as the Gateway API has it: two with one host are no routes at all.
+    """
     by_service: dict[str, list[Object]] = {}
     for route in routes:
         by_service.setdefault(route["metadata"]["labels"][SERVICE_LABEL], []).append(route)
-    for service, own in sorted(by_service.items()):
+    taken: dict[str, str] = {}
+    for own in sorted(by_service.values(), key=lambda own: min(map(_age, own))):
         own.sort(key=lambda route: len(route["metadata"]["name"]))
-        rule = own[0]["spec"]["rules"][-1]
-        yield Route(
-            service=service,
-            hosts=tuple(host for route in own for host in route["spec"]["hostnames"]),
-            backends=tuple(
-                Backend(backend["name"], backend["weight"]) for backend in rule["backendRefs"]
-            ),
-            timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
-            ready_path=f"/v2/models/{service}/ready",
-        )
+        found = run(own[0], partial(_route, own, taken), None)
+        if found is not None:
+            taken |= dict.fromkeys(found.hosts, found.service)
+            yield found
+
+
+def _route(own: Sequence[Object], taken: Mapping[str, str]) -> Route:
+    service = own[0]["metadata"]["labels"][SERVICE_LABEL]
+    rule = own[0]["spec"]["rules"][-1]
+    hosts = [host for route in own for host in route["spec"]["hostnames"] if host not in taken]
+    if not hosts:
+        others = {taken[host] for route in own for host in route["spec"]["hostnames"]}
+        raise ManifestError(f"its hosts are those of {', '.join(sorted(others))} already")
+    return Route(
+        service=service,
+        hosts=tuple(hosts),
+        backends=tuple(
+            Backend(backend["name"], backend["weight"]) for backend in rule["backendRefs"]
+        ),
+        timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
+        ready_path=f"/v2/models/{service}/ready",
+    )
 
 
 def _mirrors(
-    routes: Iterable[Object], models: Iterable[Route], deployments: Collection[str]
+    routes: Iterable[Object], models: Iterable[Route], deployments: Collection[str], run: Each
 ) -> Iterable[Mirror]:
     """The rules that mirror, of the form that api/rules/gateway.py admits; the oldest come first.
 
@@ -214,12 +260,21 @@ def _mirrors(
     """
     services = {host: model.service for model in models for host in model.hosts}
     for one in sorted(routes, key=_age):
-        service = services.get(one["spec"]["hostnames"][0])
-        for rule in one["spec"]["rules"]:
-            filters = {found["type"]: found for found in rule["filters"]}
-            fields = filters.get("RequestHeaderModifier", {}).get("requestHeaderModifier", {})
-            mirror = Mirror(
-                service=service or "",
+        for mirror in run(one, partial(_mirrors_of, one, services), None) or ():
+            if mirror.service and {mirror.deployment, mirror.copy_to} <= {*deployments}:
+                yield mirror
+
+
+def _mirrors_of(route: Object, services: Mapping[str, str]) -> list[Mirror]:
+    service = services.get(route["spec"]["hostnames"][0], "")
+    found = []
+    for rule in route["spec"]["rules"]:
+        filters = {one["type"]: one for one in rule["filters"]}
+        fields = filters.get("RequestHeaderModifier", {}).get("requestHeaderModifier", {})
+        found.append(
+            Mirror(
+                route=route["metadata"]["name"],
+                service=service,
                 path=rule["matches"][0]["path"]["value"],
                 kind="grpc" if rule["matches"][0].get("headers") else "http",
                 deployment=rule["backendRefs"][0]["name"],
@@ -227,8 +282,8 @@ def _mirrors(
                 headers=tuple((field["name"], field["value"]) for field in fields.get("set", ())),
                 timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
             )
-            if service and {mirror.deployment, mirror.copy_to} <= {*deployments}:
-                yield mirror
+        )
+    return found
 
 
 def _age(one: Object) -> tuple[str, str]:

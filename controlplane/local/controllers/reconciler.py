@@ -8,13 +8,25 @@ repeated and writes only what changed.
 import logging
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.conditions import is_true, timed
+from controlplane.kubernetes.kinds import by_name
 from controlplane.kubernetes.meta import Object, key_of, now, owned
 from controlplane.kubernetes.names import REVISION, SERVED, SERVICE_LABEL, SOURCE, source
+from controlplane.kubernetes.refusals import Invalid
 from controlplane.local.api.objects import Objects
-from controlplane.local.controllers import events, inference, servicestatus, workloads
+from controlplane.local.api.schemas import validation
+from controlplane.local.controllers import (
+    autoscalers,
+    events,
+    inference,
+    routing,
+    servicestatus,
+    workloads,
+)
+from controlplane.local.controllers.fence import Fence
 from controlplane.local.controllers.plan import (
     DeploymentPlan,
     deployment_plan,
@@ -22,18 +34,19 @@ from controlplane.local.controllers.plan import (
     template_hash,
 )
 from controlplane.local.controllers.report import Failure, PodReport
+from controlplane.local.controllers.routing import Routing
 
 _HISTORY = 10
-_PAUSED = "autoscaling.keda.sh/paused"
 _LOG = logging.getLogger(__name__)
 
 
 class Controllers:
     """What every InferenceService asks for, as objects."""
 
-    def __init__(self, objects: Objects, port: int) -> None:
+    def __init__(self, objects: Objects, port: int, fence: Fence) -> None:
         self.objects = objects
         self.port = port
+        self.fence = fence
         self.failures: dict[str, Failure] = {}
         """InferenceService → why its spec is not carried out."""
         self._phases: dict[str, str] = {}
@@ -47,50 +60,64 @@ class Controllers:
         runtimes = {one["metadata"]["name"]: one for one in self.objects.list_of("ServingRuntime")}
         services = self.objects.list_of("InferenceService")
         for service in services:
-            name = service["metadata"]["name"]
-            try:
-                self._service(service, runtimes, available)
-            except ManifestError as error:
-                self._fail(service, Failure(str(error)))
-            except _UnpublishedError as error:
-                self._fail(service, Failure(str(error), unpublished=True))
-            else:
-                self.failures.pop(name, None)
+            step = partial(self._carried_out, service, runtimes, available)
+            if not self.fence.run("spec", service, step, otherwise=False):
+                self._fail(service, Failure(self.fence.reason(service)))
         for name in self.failures.keys() - {one["metadata"]["name"] for one in services}:
             del self.failures[name]
 
-    def write(self, pods: Sequence[PodReport]) -> None:
+    def write(self, pods: Sequence[PodReport], told: Routing) -> None:
         """Make ReplicaSets, Pods and statuses say what is."""
+        run, time = self.fence.run, now()
         deployments = self.objects.list_of("Deployment")
         kept = {deployment["metadata"]["uid"] for deployment in deployments}
         for one in self.objects.list_of("ReplicaSet"):  # of an earlier canary, by the same name
-            if one["metadata"]["ownerReferences"][0]["uid"] not in kept:
+            if not any(owner["uid"] in kept for owner in one["metadata"]["ownerReferences"]):
                 self.objects.delete(*key_of(one))
-        for deployment in deployments:
-            own = [pod for pod in pods if pod.deployment == deployment["metadata"]["name"]]
-            self._replica_sets(deployment, own)
+        for one in deployments:
+            own = [pod for pod in pods if pod.deployment == one["metadata"]["name"]]
+            run("replica sets", one, partial(self._replica_sets, one, own), None)
         self._pods(pods)
-        time = now()
-        for deployment in deployments:
-            own = [pod for pod in pods if pod.deployment == deployment["metadata"]["name"]]
-            status = workloads.deployment_status(deployment, own, time)
-            self._set_status(deployment, status)
         by_service: dict[str, dict[str, Object]] = {}
-        for deployment in self.objects.list_of("Deployment"):
-            service = deployment["metadata"]["labels"][SERVICE_LABEL]
-            by_service.setdefault(service, {})[deployment["metadata"]["name"]] = deployment
-        for service in self.objects.list_of("InferenceService"):
-            self._service_status(service, by_service, pods, time)
+        for one in deployments:
+            own = [pod for pod in pods if pod.deployment == one["metadata"]["name"]]
+            changed = run("status", one, partial(self._deployment_status, one, own, time), one)
+            service = (one["metadata"].get("labels") or {}).get(SERVICE_LABEL, "")
+            by_service.setdefault(service, {})[one["metadata"]["name"]] = changed
+        for one in self.objects.list_of("HTTPRoute"):
+            run("status", one, partial(self._route_status, one, told, time), None)
+        for one in self.objects.list_of("InferenceService"):
+            step = partial(self._service_status, one, by_service, pods, told, time)
+            run("status", one, step, None)
 
     def older(self) -> Iterator[tuple[DeploymentPlan, DeploymentPlan]]:
         """Older templates that had pods, with what their Deployments want now."""
         for one in self.objects.list_of("ReplicaSet"):
-            owner = one["metadata"]["ownerReferences"][0]["name"]
-            deployment = self.objects.find("Deployment", one["metadata"]["namespace"], owner)
-            if deployment and one["spec"]["replicas"]:
-                old, current = deployment_plan(one), deployment_plan(deployment)
-                if old.template_hash != current.template_hash:
-                    yield replace(old, name=current.name), current
+            if found := self.fence.run("restore", one, partial(self._older, one), None):
+                yield found
+
+    def _older(self, one: Object) -> tuple[DeploymentPlan, DeploymentPlan] | None:
+        owner = one["metadata"]["ownerReferences"][0]["name"]
+        deployment = self.objects.find("Deployment", one["metadata"]["namespace"], owner)
+        if deployment and one["spec"]["replicas"]:
+            old, current = deployment_plan(one), deployment_plan(deployment)
+            if old.template_hash != current.template_hash:
+                return replace(old, name=current.name), current
+        return None
+
+    def _carried_out(
+        self, service: Object, runtimes: Mapping[str, Object], available: Mapping[str, int]
+    ) -> bool:
+        try:
+            self._service(service, runtimes, available)
+        except (ManifestError, Invalid) as error:
+            route = isinstance(error, Invalid) and error.details.get("kind") == "HTTPRoute"
+            self._fail(service, Failure(str(error), route=route))
+        except _UnpublishedError as error:
+            self._fail(service, Failure(str(error), unpublished=True))
+        else:
+            self.failures.pop(service["metadata"]["name"], None)
+        return True
 
     def _service(
         self, service: Object, runtimes: Mapping[str, Object], available: Mapping[str, int]
@@ -137,16 +164,9 @@ class Controllers:
     def _bounded(self, deployment: Object, replicas: int, *, is_new: bool) -> int:
         """Within the bounds of a ScaledObject that scales the Deployment, as the HPA keeps it."""
         for scaled in self.objects.list_of("ScaledObject", deployment["metadata"]["namespace"]):
-            if scaled["spec"]["scaleTargetRef"]["name"] != deployment["metadata"]["name"]:
-                continue
-            if any(
-                name.startswith(_PAUSED) for name in scaled["metadata"].get("annotations") or {}
-            ):
-                continue
-            least = scaled["spec"].get("minReplicaCount", 0)
-            if is_new or replicas:  # from zero, only load wakes it
-                replicas = max(replicas, least, 1)
-            replicas = min(replicas, scaled["spec"].get("maxReplicaCount", 100))
+            name = deployment["metadata"]["name"]
+            step = partial(autoscalers.bounded, scaled, name, replicas, is_new=is_new)
+            replicas = self.fence.run("bounds", scaled, step, replicas)
         return replicas
 
     def _replica_sets(self, deployment: Object, pods: Sequence[PodReport]) -> None:
@@ -191,27 +211,43 @@ class Controllers:
         sets = {one["metadata"]["name"]: one for one in self.objects.list_of("ReplicaSet")}
         for state in pods:
             owner = sets.get(f"{state.deployment}-{state.template_hash}")
-            found = self.objects.find("Pod", "models", state.name)
-            if found is None and owner is None:
-                continue  # it ends, and so did its Deployment
-            if found is None and owner:
-                found = self.objects.create(workloads.pod(state, owner))
-            assert found is not None  # noqa: S101  one of the two above
-            self._happened(found, state)
-            if state.phase == "Terminating" and "deletionTimestamp" not in found["metadata"]:
-                found["metadata"]["deletionTimestamp"] = now()
-                found = self.objects.update(found)
-            container = found["spec"]["containers"][0]
-            status = workloads.pod_status(state, container["name"], container.get("image", ""))
-            before = (found.get("status") or {}).get("conditions")
-            timed(status["conditions"], before, now())
-            self._set_status(found, status)
+            about = self.objects.find("Pod", "models", state.name) or owner
+            if about:  # else it ends, and so did its Deployment
+                self.fence.run("pod", about, partial(self._pod, about, state), None)
         there = {state.name for state in pods}
         for one in self.objects.list_of("Pod"):
             kinds = {owner["kind"] for owner in one["metadata"].get("ownerReferences", ())}
             if "Job" not in kinds and one["metadata"]["name"] not in there:
                 self._remove(one)
                 self._phases.pop(one["metadata"]["name"], None)
+
+    def _pod(self, about: Object, state: PodReport) -> None:
+        """One pod's object; `about` is it, or its ReplicaSet where it has none yet."""
+        found = about
+        if about["kind"] != "Pod":
+            found = self.objects.create(workloads.pod(state, about))
+        self._happened(found, state)
+        if state.phase == "Terminating" and "deletionTimestamp" not in found["metadata"]:
+            found["metadata"]["deletionTimestamp"] = now()
+            found = self.objects.update(found)
+        container = found["spec"]["containers"][0]
+        status = workloads.pod_status(state, container["name"], container.get("image", ""))
+        before = (found.get("status") or {}).get("conditions")
+        timed(status["conditions"], before, now())
+        self._set_status(found, status)
+
+    def _deployment_status(self, one: Object, pods: Sequence[PodReport], time: str) -> Object:
+        return self._set_status(one, workloads.deployment_status(one, pods, time))
+
+    def _route_status(self, route: Object, told: Routing, time: str) -> None:
+        name = routing.asked_by(route)
+        if name in told.pending:
+            return
+        refused = told.refused.get(name, "")
+        before = route.get("status")
+        self._set_status(route, routing.status(route, refused, time))
+        if refused and refused not in str(before):
+            events.record(self.objects, route, "Warning", "NotAccepted", refused)
 
     def _happened(self, pod: Object, state: PodReport) -> None:
         if self._phases.get(state.name) == (phase := f"{state.phase} {state.restarts}"):
@@ -233,13 +269,17 @@ class Controllers:
         service: Object,
         deployments: Mapping[str, Mapping[str, Object]],
         pods: Sequence[PodReport],
+        told: Routing,
         time: str,
     ) -> None:
         name = service["metadata"]["name"]
-        failure = self.failures.get(name)
+        failure = self.failures.get(name) or Failure("")
+        refused = failure.reason if failure.route else told.refused.get(name, "")
+        if name in told.pending and not refused:
+            return  # what is said of weights is what the gateway has
+        broken = "" if failure.route else failure.reason
         status = servicestatus.status(
-            *(service, deployments.get(name, {}), pods, failure.reason if failure else ""),
-            *(self.port, time),
+            *(service, deployments.get(name, {}), pods, broken, refused, self.port, time)
         )
         was, ready = is_true(service.get("status"), "Ready"), is_true(status, "Ready")
         self._set_status(service, status)
@@ -266,24 +306,33 @@ class Controllers:
         )
 
     def _put(self, wanted: Object) -> None:
-        old = self.objects.find(*key_of(wanted))
+        """Write what a controller asks for, checked as the API server checks a controller's.
+
+        Raises:
+            Invalid: It does not fit its kind's schema.
+        """
+        old, kind = self.objects.find(*key_of(wanted)), by_name(wanted["kind"])
+        new = wanted
+        if old:
+            new = {**old, **wanted, "metadata": {**old["metadata"], **wanted["metadata"]}}
+        if kind and new != old:
+            validation.check(kind, wanted)
         if old is None:
-            self.objects.create(wanted)
+            self.objects.create(new)
         else:
-            self.objects.update(
-                {**old, **wanted, "metadata": {**old["metadata"], **wanted["metadata"]}}
-            )
+            self.objects.update(new)
 
     def _remove(self, one: Object) -> None:
         metadata = one["metadata"]
         self.objects.delete(one["kind"], metadata.get("namespace", ""), metadata["name"])
 
-    def _set_status(self, one: Object, status: Object) -> None:
-        if one.get("status") != status:
-            self.objects.update(
-                {**one, "metadata": {**one["metadata"], "resourceVersion": ""}, "status": status},
-                status=True,
-            )
+    def _set_status(self, one: Object, status: Object) -> Object:
+        if one.get("status") == status:
+            return one
+        return self.objects.update(
+            {**one, "metadata": {**one["metadata"], "resourceVersion": ""}, "status": status},
+            status=True,
+        )
 
 
 class _UnpublishedError(Exception):

@@ -54,6 +54,8 @@ class Failure:
     reason: str
     unpublished: bool = False
     """There is no version of its model yet."""
+    route: bool = False
+    """Its HTTPRoute is wrong; its Deployments are as they should be."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,21 +90,13 @@ class ModelReport(PredictorReport):
 
 
 def report(
-    services: Iterable[Object],
+    service: Object,
     plan: Plan,
     pods: Sequence[PodReport],
     failures: Mapping[str, Failure],
-) -> list[ModelReport]:
-    """Summarise every InferenceService."""
-    return [
-        _model(service, plan, pods, failures.get(service["metadata"]["name"]))
-        for service in services
-    ]
-
-
-def _model(
-    service: Object, plan: Plan, pods: Sequence[PodReport], failure: Failure | None
 ) -> ModelReport:
+    """Summarise an InferenceService."""
+    failure = failures.get(service["metadata"]["name"])
     name, spec = service["metadata"]["name"], service["spec"]
     route = next((route for route in plan.routes if route.service == name), None)
     stable_name = deployment_name(service, spec["predictor"])
@@ -185,6 +179,16 @@ def failed_start(version: str, pods: Iterable[PodReport], template_hash: str) ->
     serving = {pod.version for pod in own if pod.ready and pod.template_hash != template_hash}
     reason = f"version {version} does not start: {failed[0].failure}"
     return still(reason, ", ".join(sorted(serving)))
+
+
+def unreadable(name: str, reason: str) -> ModelReport:
+    """An InferenceService of which nothing else can be said."""
+    return ModelReport(
+        **asdict(PredictorReport(name, "Failed", reason, "", "", 0, 0, 0, 0)),
+        canaries=(),
+        hosts=(),
+        pods=(),
+    )
 
 
 def _state(wanted: DeploymentPlan | None, pods: Sequence[PodReport]) -> tuple[str, str]:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -28,6 +29,7 @@ from controlplane.kubernetes.meta import Object, key_of, now
 from controlplane.kubernetes.refusals import NotFound
 from controlplane.local.api.objects import Objects
 from controlplane.local.controllers import autoscalers, events, measures
+from controlplane.local.controllers.fence import Fence, said
 
 TICK_SECONDS = 0.25
 EARLY_SECONDS = 1.0
@@ -72,17 +74,19 @@ class Monitoring(Protocol):
 class Scaling:
     """Looks at each ScaledObject when its time has come."""
 
-    def __init__(self, objects: Objects, monitoring: Monitoring, log: Path) -> None:
+    def __init__(self, objects: Objects, monitoring: Monitoring, log: Path, fence: Fence) -> None:
         """Begin with nothing.
 
         Args:
             objects: The store.
             monitoring: Knows where Prometheus is.
             log: Where decisions go, a JSON line each.
+            fence: Keeps a fault with one ScaledObject from the others.
         """
         self._objects = objects
         self._monitoring = monitoring
         self._log = log
+        self._fence = fence
         # --horizontal-pod-autoscaler-sync-period of a cluster's controller manager.
         period = settings.seconds(settings.HPA_SYNC_PERIOD, 15)
         self.controller = Controller(sync_period_seconds=period)
@@ -123,10 +127,8 @@ class Scaling:
 
     async def _run(self) -> None:
         while True:
-            try:
+            with self._fence.guard("scaling"):
                 self._look()
-            except Exception:  # noqa: BLE001  the loop of all ScaledObjects outlives a fault with one
-                _LOG.exception("scaling")
             await asyncio.sleep(TICK_SECONDS)
 
     def _look(self) -> None:
@@ -136,11 +138,26 @@ class Scaling:
             self._forget(gone)
         at = time.time()
         for scaled in there:
-            one = self._known(scaled, at)
-            if one is None or (one.task and not one.task.done()):
-                continue
-            if at >= one.next_poll or at >= one.next_sync:
-                one.task = asyncio.create_task(self._turn(key_of(scaled), one, at))
+            if not self._fence.waits("turn", scaled):
+                self._fence.run("scaling", scaled, partial(self._begin, scaled, at), None)
+
+    def _begin(self, scaled: Object, at: float) -> None:
+        one = self._known(scaled, at)
+        if one is None or (one.task and not one.task.done()):
+            return
+        if at >= one.next_poll or at >= one.next_sync:
+            one.task = asyncio.create_task(self._fenced(scaled, one, at))
+
+    async def _fenced(self, scaled: Object, one: _Scaled, at: float) -> None:
+        try:
+            await self._turn(key_of(scaled), one, at)
+        except Exception as error:  # noqa: BLE001  the other ScaledObjects go on
+            if found := self._objects.find(*key_of(scaled)):
+                words = autoscalers.broken(found, "ScaledObjectCheckFailed", said(error))
+                self._set_status(found, words)
+            self._fence.failed("turn", scaled, error)
+        else:
+            self._fence.succeeded("turn", scaled)
 
     def _collect_garbage(self) -> None:
         """Remove ScaledObjects whose owner is gone: a canary's goes with its Deployment."""

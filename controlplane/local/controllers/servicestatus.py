@@ -17,6 +17,7 @@ def status(
     deployments: Mapping[str, Object],
     pods: Sequence[PodReport],
     failure: str,
+    refused: str,
     port: int,
     now: str,
 ) -> Object:
@@ -27,6 +28,7 @@ def status(
         deployments: Its Deployments by name, with their status.
         pods: Its pods.
         failure: Why its spec cannot be carried out, or empty. What served goes on serving.
+        refused: Why the gateway does not take its routes, or empty.
         port: The gateway's.
         now: metav1.Time.
     """
@@ -39,7 +41,7 @@ def status(
     broken = failure or _broken(stable, pods)
     served = available or any(canary["ready"] for canary in canaries)
     conditions = [
-        condition("IngressReady", "" if served else "NoBackendReady", true=served),
+        _ingress_condition(served=served, refused=refused),
         _predictor_condition(available=available, broken=broken, failure=failure),
     ]
     if canaries:
@@ -52,8 +54,8 @@ def status(
         conditions.append(
             condition("CanaryPredictorReady", reason, "" if ready else why, true=ready)
         )
-    ready = available and served
-    why = "" if ready else broken or "the predictor is not ready yet"
+    ready = available and served and not refused
+    why = "" if ready else refused or broken or "the predictor is not ready yet"
     conditions.append(condition("Ready", "" if ready else "PredictorNotReady", why, true=ready))
     conditions.sort(key=lambda one: str(one["type"]))
     found: Object = {
@@ -69,6 +71,12 @@ def status(
     if canaries:
         found["canaryStatuses"] = canaries
     return found
+
+
+def _ingress_condition(*, served: bool, refused: str) -> Object:
+    if refused:
+        return condition("IngressReady", "HTTPRouteNotAccepted", refused, true=False)
+    return condition("IngressReady", "" if served else "NoBackendReady", true=served)
 
 
 def _predictor_condition(*, available: bool, broken: str, failure: str) -> Object:

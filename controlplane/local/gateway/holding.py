@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from controlplane.activator.holder import Holder
 from controlplane.local.controllers.plan import Plan
-from controlplane.local.gateway.upstreams import Endpoint
+from controlplane.local.node.fleet import Endpoint
 from controlplane.local.node.processes import LOOPBACK
 
 PATIENCE = 0.9

@@ -1,30 +1,42 @@
 """Envoy as a process: writes what envoy.py describes, and asks Envoy what it made of it."""
 
 import asyncio
+import errno
 import json
+import logging
 import os
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from controlplane.errors import SerinError
-from controlplane.local.controllers.plan import Plan
+from controlplane.local.controllers.plan import Mirror, Plan, Route
+from controlplane.local.controllers.routing import Routing
 from controlplane.local.gateway import envoy, upstreams
-from controlplane.local.gateway.upstreams import Endpoint
+from controlplane.local.gateway.trial import Element, Trial
 from controlplane.local.node import processes
+from controlplane.local.node.fleet import Endpoint
 from controlplane.local.node.probes import ask
 from controlplane.local.node.processes import Child
 from controlplane.statefolder import Home
 
+_LOG = logging.getLogger(__name__)
 DEFAULT_PORT = 8080
+SETTLE_SECONDS = 0.02
+"""Between looks at what Envoy makes of a change."""
+_RDS = "http.inference.rds.inference"
+_VERDICT = r"^http\.inference\.rds\.inference\.(version_text|update_rejected)$"
+_REJECTED = "Filesystem config update rejected: "
+_REFUSED = "the gateway refuses it; see envoy.log"
 
 
 class Gateway:
     """The Envoy in front of everything."""
 
-    def __init__(self, home: Home, port: int) -> None:
+    def __init__(self, home: Home, port: int, wake: Callable[[], None]) -> None:
         self.folder = home.envoy
+        self._wake = wake
         self.log = home.logs / "envoy.log"
         self.port = port or processes.free_port()
         self.child: Child | None = None
@@ -33,6 +45,20 @@ class Gateway:
         """Deployment → its readiness path, for all that Envoy was told of."""
         self._named: set[str] = set()
         """Those that the plan before this one named."""
+        self._wanted = Plan((), ())
+        self._ready: dict[str, bool] = {}
+        """InferenceService → whether a pod of it answers."""
+        self._answering: set[str] = set()
+        """Deployments with a ready pod."""
+        self._trial = Trial()
+        self._told = ""
+        """The routes in the newest file."""
+        self._trying: tuple[Element, ...] = ()
+        """What that file holds, until Envoy has said what it makes of it."""
+        self._version = 0
+        self._rejections = 0
+        """How many files of routes this Envoy has refused."""
+        self._settling: asyncio.Task[None] | None = None
 
     def check_port(self) -> None:
         """Refuse a port that is taken.
@@ -52,6 +78,7 @@ class Gateway:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if not self._written:
             self.apply(Plan((), ()), {})
+        self._rejections = 0
         access_log = os.environ.get("SERIN_ACCESS_LOG")
         self._write(
             self.folder / "bootstrap.json",
@@ -80,16 +107,16 @@ class Gateway:
             plan: Its routes say which Deployments get requests.
             pods: Deployment → its ready pods, for every Deployment that exists.
         """
+        self._wanted = plan
+        told = (*self._trial.had, *self._trying)
+        routes = [*(one for one in told if isinstance(one, Route)), *plan.routes]
         for deployment, endpoints in sorted(pods.items()):
-            for name, content in upstreams.endpoints(deployment, endpoints).items():
-                self._write(self.folder / "eds" / name, content)
+            self._endpoints(deployment, endpoints)
+        # A Deployment may be there before its route is, or without one.
         service = {deployment.name: deployment.service for deployment in plan.deployments}
-        ready_path = {route.service: route.ready_path for route in plan.routes}
-        named = {name: ready_path[service[name]] for name in pods if name in service}
+        named = {name: f"/v2/models/{service[name]}/ready" for name in pods if name in service}
         named |= {
-            backend.deployment: route.ready_path
-            for route in plan.routes
-            for backend in route.backends
+            backend.deployment: route.ready_path for route in routes for backend in route.backends
         }
         staying = {
             name: path
@@ -99,25 +126,101 @@ class Gateway:
         self._clusters, self._named = {**staying, **named}, set(named)
         missing = {
             backend.deployment
-            for route in plan.routes
+            for route in routes
             for backend in route.backends
             if backend.deployment not in pods
         }
         for deployment in sorted(missing):
-            for name, content in upstreams.endpoints(deployment, ()).items():
-                self._write(self.folder / "eds" / name, content)
+            self._endpoints(deployment, ())
         self._write(
             self.folder / "cds" / "clusters.json",
             upstreams.clusters(self.folder, self._clusters),
         )
-        ready = {
+        self._ready = {
             route.service: any(
                 pods.get(backend.deployment) for backend in route.backends if backend.weight
             )
             for route in plan.routes
         }
-        answering = {name for name, endpoints in pods.items() if endpoints}
-        self._write(self.folder / "rds" / "routes.json", envoy.routes(plan, ready, answering))
+        self._answering = {name for name, endpoints in pods.items() if endpoints}
+        self._tell()
+
+    def routing(self) -> Routing:
+        """What Envoy made of the routes that it was told."""
+        wanted: tuple[Element, ...] = (*self._wanted.routes, *self._wanted.mirrors)
+        refused = {
+            _asked_by(one): said for one, said in self._trial.refused.items() if one in wanted
+        }
+        return Routing(refused, frozenset(map(_asked_by, self._trial.pending(wanted))))
+
+    def _endpoints(self, deployment: str, endpoints: Iterable[Endpoint]) -> None:
+        for name, content in upstreams.endpoints(deployment, endpoints).items():
+            try:
+                self._write(self.folder / "eds" / name, content)
+            except OSError as error:
+                if error.errno != errno.ENAMETOOLONG:  # one that no file can have harms itself
+                    raise
+
+    def _tell(self) -> None:
+        """Write the routes, unless Envoy has still to say what it makes of the last ones."""
+        if self._settling and not self._settling.done():
+            return
+        chosen = self._trial.choose((*self._wanted.routes, *self._wanted.mirrors))
+        routes = envoy.routes(
+            Plan(
+                self._wanted.deployments,
+                tuple(one for one in chosen if isinstance(one, Route)),
+                tuple(one for one in chosen if isinstance(one, Mirror)),
+            ),
+            self._ready,
+            self._answering,
+        )
+        if (text := json.dumps(routes)) == self._told:
+            return
+        self._version += 1
+        version = str(self._version)
+        self._write(self.folder / "rds" / "routes.json", {"version_info": version, **routes})
+        self._told = text
+        self._trying = chosen
+        self._settling = asyncio.create_task(self._settle(version))
+
+    async def _settle(self, version: str) -> None:
+        """Wait for what Envoy makes of a file of routes, then tell it what had to wait."""
+        refused = await self._verdict(version)
+        if refused:
+            if self._trial.rejected(self._trying, refused):
+                self._told = ""
+            else:
+                _LOG.error("Envoy: %s", refused)
+        else:
+            self._trial.accepted(self._trying)
+        self._trying = ()
+        asyncio.get_running_loop().call_soon(self._again)
+
+    async def _verdict(self, version: str) -> str:
+        """Envoy's words about a version of the routes that it refuses; empty once it has it."""
+        while True:
+            if port := self.admin_port:
+                _, body = await ask(port, f"/stats?filter={_VERDICT}", 2)
+                lines = [line.rsplit(": ", 1) for line in body.decode().splitlines()]
+                stats = {line[0]: line[1] for line in lines if len(line) == 2}
+                if stats.get(f"{_RDS}.version_text", "").strip('"') == version:
+                    return ""
+                if int(stats.get(f"{_RDS}.update_rejected", 0)) > self._rejections:
+                    self._rejections += 1
+                    return self._why()
+            await asyncio.sleep(SETTLE_SECONDS)
+
+    def _again(self) -> None:
+        """Tell what had to wait, and have the statuses say what Envoy has."""
+        if self.child:
+            self._tell()
+        self._wake()
+
+    def _why(self) -> str:
+        """Envoy's own words about the file that it refused last."""
+        _, found, said = self.child.log_text().rpartition(_REJECTED) if self.child else ("", "", "")
+        return f"the gateway refuses it: {said.splitlines()[0].strip()}" if found else _REFUSED
 
     @property
     def admin_port(self) -> int | None:
@@ -177,6 +280,8 @@ class Gateway:
 
     def stop(self) -> None:
         """Stop Envoy and remove its files."""
+        if self._settling:
+            self._settling.get_loop().call_soon_threadsafe(self._settling.cancel)
         if self.child:
             self.child.stop(5)
             self.child = None
@@ -198,6 +303,11 @@ class Gateway:
         temporary.write_text(text, "utf-8")
         temporary.replace(path)
         self._written[path] = text
+
+
+def _asked_by(one: Element) -> str:
+    """The InferenceService or the HTTPRoute that asks for a route."""
+    return one.service if isinstance(one, Route) else one.route
 
 
 def binary() -> Path:

@@ -5,22 +5,14 @@ connection pools; both ask the model's readiness on the REST port.
 """
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from controlplane.local.gateway.envoy import TYPE, Json, address, watched
+from controlplane.local.node.fleet import Endpoint
 
 _HTTP = f"{TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CLUSTER = f"{TYPE}.config.cluster.v3.Cluster"
 _ENDPOINTS = f"{TYPE}.config.endpoint.v3.ClusterLoadAssignment"
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A pod that is ready: its two loopback ports."""
-
-    http_port: int
-    grpc_port: int | None
 
 
 def clusters(folder: Path, ready_paths: Mapping[str, str]) -> Json:

@@ -1,5 +1,6 @@
 """What kube-state-metrics and KEDA's operator tell of objects in a cluster, under their names."""
 
+import contextlib
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -26,8 +27,9 @@ def autoscalers(objects: Iterable[Object]) -> Iterator[Metric]:
     for name, (text, part, field) in numbers.items():
         family = GaugeMetricFamily(f"{_HPA}_{name}", text, labels=labels)
         for one in listed:
-            if (value := (one.get(part) or {}).get(field)) is not None:
-                family.add_metric(_named(one), value)
+            with _unreadable():
+                if (value := (one.get(part) or {}).get(field)) is not None:
+                    family.add_metric(_named(one), float(value))
         yield family
     target = GaugeMetricFamily(
         f"{_HPA}_spec_target_metric",
@@ -35,8 +37,9 @@ def autoscalers(objects: Iterable[Object]) -> Iterator[Metric]:
         labels=[*labels, "metric_name", "metric_target_type"],
     )
     for one in listed:
-        for metric in one["spec"].get("metrics", ()):
-            target.add_metric([*_named(one), *_kind(metric)], _value(metric))
+        with _unreadable():
+            for metric in one["spec"].get("metrics", ()):
+                target.add_metric([*_named(one), *_kind(metric)], _value(metric))
     yield target
 
 
@@ -48,8 +51,9 @@ def canaries(objects: Iterable[Object]) -> Iterator[Metric]:
         labels=["namespace", "inferenceservice"],
     )
     for one in objects:
-        for canary in one["spec"].get("canary") or ():
-            family.add_metric(_named(one), canary.get("trafficPercent", 0))
+        with _unreadable():
+            for canary in one["spec"].get("canary") or ():
+                family.add_metric(_named(one), float(canary.get("trafficPercent", 0)))
     yield family
 
 
@@ -88,6 +92,11 @@ class Scalers:
         for key, count in tuple(self._errors.items()):
             errors.add_metric(key, count)
         yield errors
+
+
+def _unreadable() -> contextlib.suppress:
+    """An object that no controller can read has no metrics; its fault is told on it."""
+    return contextlib.suppress(KeyError, TypeError, ValueError, AttributeError, OverflowError)
 
 
 def _named(one: Object) -> list[str]:

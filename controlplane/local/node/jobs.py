@@ -12,6 +12,7 @@ import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 
 from controlplane.errors import ManifestError
@@ -19,6 +20,7 @@ from controlplane.kubernetes.conditions import condition
 from controlplane.kubernetes.meta import Object, now, owned
 from controlplane.local.api.objects import Objects
 from controlplane.local.controllers import events, jobstatus, workloads
+from controlplane.local.controllers.fence import Fence, said
 from controlplane.local.controllers.jobstatus import End
 from controlplane.local.node import commands, environment, processes, volumes
 from controlplane.statefolder import ROOT, Home
@@ -44,10 +46,13 @@ class _Try:
 class Jobs:
     """Runs every Job there is."""
 
-    def __init__(self, home: Home, objects: Objects, push_url: Callable[[], str]) -> None:
+    def __init__(
+        self, home: Home, objects: Objects, push_url: Callable[[], str], fence: Fence
+    ) -> None:
         self.home = home
         self.objects = objects
         self._push_url = push_url
+        self._fence = fence
         self._tries: dict[str, _Try] = {}
         """By the Job's uid."""
         self._next: dict[str, float] = {}
@@ -61,16 +66,14 @@ class Jobs:
         """Fail the pods whose processes ended with an earlier platform: they count as tries."""
         for pod in self.objects.list_of("Pod"):
             if _is_jobs(pod) and (pod.get("status") or {}).get("phase") in {"Pending", "Running"}:
-                self._finish_pod(pod, -signal.SIGKILL, "the platform was stopped")
+                step = partial(self._finish_pod, pod, -signal.SIGKILL, "the platform was stopped")
+                self._fence.run("restore", pod, step, None)
 
     def step(self) -> None:
         """Do for every Job what is to be done now."""
         jobs = {job["metadata"]["uid"]: job for job in self.objects.list_of("Job")}
         for uid, job in jobs.items():
-            if jobstatus.is_over(job):
-                self._forget_late(job)
-            elif not job["spec"].get("suspend"):
-                self._run(uid, job)
+            self._fence.run("job", job, partial(self._step, uid, job), None)
         for uid, one in list(self._tries.items()):
             if uid not in jobs:
                 self._drop(uid, one)
@@ -78,6 +81,12 @@ class Jobs:
             owner = pod["metadata"].get("ownerReferences", [{}])[0]
             if _is_jobs(pod) and owner["uid"] not in {*jobs, *self._tries}:
                 self._remove_pod(pod)
+
+    def _step(self, uid: str, job: Object) -> None:
+        if jobstatus.is_over(job):
+            self._forget_late(job)
+        elif not job["spec"].get("suspend"):
+            self._run(uid, job)
 
     def evict(self, name: str) -> None:
         """End a pod: what runs counts as a failed try, what is over is forgotten."""
@@ -107,7 +116,10 @@ class Jobs:
             status = jobstatus.begun(job, now())
             self._set_status(job, jobstatus.active(status, running=True))
             self._make_pod(job, one)
-        seconds = _age(self.objects.get("Job", "models", one.job)["status"]["startTime"])
+        status = self.objects.get("Job", "models", one.job).get("status") or {}
+        if "startTime" not in status:  # somebody patched the status
+            self._set_status(job, status := jobstatus.begun({"status": status}, now()))
+        seconds = _age(status["startTime"])
         if (end := jobstatus.past_deadline(job, seconds)) and one.ending is None:
             self._end(one, job, end)
         if one.child is None and one.ending is None:
@@ -123,10 +135,12 @@ class Jobs:
         pod = self.objects.get("Pod", "models", one.pod)
         try:
             one.child = self._process(pod)
-        except (ManifestError, OSError) as error:
-            waiting = {"reason": "CreateContainerConfigError", "message": str(error)}
+        except Exception as error:  # noqa: BLE001  whatever the container asks for
+            if not isinstance(error, ManifestError | OSError):
+                _LOG.exception("%s", one.pod)
+            waiting = {"reason": "CreateContainerConfigError", "message": said(error)}
             self._set_pod(pod, "Pending", {"waiting": waiting}, ready=False)
-            events.record(self.objects, pod, "Warning", "Failed", str(error))
+            events.record(self.objects, pod, "Warning", "Failed", said(error))
             return
         events.record(self.objects, pod, "Normal", "Started", f"Started process {one.child.pid}")
         self._set_pod(pod, "Running", {"running": {"startedAt": now()}}, ready=True)
@@ -208,7 +222,11 @@ class Jobs:
 
     def _forget_late(self, job: Object) -> None:
         limit = job["spec"].get("ttlSecondsAfterFinished")
-        ended = job["status"]["conditions"][-1]["lastTransitionTime"]
+        ended = next(
+            one["lastTransitionTime"]
+            for one in job["status"]["conditions"]
+            if one["type"] in {"Complete", "Failed"} and one["status"] == "True"
+        )
         if limit is not None and _age(ended) >= limit:
             self.objects.delete("Job", "models", job["metadata"]["name"])
 

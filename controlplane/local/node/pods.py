@@ -5,7 +5,6 @@ one machine: /mnt/models is a folder of the state folder, and the ports are what
 """
 
 import asyncio
-import contextlib
 import errno
 import logging
 import signal
@@ -16,6 +15,7 @@ from pathlib import Path
 
 from controlplane.errors import StoreError
 from controlplane.kubernetes.meta import now
+from controlplane.local.controllers.fence import said
 from controlplane.local.controllers.plan import DeploymentPlan
 from controlplane.local.controllers.report import PodReport
 from controlplane.local.controllers.rolling import PodFacts
@@ -117,8 +117,7 @@ class Pod:
         self.leaving = True
         self._become("Terminating")
         self.task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.task
+        await asyncio.wait([self.task])  # however it ended: the process is what matters now
         if self.child is None:
             return
         self.child.send(signal.SIGTERM)
@@ -148,6 +147,9 @@ class Pod:
                 reason = str(error)
             except OSError as error:
                 reason = _os_reason(error)
+            except Exception as error:  # noqa: BLE001  a NUL in its environment, whatever it asks
+                _LOG.exception("%s", self.name)
+                reason = said(error)
             self._ended(reason, ready_at)
             # Doubling: 1 s, 2 s, 4 s … as a kubelet does from 10 s on.
             crashes = self.failed_starts or 1

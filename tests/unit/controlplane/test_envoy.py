@@ -1,4 +1,6 @@
+import asyncio
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -7,7 +9,7 @@ import pytest
 from controlplane.local.controllers.plan import Backend, Plan, Route
 from controlplane.local.gateway import envoy, upstreams
 from controlplane.local.gateway.process import Gateway
-from controlplane.local.gateway.upstreams import Endpoint
+from controlplane.local.node.fleet import Endpoint
 from controlplane.statefolder import Home
 from tests.support.manifests import canary, planned, service
 
@@ -166,31 +168,51 @@ def clusters_of(gateway: Gateway) -> set[str]:
     return {cluster["name"].removesuffix("-http") for cluster in found["resources"][::2]}
 
 
-def test_a_cluster_outlives_the_routes_to_it(tmp_path: Path) -> None:
+@pytest.fixture
+def gateway(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Gateway:
+    """One whose Envoy takes every file of routes at once."""
+
+    async def takes(_self: Gateway, _version: str) -> str:
+        return ""
+
+    monkeypatch.setattr(Gateway, "_verdict", takes)
+    return Gateway(Home(tmp_path), 8080, lambda: None)
+
+
+async def told(gateway: Gateway, plan: Plan, pods: Mapping[str, list[Endpoint]]) -> set[str]:
+    """Which Deployments Envoy knows once it has a plan's routes."""
+    gateway.apply(plan, pods)
+    known = clusters_of(gateway)
+    for _ in range(5):
+        await asyncio.sleep(0)
+    return known
+
+
+def test_a_cluster_outlives_the_routes_to_it(gateway: Gateway) -> None:
     """Envoy reads clusters before routes: what goes at once is missed by what is on its way."""
     stable, canary = Backend("iris-predictor", 80), Backend("iris-canary-predictor", 20)
     both, alone = Plan((), (route(stable, canary),)), Plan((), (route(stable),))
     pod = [Endpoint(5001, 5002)]
-    gateway = Gateway(Home(tmp_path), 8080)
     names = {"iris-predictor", "iris-canary-predictor"}
 
-    gateway.apply(both, {"iris-predictor": pod, "iris-canary-predictor": pod})
-    for _ in range(3):  # its pod is leaving
-        gateway.apply(alone, {"iris-predictor": pod, "iris-canary-predictor": []})
-        assert clusters_of(gateway) == names
-    gateway.apply(alone, {"iris-predictor": pod})
-    assert clusters_of(gateway) == {"iris-predictor"}
+    async def follow() -> None:
+        await told(gateway, both, {"iris-predictor": pod, "iris-canary-predictor": pod})
+        for _ in range(3):  # its pod is leaving
+            pods = {"iris-predictor": pod, "iris-canary-predictor": []}
+            assert await told(gateway, alone, pods) == names
+        assert await told(gateway, alone, {"iris-predictor": pod}) == {"iris-predictor"}
+
+    asyncio.run(follow())
 
 
-def test_a_cluster_without_pods_goes_after_the_routes_to_it(tmp_path: Path) -> None:
+def test_a_cluster_without_pods_goes_after_the_routes_to_it(gateway: Gateway) -> None:
     """Such as that of a canary that slept."""
     stable, canary = Backend("iris-predictor", 80), Backend("iris-canary-predictor", 20)
-    pod = [Endpoint(5001, 5002)]
-    gateway = Gateway(Home(tmp_path), 8080)
+    pod = {"iris-predictor": [Endpoint(5001, 5002)]}
 
-    gateway.apply(Plan((), (route(stable, canary),)), {"iris-predictor": pod})
-    seen = []
-    for _ in range(2):
-        gateway.apply(Plan((), (route(stable),)), {"iris-predictor": pod})
-        seen.append(clusters_of(gateway))
-    assert seen == [{"iris-predictor", "iris-canary-predictor"}, {"iris-predictor"}]
+    async def follow() -> list[set[str]]:
+        await told(gateway, Plan((), (route(stable, canary),)), pod)
+        return [await told(gateway, Plan((), (route(stable),)), pod) for _ in range(3)]
+
+    first, *_, last = asyncio.run(follow())
+    assert (first, last) == ({"iris-predictor", "iris-canary-predictor"}, {"iris-predictor"})

@@ -10,7 +10,7 @@ from controlplane.activator import holder
 from controlplane.local.controllers.plan import Backend, Container, DeploymentPlan, Plan, Route
 from controlplane.local.gateway import holding
 from controlplane.local.gateway.holding import Holding
-from controlplane.local.gateway.upstreams import Endpoint
+from controlplane.local.node.fleet import Endpoint
 
 REQUEST = b"POST /v2/models/iris/infer HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi"
 NAME = "iris-predictor"

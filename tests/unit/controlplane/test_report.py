@@ -34,8 +34,7 @@ def pod(template: str, phase: str, reason: str = "", *, failed: int = 0) -> PodR
 
 def iris(*pods: PodReport) -> ModelReport:
     """What is said of iris with these pods."""
-    (model,) = report([service("b2")], PLAN, pods, {})
-    return model
+    return report(service("b2"), PLAN, pods, {})
 
 
 @pytest.mark.parametrize(
@@ -79,7 +78,7 @@ def test_an_unpublished_model_says_how_to_publish_it() -> None:
     said = "s3://models/iris has no published version"
     failures = {"iris": Failure(said, unpublished=True)}
 
-    (found,) = report([service("")], Plan((), ()), [], failures)
+    found = report(service(""), Plan((), ()), [], failures)
 
     assert (found.state, found.reason) == ("Unpublished", f"{said}: ./serin train iris")
 
@@ -88,7 +87,7 @@ def test_an_impossible_change_says_why_and_what_goes_on() -> None:
     """What serves is untouched; the row says both."""
     pods = [pod(NEW, "Running")] * 2
 
-    (found,) = report([service("b2")], PLAN, pods, {"iris": Failure("names no runtime")})
+    found = report(service("b2"), PLAN, pods, {"iris": Failure("names no runtime")})
 
     assert (found.state, found.version) == ("Failed", "b2")
     assert found.reason == "names no runtime; b2 goes on serving"
