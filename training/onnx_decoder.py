@@ -2,15 +2,16 @@
 
 The graph is written here rather than traced: two families of decoders are a page each, the bytes
 repeat, and ONNX Runtime's GroupQueryAttention can be asked for by name. It attends to each row's
-own length in a cache of fixed size that it updates in place, so rows of different ages share a call
+own length in a cache that it updates in place, so rows of different ages share a call
 and nothing is copied between tokens.
 
     input_ids  (rows, tokens) int64    the next tokens of each row
     positions  (rows, tokens) int64    where they stand in the row, from 0
     last       (rows,) int32           the position of the last one
     length     () int32                last + 1 of the longest row
-    key.i, value.i    (rows, heads, CONTEXT, head size)   the cache of layer i, before and after
-    logits     (rows, vocabulary)      after each row's last token
+    key.i, value.i    (rows, heads, capacity, head size)  the cache of layer i, before and after
+    kept       (1,) int64              of how many last tokens the logits are wanted
+    logits     (rows × kept, vocabulary)   after these tokens
 """
 
 from collections.abc import Mapping
@@ -20,12 +21,18 @@ import numpy as np
 import numpy.typing as npt
 import onnx
 
-from training.onnx_graph import CONTEXT, DecoderGraph, aligned
+from training.errors import DataError
+from training.language.blocks import Matrix, dense, stacked
+from training.onnx_graph import ALIGNED, DecoderGraph, aligned
 
-Weights = Mapping[str, npt.NDArray[np.float32]]
+MOST_POSITIONS = (
+    8192  # that a graph has rotations for; what a row may hold is the server's decision
+)
+
+Weights = Mapping[str, Matrix]
 
 
-class UnsupportedModelError(Exception):
+class UnsupportedModelError(DataError):
     """The model is not of a family that can be exported; says which are."""
 
 
@@ -34,7 +41,7 @@ def to_onnx(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
 
     Args:
         config: config.json of the model.
-        weights: its state dict, as float32.
+        weights: by transformers' names; matrices (out, in), as float32 or in blocks.
 
     Raises:
         UnsupportedModelError: another family than GPT-2's or Llama's, or a variant of them.
@@ -45,6 +52,12 @@ def to_onnx(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
     if family == "llama":
         return _llama(config, weights)
     raise UnsupportedModelError(f"model_type {family!r} cannot be exported: expected gpt2 or llama")
+
+
+def positions(config: Mapping[str, Any]) -> int:
+    """How many tokens a row may hold at most."""
+    most = config.get("max_position_embeddings") or config.get("n_positions") or MOST_POSITIONS
+    return min(int(most), MOST_POSITIONS)
 
 
 def _llama(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
@@ -58,52 +71,50 @@ def _llama(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
     graph = DecoderGraph()
     theta = rope.get("rope_theta", config.get("rope_theta", 10_000.0))
     frequencies = np.repeat(theta ** (-np.arange(0, size, 2) / size), 2).reshape(-1, 2).T.ravel()
-    angles = np.outer(np.arange(CONTEXT), aligned(frequencies, size, axis=0))
+    angles = np.outer(np.arange(positions(config)), aligned(frequencies, size, axis=0))
     angles = angles[:, : angles.shape[1] // 2]
     rotary = (graph.constant("cos", np.cos(angles)), graph.constant("sin", np.sin(angles)))
 
+    def vector(name: str) -> npt.NDArray[np.float32] | None:
+        return dense(weights[name]) if name in weights else None
+
     def norm(x: str, name: str) -> str:
-        scale = graph.constant(name, weights[name])
+        scale = graph.constant(name, dense(weights[name]))
         epsilon = config["rms_norm_eps"]
         return graph.node("RMSNormalization", [x, scale], axis=-1, epsilon=epsilon)
 
-    def matrix(name: str) -> npt.NDArray[np.float32]:
-        return weights[f"{name}.weight"].T  # torch keeps (out, in)
+    def widened(matrix: Matrix, axis: int) -> Matrix:
+        return aligned(dense(matrix), size, axis) if size % ALIGNED else matrix
+
+    def linear(name: str, x: str) -> str:
+        return graph.linear(name, x, weights[f"{name}.weight"], vector(f"{name}.bias"))
 
     embedding = weights["model.embed_tokens.weight"]
     tokens = graph.node("Reshape", ["input_ids", graph.constant("flat", np.array([-1]))])
-    x = graph.node("Gather", [graph.constant("embedding", embedding), tokens])
+    tied = bool(config.get("tie_word_embeddings"))
+    x = graph.embedding("lm_head" if tied else "embedding", embedding, tokens)
     for layer in range(config["num_hidden_layers"]):
         base = f"model.layers.{layer}"
         given = norm(x, f"{base}.input_layernorm.weight")
         projections = [f"{base}.self_attn.{name}_proj" for name in "qkv"]
-        packed = np.concatenate([aligned(matrix(name), size, 1) for name in projections], axis=1)
-        bias = None
-        if f"{projections[0]}.bias" in weights:
-            biases = [aligned(weights[f"{name}.bias"], size, 0) for name in projections]
-            bias = np.concatenate(biases)
-        attended = graph.attention(
-            layer, graph.linear(f"{base}.qkv", given, packed, bias), heads, kv_heads, size, rotary
-        )
+        packed = stacked([widened(weights[f"{name}.weight"], 0) for name in projections])
+        biases = [vector(f"{name}.bias") for name in projections]
+        wide = [aligned(bias, size, 0) for bias in biases if bias is not None]
+        bias = np.concatenate(wide) if wide else None
+        qkv = graph.linear(f"{base}.qkv", given, packed, bias)
+        attended = graph.attention(layer, qkv, heads, kv_heads, size, rotary)
         out = f"{base}.self_attn.o_proj"
-        after = graph.linear(
-            out, attended, aligned(matrix(out), size, 0), weights.get(f"{out}.bias")
-        )
+        matrix = widened(weights[f"{out}.weight"], 1)
+        after = graph.linear(out, attended, matrix, vector(f"{out}.bias"))
         x = graph.node("Add", [x, after])
         given = norm(x, f"{base}.post_attention_layernorm.weight")
-        gate, up, down = (
-            (f"{base}.mlp.{name}_proj", matrix(f"{base}.mlp.{name}_proj"))
-            for name in ("gate", "up", "down")
-        )
-        opened = graph.linear(gate[0], given, gate[1], weights.get(f"{gate[0]}.bias"))
+        opened = linear(f"{base}.mlp.gate_proj", given)
         opened = graph.node("Mul", [opened, graph.node("Sigmoid", [opened])])
-        raised = graph.linear(up[0], given, up[1], weights.get(f"{up[0]}.bias"))
-        product = graph.node("Mul", [opened, raised])
-        after = graph.linear(down[0], product, down[1], weights.get(f"{down[0]}.bias"))
-        x = graph.node("Add", [x, after])
+        product = graph.node("Mul", [opened, linear(f"{base}.mlp.up_proj", given)])
+        x = graph.node("Add", [x, linear(f"{base}.mlp.down_proj", product)])
     last = norm(graph.last_tokens(x, hidden), "model.norm.weight")
-    head = embedding if config.get("tie_word_embeddings") else weights["lm_head.weight"]
-    return graph.model("llama", graph.linear("lm_head", last, head.T, None), len(head))
+    head = embedding if tied else weights["lm_head.weight"]
+    return graph.model("llama", graph.linear("lm_head", last, head), head.shape[0])
 
 
 def _gpt2(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
@@ -111,13 +122,12 @@ def _gpt2(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
         _require(config, "activation_function", "gelu_new")
     _require(config, "scale_attn_by_inverse_layer_idx", value=False)
     _require(config, "scale_attn_weights", value=True)
-    bare = "transformer." if "transformer.wte.weight" in weights else ""
     heads, hidden = config["n_head"], config["n_embd"]
     size = hidden // heads
     graph = DecoderGraph()
 
     def of(name: str) -> npt.NDArray[np.float32]:
-        return weights[bare + name]
+        return dense(weights[name])
 
     def norm(x: str, name: str) -> str:
         scale = graph.constant(f"{name}.weight", of(f"{name}.weight"))
@@ -126,17 +136,18 @@ def _gpt2(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
         return graph.node("LayerNormalization", [x, scale, bias], axis=-1, epsilon=epsilon)
 
     def linear(name: str, x: str) -> str:
-        return graph.linear(name, x, of(f"{name}.weight"), of(f"{name}.bias"))
+        return graph.linear(name, x, weights[f"{name}.weight"], of(f"{name}.bias"))
 
-    embedding = of("wte.weight")
-    places = graph.constant("wpe", of("wpe.weight")[:CONTEXT])
+    untied = "lm_head.weight" in weights
+    embedding = weights["wte.weight"]
+    places = graph.constant("wpe", of("wpe.weight"))
     flat = graph.constant("flat", np.array([-1]))
     tokens = graph.node("Reshape", ["input_ids", flat])
     positions = graph.node("Reshape", ["positions", flat])
     x = graph.node(
         "Add",
         [
-            graph.node("Gather", [graph.constant("embedding", embedding), tokens]),
+            graph.embedding("embedding" if untied else "lm_head", embedding, tokens),
             graph.node("Gather", [places, positions]),
         ],
     )
@@ -146,19 +157,19 @@ def _gpt2(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
         packed = graph.linear(
             name,
             norm(x, f"{base}.ln_1"),
-            aligned(of(f"{name}.weight"), size, 1),
+            aligned(of(f"{name}.weight"), size, 0),
             aligned(of(f"{name}.bias"), size, 0),
         )
         attended = graph.attention(layer, packed, heads, heads, size)
         name = f"{base}.attn.c_proj"
-        matrix = aligned(of(f"{name}.weight"), size, 0)
+        matrix = aligned(of(f"{name}.weight"), size, 1)
         x = graph.node("Add", [x, graph.linear(name, attended, matrix, of(f"{name}.bias"))])
         inner = linear(f"{base}.mlp.c_fc", norm(x, f"{base}.ln_2"))
         inner = graph.node("Gelu", [inner], approximate="tanh")
         x = graph.node("Add", [x, linear(f"{base}.mlp.c_proj", inner)])
     last = norm(graph.last_tokens(x, hidden), "ln_f")
-    head = weights.get("lm_head.weight", embedding)
-    return graph.model("gpt2", graph.linear("lm_head", last, head.T, None), len(head))
+    head = weights["lm_head.weight"] if untied else embedding
+    return graph.model("gpt2", graph.linear("lm_head", last, head), head.shape[0])
 
 
 def _require(config: Mapping[str, Any], name: str, value: object) -> None:

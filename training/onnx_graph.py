@@ -7,9 +7,13 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-CONTEXT = 256  # tokens that the cache of a row holds: the predictor's whole budget
+from training.language.blocks import BLOCK, Blocks, Matrix
+
 ALIGNED = 16  # head sizes that GroupQueryAttention takes are multiples of it
 _OPSETS = (("", 23), ("com.microsoft", 1))
+_INT8 = 4  # accuracy_level: activations are rounded too, each row and block by itself
+
+_END, _TOKENS = np.array([np.iinfo(np.int64).max]), np.array([1])
 
 Array = npt.NDArray[Any]
 
@@ -25,12 +29,14 @@ class DecoderGraph:
             _tensor("positions", TensorProto.INT64, ["rows", "tokens"]),
             _tensor("last", TensorProto.INT32, ["rows"]),
             _tensor("length", TensorProto.INT32, []),
+            _tensor("kept", TensorProto.INT64, [1]),
         ]
         self._outputs: list[onnx.ValueInfoProto] = []
+        self._sums: dict[str, str] = {}
 
     def constant(self, name: str, array: Array) -> str:
-        """A weight as float32, or integers as int64."""
-        kind = np.int64 if array.dtype.kind == "i" else np.float32
+        """A weight as float32, integers as int64, codes as bytes."""
+        kind = {"i": np.int64, "u": np.uint8}.get(array.dtype.kind, np.float32)
         stored = np.asarray(array, kind, order="C")
         self._constants[name] = numpy_helper.from_array(stored, name)
         return name
@@ -40,12 +46,64 @@ class DecoderGraph:
         (output,) = self._add(operator, inputs, 1, domain, attributes)
         return output
 
-    def linear(self, name: str, x: str, matrix: Array, bias: Array | None) -> str:
-        """Multiply (tokens, in) by a matrix of (in, out), and add a bias of (out,)."""
-        inputs = [x, self.constant(f"{name}.matrix", matrix)]
-        if bias is not None:
-            inputs.append(self.constant(f"{name}.bias", bias))
-        return self.node("Gemm", inputs)
+    def linear(self, name: str, x: str, matrix: Matrix, bias: Array | None = None) -> str:
+        """Multiply (tokens, in) by a matrix of (out, in), and add a bias of (out,)."""
+        added = [] if bias is None else [self.constant(f"{name}.bias", bias)]
+        if not isinstance(matrix, Blocks):
+            given = [x, self.constant(f"{name}.matrix", matrix), *added]
+            return self.node("Gemm", given, transB=1)
+        outputs, inputs = matrix.shape
+        given = [x, *self.blocks(name, matrix)]
+        if added:
+            given += ["", "", *added]
+        product = self.node(
+            "MatMulNBits",
+            given,
+            domain="com.microsoft",
+            K=inputs,
+            N=outputs,
+            bits=matrix.bits,
+            block_size=BLOCK,
+            accuracy_level=_INT8,
+        )
+        if matrix.offsets is None:
+            return product
+        offsets = self.constant(f"{name}.offsets", matrix.offsets.T)
+        return self.node("Gemm", [self._block_sums(x, inputs), offsets, product])
+
+    def blocks(self, name: str, matrix: Blocks) -> list[str]:
+        """The constants of a matrix in blocks: codes and scales."""
+        codes = self.constant(f"{name}.codes", matrix.packed())
+        return [codes, self.constant(f"{name}.scales", matrix.scales)]
+
+    def embedding(self, name: str, matrix: Matrix, tokens: str) -> str:
+        """Look tokens up; a head of that name shares the weights where it has the same ones."""
+        if not isinstance(matrix, Blocks):
+            return self.node("Gather", [self.constant(f"{name}.matrix", matrix), tokens])
+        if matrix.offsets is not None:
+            return self.node("Gather", [self.constant(f"{name}.table", matrix.dense()), tokens])
+        codes, _ = self.blocks(name, matrix)
+        scales = self.constant(f"{name}.scales.apart", matrix.scales[..., None])
+        read = self.node(
+            "GatherBlockQuantized",
+            [codes, tokens, scales],
+            domain="com.microsoft",
+            bits=matrix.bits,
+            block_size=BLOCK,
+            gather_axis=0,
+            quantize_axis=2,
+        )
+        width = matrix.shape[1]
+        return self.node("Reshape", [read, self.constant(f"rows.{width}", np.array([-1, width]))])
+
+    def _block_sums(self, x: str, width: int) -> str:
+        """Of (tokens, width) the sums over each block: what an offset is multiplied with."""
+        if x not in self._sums:
+            shape = self.constant(f"blocks.{width}", np.array([-1, width // BLOCK, BLOCK]))
+            axis = self.constant("last_axis", np.array([-1]))
+            blocks = self.node("Reshape", [x, shape])
+            self._sums[x] = self.node("ReduceSum", [blocks, axis], keepdims=0)
+        return self._sums[x]
 
     def attention(
         self,
@@ -64,7 +122,7 @@ class DecoderGraph:
             heads: of queries.
             kv_heads: of keys and values; each is shared by heads / kv_heads queries.
             size: of a head, before it was aligned.
-            rotary: cosines and sines where positions are rotations, (CONTEXT, aligned size / 2).
+            rotary: cosines and sines where positions are rotations, (positions, aligned size / 2).
 
         Returns:
             (tokens, heads × aligned size).
@@ -76,7 +134,7 @@ class DecoderGraph:
             "Concat", [shape, self.constant(f"width.{width}", np.array([width]))], axis=0
         )
         query = self.node("Reshape", [packed, wide])
-        cache = [kv_heads, CONTEXT, wide_size]
+        cache = [kv_heads, "capacity", wide_size]
         names = []
         for half in ("key", "value"):
             names.append(f"{half}.{layer}")
@@ -102,16 +160,19 @@ class DecoderGraph:
         return self.node("Reshape", [output, flat])
 
     def last_tokens(self, x: str, hidden: int) -> str:
-        """Of (rows × tokens, hidden) each row's last token: (rows, hidden)."""
+        """Of (rows × tokens, hidden) the last `kept` tokens of each row: (rows × kept, hidden)."""
         shape = self.node("Shape", ["input_ids"])
         wide = self.node("Concat", [shape, self.constant("hidden", np.array([hidden]))], axis=0)
         rows = self.node("Reshape", [x, wide])
-        return self.node("Gather", [rows, self.constant("end", np.array(-1))], axis=1)
+        start = self.node("Neg", ["kept"])
+        end, axis = (self.constant(*one) for one in (("end", _END), ("tokens_axis", _TOKENS)))
+        last = self.node("Slice", [rows, start, end, axis])
+        return self.node("Reshape", [last, self.constant("flat_rows", np.array([-1, hidden]))])
 
     def model(self, name: str, logits: str, vocabulary: int) -> onnx.ModelProto:
         """The finished model."""
         self._nodes.append(helper.make_node("Identity", [logits], ["logits"]))
-        outputs = [_tensor("logits", TensorProto.FLOAT, ["rows", vocabulary]), *self._outputs]
+        outputs = [_tensor("logits", TensorProto.FLOAT, ["answers", vocabulary]), *self._outputs]
         graph = helper.make_graph(
             self._nodes, name, self._inputs, outputs, list(self._constants.values())
         )

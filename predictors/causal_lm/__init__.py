@@ -1,68 +1,37 @@
 """Text continued by a causal language model (GPT-2 or Llama form, ONNX Runtime).
 
-Trained or taken over by training/causal_lm.py. Prompts are generated from side by side, see
-engine.py, and answered whole or piece by piece.
+Published by training/causal_lm.py. Prompts are generated from side by side, see engine.py, and
+answered whole or piece by piece: by V2, and by OpenAI's API.
 """
 
 import json
+from typing import Any
 
 from tokenizers import Tokenizer
 
+from predictors.causal_lm.budget import max_total_tokens
+from predictors.causal_lm.chat import ChatTemplate
 from predictors.causal_lm.engine import Engine
-from predictors.causal_lm.network import CONTEXT, Network
-from predictors.causal_lm.prompts import (
-    DEFAULT_MAX_TOKENS,
-    MAX_STOPS,
-    MAX_TEMPERATURE,
-    PromptReader,
-)
+from predictors.causal_lm.guide import Grammars
+from predictors.causal_lm.network import Network
+from predictors.causal_lm.prompts import Prompt, PromptReader
+from predictors.causal_lm.tensors import INPUTS, OUTPUTS, TensorReader
 from predictors.causal_lm.text import UnknownDecoderError, bytes_of_tokens
-from predictors.runtime import ArtifactError, StreamingModel, TensorSpec
+from predictors.runtime import ArtifactError, StreamingModel
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.observe.metrics import ModelMetrics
-
-
-def _setting(name: str, datatype: str, **parameters: object) -> TensorSpec:
-    """An optional input of one value a prompt, and what metadata tells of it."""
-    return TensorSpec(name, datatype, (-1,), optional=True, parameters=parameters)
 
 
 class CausalLmModel(StreamingModel):
     """What follows a prompt, with token counts and the reason for its end.
 
-    A prompt and what follows it are at most 256 tokens together. In a stream `text_output` is what
-    is new since the piece before; counts are totals; `finish_reason` is empty until the row ends.
+    A prompt and what follows it are at most MAX_TOTAL_TOKENS together, 256 by default. In a stream
+    `text_output` is what is new since the piece before; counts are totals; `finish_reason` is empty
+    until the row ends.
     """
 
-    inputs = (
-        TensorSpec(
-            "text_input",
-            "BYTES",
-            (-1,),
-            also_accepts=((-1, 1),),
-            parameters={"max_total_tokens": CONTEXT},
-        ),
-        _setting("max_tokens", "INT32", default=DEFAULT_MAX_TOKENS, minimum=1, maximum=CONTEXT - 1),
-        _setting("temperature", "FP32", default=0, minimum=0, maximum=MAX_TEMPERATURE),
-        _setting("top_k", "INT32", default=0, minimum=0),
-        _setting("top_p", "FP32", default=1, minimum=0, maximum=1),
-        _setting("seed", "INT64"),
-        TensorSpec(
-            "stop",
-            "BYTES",
-            (-1, -1),
-            also_accepts=((-1,),),
-            optional=True,
-            parameters={"max_items": MAX_STOPS},
-        ),
-        _setting("truncate", "BOOL", default=False),
-    )
-    outputs = (
-        TensorSpec("text_output", "BYTES", (-1,)),
-        TensorSpec("prompt_tokens", "INT32", (-1,)),
-        TensorSpec("completion_tokens", "INT32", (-1,)),
-        TensorSpec("finish_reason", "BYTES", (-1,)),
-    )
+    inputs = INPUTS
+    outputs = OUTPUTS
 
     def load(self) -> bool:
         session = self.onnx_session("model.onnx", on_cpu=True)
@@ -71,13 +40,32 @@ class CausalLmModel(StreamingModel):
         tokenizer.no_truncation()
         tokenizer.no_padding()
         try:
-            table = bytes_of_tokens(tokenizer)
+            self.table = bytes_of_tokens(tokenizer)
         except UnknownDecoderError as error:
             raise ArtifactError(f"tokenizer.json: {error}") from error
-        self._reader = PromptReader(tokenizer, generation["first_token"])
-        self._engine = Engine(Network(session, 1), table, frozenset(generation["ending_tokens"]))
+        capacity = max_total_tokens(generation["positions"])
+        first, ending = generation["first_token"], frozenset(generation["ending_tokens"])
+        self.reader = PromptReader(tokenizer, first, capacity)
+        self.grammars = Grammars(tokenizer, ending)
+        self.sampling: dict[str, float] = generation["sampling"]
+        template = self.model_dir / "chat_template.jinja"
+        self.chat = None
+        if template.is_file():
+            self.chat = ChatTemplate(template.read_text("utf-8"), tokenizer, first)
+        self._tensors = TensorReader(self.reader, self.grammars)
+        self._engine = Engine(Network(session, 1, capacity), self.table, ending)
         self._engine.start()
         return super().load()
+
+    def get_input_types(self) -> list[dict[str, object]]:
+        """The inputs for metadata, with the budget that this server has."""
+        told: list[dict[str, Any]] = super().get_input_types()
+        for tensor in told:
+            if tensor["name"] == "text_input":
+                tensor["parameters"]["max_total_tokens"] = self.reader.capacity
+            elif tensor["name"] == "max_tokens":
+                tensor["parameters"]["maximum"] = self.reader.capacity - 1
+        return told
 
     def limit(self, metrics: ModelMetrics, *, max_rows: int, queue_size: int) -> None:
         self._engine.limit(max_rows, queue_size, metrics)
@@ -86,14 +74,19 @@ class CausalLmModel(StreamingModel):
         """Continue a batch of prompts.
 
         Args:
-            job: `text_input` (batch,) UTF-8 text. Optional, one value a prompt: `max_tokens`
-                1 … 255, by default 64 or what fits; `temperature` 0 … 100, 0 (greedy) by default;
+            job: `text_input` (batch,) UTF-8 text. Optional, one value a prompt: `max_tokens`,
+                by default 64 or what fits; `temperature` 0 … 100, 0 (greedy) by default;
                 `top_k`, 0 for all; `top_p` 0 … 1; `seed`; `stop` (batch, any number) texts to end
-                before; `truncate`: whether to cut a prompt that is too long at its beginning.
+                before; `truncate`: whether to cut a prompt that is too long at its beginning;
+                `presence_penalty` and `frequency_penalty`, -2 … 2; `json_schema`: JSON text.
                 Answers text_output (batch,) bytes; prompt_tokens, completion_tokens (batch,)
                 int32; finish_reason (batch,) bytes, `stop` or `length`.
         """
-        self._engine.submit(job, self._reader.read(job.arrays, job.rows))
+        self._engine.submit(job, self._tensors.read(job.arrays, job.rows))
+
+    def submit_prompts(self, job: Job, prompts: list[Prompt]) -> None:
+        """Continue prompts that were read already."""
+        self._engine.submit(job, prompts)
 
     def close(self) -> None:
         self._engine.close()

@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from predictors.causal_lm.network import CONTEXT
 from predictors.causal_lm.prompts import Prompt
+from predictors.causal_lm.sampling import Logits, Score, score
 from predictors.causal_lm.text import Completion
 from predictors.runtime.dataplane.job import Job, StreamJob
 
@@ -26,6 +26,7 @@ class Row:
         self.generated = 0
         self.reason = ""
         self.news: list[str] = []  # text since the last piece
+        self.scores: list[Score] = []  # of the tokens since then, where they are asked for
         self._completion = completion
 
     @property
@@ -43,8 +44,28 @@ class Row:
         """Where the newest token stands in the row."""
         return len(self.prompt.tokens) + self.generated - 1
 
-    def take(self, token: int, ending: frozenset[int]) -> None:
+    def read(self, tokens: list[int], logits: Logits) -> None:
+        """Score tokens of the prompt, which follow what is filled.
+
+        Args:
+            tokens: the next ones.
+            logits: (tokens, vocabulary) after each.
+        """
+        alternatives = self.prompt.alternatives or 0
+        if not self.filled:
+            self.scores.append(Score(tokens[0], None, []))
+        follow = self.prompt.tokens[self.filled + 1 : self.filled + len(tokens) + 1]
+        self.scores += [score(logits[at], token, alternatives) for at, token in enumerate(follow)]
+
+    def end(self, reason: str) -> None:
+        """End without a further token."""
+        self.reason = reason
+        self.answer.changed = True
+
+    def take(self, token: int, logits: Logits, ending: frozenset[int]) -> None:
         """Accept a generated token; sets `reason` where it is the last one."""
+        if self.prompt.alternatives is not None:
+            self.scores.append(score(logits, token, self.prompt.alternatives))
         self.token = token
         self.generated += 1
         self.answer.changed = True
@@ -54,7 +75,7 @@ class Row:
             self.news.append(self._completion.add(token))
             if self._completion.stopped:
                 self.reason = STOP
-            elif self.generated >= self.prompt.max_tokens or self.position >= CONTEXT:
+            elif self.generated >= self.prompt.max_tokens:
                 self.reason = LENGTH
         if self.reason:
             self.news.append(self._completion.end())
@@ -86,9 +107,12 @@ class Answer:
     def _outputs(self) -> Outputs:
         """Each output, a row for each prompt; the text is what `news` holds."""
         texts = ["".join(row.news).encode() for row in self.rows]
-        for row in self.rows:
+        scores: npt.NDArray[Any] = np.empty(len(self.rows), object)
+        for place, row in enumerate(self.rows):
+            scores[place], row.scores = row.scores, []
             row.news.clear()
         return {
+            "scores": scores,
             "text_output": _bytes(texts),
             "prompt_tokens": np.array([len(row.prompt.tokens) for row in self.rows], np.int32),
             "completion_tokens": np.array([row.generated for row in self.rows], np.int32),

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 
-from predictors.causal_lm.answer import Answer, Row
+from predictors.causal_lm.answer import LENGTH, Answer, Row
 from predictors.causal_lm.network import Network
 from predictors.causal_lm.prompts import Prompt
 from predictors.causal_lm.sampling import Sampler, choose
@@ -26,6 +26,7 @@ from predictors.runtime.v2.errors import (
     ClientGone,
     DeadlineExceeded,
     InferenceFailed,
+    InvalidRequest,
     NotReady,
     Overloaded,
     V2Error,
@@ -45,7 +46,7 @@ class Engine:
         self._ending = ending
         self._metrics: ModelMetrics | None = None
         self._max_rows = 1
-        self._queue_size = 1
+        self._queue_size = 64  # until `limit` is called
         self._answers: deque[Answer] = deque()  # with rows that wait, the next one to choose first
         self._rows: list[Row] = []  # a row's place is its place in the cache
         self._through = 0  # so many of them, the first ones, are through their prompt
@@ -66,17 +67,23 @@ class Engine:
     def submit(self, job: Job, prompts: list[Prompt]) -> None:
         """Queue a request.
 
+        The queue counts requests: their rows take turns, so the many rows of one hold up nobody.
+
         Raises:
-            Overloaded: more rows wait than may.
+            InvalidRequest: it has more rows than may wait at all.
+            Overloaded: as many requests wait as may.
             NotReady: the engine is closed.
         """
+        if len(prompts) > self._queue_size:
+            raise InvalidRequest(
+                f"{len(prompts)} prompts in one request: at most {self._queue_size} are taken"
+            )
         answer = Answer(job, prompts, self._table)
         with self._changed:
             if self._closed:
                 raise NotReady("the model is shutting down")
-            waiting = sum(len(one.waiting) for one in self._answers)
-            if waiting and waiting + len(prompts) > self._queue_size:
-                raise Overloaded(f"{waiting} prompts are waiting already")
+            if len(self._answers) >= self._queue_size:
+                raise Overloaded(f"{len(self._answers)} requests are waiting already")
             self._answers.append(answer)
             self._changed.notify()
 
@@ -185,11 +192,15 @@ class Engine:
         tokens = row.prompt.tokens[row.filled : row.filled + CHUNK]
         started = time.perf_counter()
         place = self._rows.index(row)
-        logits = self._network.fill(place, tokens, row.filled)
+        logits = self._network.fill(place, tokens, row.filled, every=row.prompt.scored)
         self._report(1, started)
+        if row.prompt.scored:
+            row.read(tokens, logits)
         row.filled += len(tokens)
-        if not row.left:
-            row.take(row.prompt.sampler.draw(logits), self._ending)
+        if not row.left and not row.prompt.max_tokens:
+            row.end(LENGTH)
+        elif not row.left:
+            row.take(row.prompt.sampler.draw(logits[-1]), logits[-1], self._ending)
         if not row.left and not row.reason:
             self._swap(place, self._through)
             self._through += 1
@@ -202,8 +213,8 @@ class Engine:
         started = time.perf_counter()
         logits = self._network.step([row.token for row in rows], [row.position for row in rows])
         samplers: list[Sampler] = [row.prompt.sampler for row in rows]
-        for row, token in zip(rows, choose(logits, samplers), strict=True):
-            row.take(token, self._ending)
+        for place, token in enumerate(choose(logits, samplers)):
+            rows[place].take(token, logits[place], self._ending)
         self._report(len(rows), started)
 
     def _remove(self, place: int) -> None:

@@ -1,6 +1,6 @@
 """The decoder in ONNX Runtime, and the cache of keys and values of each row.
 
-The cache is one array a layer, (rows, heads, CONTEXT, head size), given to ONNX Runtime by its
+The cache is one array a layer, (rows, heads, capacity, head size), given to ONNX Runtime by its
 address: the graph writes into it, and nothing is copied between tokens. A call computes rows
 0 … n-1, or one row alone; so rows are kept next to each other by `move` and `swap`.
 """
@@ -13,8 +13,6 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import onnxruntime
 
-CONTEXT = 256  # tokens a row can hold, prompt included: the model's whole budget
-
 Array = npt.NDArray[Any]
 Logits = npt.NDArray[np.float32]
 
@@ -22,10 +20,12 @@ Logits = npt.NDArray[np.float32]
 class Network:
     """One session and its cache; used by one thread."""
 
-    def __init__(self, session: "onnxruntime.InferenceSession", rows: int) -> None:
+    def __init__(self, session: "onnxruntime.InferenceSession", rows: int, capacity: int) -> None:
+        """`capacity`: tokens that a row can hold, prompt included."""
         self._session = session
+        self.capacity = capacity
         self._shapes = {
-            given.name: tuple(given.shape[1:])
+            given.name: (given.shape[1], capacity, given.shape[3])
             for given in session.get_inputs()
             if given.name.startswith(("key.", "value."))
         }
@@ -41,25 +41,29 @@ class Network:
             "positions": np.zeros((rows, 1), np.int64),
             "last": np.zeros(rows, np.int32),
             "length": np.zeros((), np.int32),
+            "kept": np.ones(1, np.int64),
         }
         self._logits = np.zeros((rows, self.vocabulary), np.float32)
         self._bindings: dict[int, onnxruntime.IOBinding] = {}
 
-    def fill(self, row: int, tokens: list[int], start: int) -> Logits:
+    def fill(self, row: int, tokens: list[int], start: int, *, every: bool = False) -> Logits:
         """Put a row's next tokens into its cache, the first of them at position `start`.
 
         Returns:
-            (vocabulary,) logits after the last of them; valid until the next call.
+            (1, vocabulary) logits after the last of them, or (tokens, vocabulary) after `every`
+            one; valid until the next call.
         """
         end = start + len(tokens)
+        kept = len(tokens) if every else 1
         fed: dict[str, Array] = {
             "input_ids": np.array([tokens], np.int64),
             "positions": np.arange(start, end, dtype=np.int64)[None],
             "last": np.array([end - 1], np.int32),
             "length": np.array(end, np.int32),
+            "kept": np.array([kept], np.int64),
         }
-        self._session.run_with_iobinding(self._bound(fed, row, 1))
-        logits: Logits = self._logits[row]
+        logits: Logits = np.empty((kept, self.vocabulary), np.float32)
+        self._session.run_with_iobinding(self._bound(fed, row, 1, logits))
         return logits
 
     def step(self, tokens: list[int], positions: list[int]) -> Logits:
@@ -80,9 +84,9 @@ class Network:
         fed["length"][()] = max(positions) + 1
         binding = self._bindings.get(rows)
         if binding is None:
-            first: dict[str, Array] = {"length": fed["length"]}
+            first: dict[str, Array] = {"length": fed["length"], "kept": fed["kept"]}
             first |= {name: fed[name][:rows] for name in ("input_ids", "positions", "last")}
-            binding = self._bindings[rows] = self._bound(first, 0, rows)
+            binding = self._bindings[rows] = self._bound(first, 0, rows, self._logits)
         self._session.run_with_iobinding(binding)
         return self._logits[:rows]
 
@@ -98,7 +102,9 @@ class Network:
             array[one, :, :length] = array[other, :, :length]
             array[other, :, :length] = kept
 
-    def _bound(self, fed: dict[str, Array], row: int, rows: int) -> "onnxruntime.IOBinding":
+    def _bound(
+        self, fed: dict[str, Array], row: int, rows: int, logits: Logits
+    ) -> "onnxruntime.IOBinding":
         """Inputs and outputs by their addresses; the arrays must outlive the call."""
         binding = self._session.io_binding()
         for name, array in fed.items():
@@ -109,6 +115,6 @@ class Network:
             address = array[row:].ctypes.data
             binding.bind_input(name, "cpu", 0, np.float32, shape, address)
             binding.bind_output(f"new_{name}", "cpu", 0, np.float32, shape, address)
-        shape, address = (rows, self.vocabulary), self._logits[row:].ctypes.data
-        binding.bind_output("logits", "cpu", 0, np.float32, shape, address)
+        shape = (len(fed["input_ids"]) * int(fed["kept"][0]), self.vocabulary)
+        binding.bind_output("logits", "cpu", 0, np.float32, shape, logits.ctypes.data)
         return binding

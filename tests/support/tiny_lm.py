@@ -11,8 +11,10 @@ from tokenizers import Tokenizer
 
 from predictors.causal_lm import CausalLmModel
 from predictors.causal_lm.engine import Engine
+from predictors.causal_lm.guide import Grammars
 from predictors.causal_lm.network import Network
 from predictors.causal_lm.prompts import PromptReader
+from predictors.causal_lm.tensors import TensorReader
 from predictors.causal_lm.text import bytes_of_tokens
 from predictors.runtime import MANIFEST, build_manifest, golden_sample
 from predictors.runtime.dataplane.job import Job, Piece, StreamJob
@@ -20,12 +22,18 @@ from training.onnx_decoder import to_onnx
 
 WORDS = "the quick brown fox jumps over the lazy dog while größe and 日本語 stay in UTF-8. " * 20
 VOCABULARY, HIDDEN, HEADS, LAYERS = 300, 32, 4, 2
-END = "<|endoftext|>"
+END, START, STOP = "<|endoftext|>", "<|im_start|>", "<|im_end|>"
+CAPACITY = 256
+CHAT = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' + message['content'] "
+    "+ '<|im_end|>\n' }}{% endfor %}{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}"
+    "{% endif %}"
+)
 
 
 @cache
 def tokenizer() -> Tokenizer:
-    """A byte-level tokenizer: tokens 1 … 256 are single bytes."""
+    """A byte-level tokenizer: tokens 3 … 258 are single bytes."""
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
     made = Tokenizer(models.BPE())
@@ -33,7 +41,10 @@ def tokenizer() -> Tokenizer:
     made.decoder = decoders.ByteLevel()
     alphabet = sorted(pre_tokenizers.ByteLevel.alphabet())
     trainer = trainers.BpeTrainer(
-        vocab_size=VOCABULARY, special_tokens=[END], initial_alphabet=alphabet, show_progress=False
+        vocab_size=VOCABULARY,
+        special_tokens=[END, START, STOP],
+        initial_alphabet=alphabet,
+        show_progress=False,
     )
     made.train_from_iterator([WORDS], trainer)
     return made
@@ -75,7 +86,13 @@ def network(rows: int) -> Network:
     """A network of its own cache."""
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
-    return Network(onnxruntime.InferenceSession(model(), options), rows)
+    return Network(onnxruntime.InferenceSession(model(), options), rows, CAPACITY)
+
+
+def reader(first_token: int | None = 0) -> TensorReader:
+    """What reads V2's tensors for this model."""
+    prompts = PromptReader(tokenizer(), first_token, CAPACITY)
+    return TensorReader(prompts, Grammars(tokenizer(), [0]))
 
 
 class Asked(StreamJob):
@@ -102,7 +119,7 @@ class Bench:
     def __init__(self, max_rows: int = 8, queue_size: int = 64) -> None:
         self.engine = Engine(network(1), bytes_of_tokens(tokenizer()), frozenset({0}))
         self.engine.limit(max_rows, queue_size)
-        self.reader = PromptReader(tokenizer(), 0)
+        self.reader = reader()
 
     def ask(self, *texts: str, deadline: float | None = None, **settings: Any) -> Asked:
         """Submit prompts with the same settings; `stop` is a list of texts."""
@@ -151,8 +168,9 @@ def write_artifact(folder: Path) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model())
     tokenizer().save(str(folder / "tokenizer.json"))
-    generation = {"first_token": 0, "ending_tokens": [0]}
+    generation = {"first_token": 0, "ending_tokens": [0], "positions": 512, "sampling": {}}
     (folder / "generation.json").write_text(json.dumps(generation))
+    (folder / "chat_template.jinja").write_text(CHAT)
     bench = Bench()
     job = bench.ask("the quick", max_tokens=np.int32(8))
     job.in_pieces = False

@@ -1,13 +1,24 @@
 """Continuous batching with a real network: who joins, leaves and waits, and what stays equal."""
 
+import dataclasses
+import json
 import random
 import time
+from typing import Any
 
+import jsonschema
+import numpy as np
 import pytest
 
 from predictors.runtime.dataplane.job import Job
-from predictors.runtime.v2.errors import ClientGone, DeadlineExceeded, NotReady, Overloaded
-from tests.support.tiny_lm import Bench
+from predictors.runtime.v2.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    InvalidRequest,
+    NotReady,
+    Overloaded,
+)
+from tests.support.tiny_lm import Asked, Bench, network, objects
 
 LONG = "the quick brown fox " * 9  # some 180 tokens or fewer, several chunks
 
@@ -186,10 +197,92 @@ def test_a_full_queue_refuses_and_a_closed_engine_too() -> None:
     bench = Bench(max_rows=1, queue_size=2)
     bench.ask("a")
     bench.ask("b")
-    with pytest.raises(Overloaded, match="2 prompts are waiting"):
+    with pytest.raises(Overloaded, match="2 requests are waiting"):
         bench.ask("c")
     bench.engine.start()
     bench.engine.close()
 
     with pytest.raises(NotReady):
         bench.ask("d")
+
+
+def test_a_request_of_more_prompts_than_the_queue_is_refused() -> None:
+    """Even where nobody waits, and whatever it would cost."""
+    bench = Bench(max_rows=2, queue_size=4)
+    with pytest.raises(InvalidRequest, match="5 prompts in one request: at most 4"):
+        bench.ask(*"abcde")
+
+    bench.finish(bench.ask(*"abcd", max_tokens=2))
+
+
+def test_many_prompts_of_one_request_keep_nobody_out() -> None:
+    """The queue counts requests, and rows of others take turns with theirs."""
+    bench = Bench(max_rows=2, queue_size=8)
+    large = bench.ask(*"abcdefgh", max_tokens=20)
+    bench.turn()
+    small = bench.ask("dog", max_tokens=4)
+    bench.finish(small)
+
+    assert not large.over
+
+
+def test_tokens_are_scored_by_their_own_logits() -> None:
+    """Prompt and answer, in chunks as in one; the text is the same as without scores."""
+    bench = Bench()
+    prompts = bench.reader.read({"text_input": objects([b"the quick brown fox" * 3])}, 1)
+    plain = bench.alone("the quick brown fox" * 3, max_tokens=6)
+    prompt = dataclasses.replace(prompts[0], max_tokens=6, alternatives=3, scored=True)
+    job = Asked({}, 1)
+    job.in_pieces = False
+    bench.engine.submit(job, [prompt])
+    bench.finish(job)
+    outputs = job.pieces[-1].result()
+    scores = outputs["scores"][0]
+
+    assert outputs["text_output"][0].decode() == plain.text
+    assert [one.token for one in scores[: len(prompt.tokens)]] == prompt.tokens
+    assert len(scores) == len(prompt.tokens) + 6
+    assert scores[0].logprob is None
+    generated = scores[len(prompt.tokens) :]
+    assert all(one.best[0] == (one.token, one.logprob) for one in generated)  # greedy
+    logits = network(1).fill(0, prompt.tokens[:2], 0)[0].astype(np.float64)
+    expected = logits[prompt.tokens[2]] - np.logaddexp.reduce(logits)
+    assert scores[2].logprob == pytest.approx(expected, abs=1e-4)
+
+
+def test_a_prompt_of_no_new_tokens_is_only_scored() -> None:
+    """It ends by its length, with nothing added."""
+    bench = Bench()
+    (prompt,) = bench.reader.read({"text_input": objects([b"the dog"])}, 1)
+    job = Asked({}, 1)
+    bench.engine.submit(
+        job, [dataclasses.replace(prompt, max_tokens=0, alternatives=0, scored=True)]
+    )
+    bench.finish(job)
+    outputs = job.pieces[-1].result()
+
+    assert outputs["completion_tokens"].tolist() == [0]
+    assert outputs["finish_reason"].tolist() == [b"length"]
+    assert job.text == ""
+
+
+@pytest.mark.parametrize("schema", [{"enum": ["yes", "no"]}, {"type": "integer", "maximum": 99}])
+def test_an_answer_is_held_to_a_schema(schema: dict[str, Any]) -> None:
+    """Random weights write JSON that fits, in a stream as alone, beside others that are free."""
+    bench = Bench()
+    text = json.dumps(schema).encode()
+    free = bench.ask("the fox", max_tokens=24)
+    held = bench.ask("dog", max_tokens=24, json_schema=text)
+    bench.finish(free, held)
+
+    jsonschema.validate(json.loads(held.text), schema)
+    assert held.pieces[-1].result()["finish_reason"].tolist() == [b"stop"]
+    assert free.text == Bench().alone("the fox", max_tokens=24).text
+
+
+def test_penalties_change_what_repeats() -> None:
+    """Greedy text that goes in circles has more tokens of other kinds with a penalty."""
+    circles = Bench().alone("the", max_tokens=60).text
+    varied = Bench().alone("the", max_tokens=60, frequency_penalty=np.float32(2)).text
+
+    assert len(set(varied)) > len(set(circles))

@@ -5,11 +5,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictors.causal_lm.prompts import Prompt, PromptReader
+from predictors.causal_lm.prompts import Prompt
 from predictors.runtime import InvalidRequest
-from tests.support.tiny_lm import objects, tokenizer
+from tests.support.tiny_lm import objects, reader, tokenizer
 
-READER = PromptReader(tokenizer(), 0)
+READER = reader()
 
 
 def read(text: str, **settings: Any) -> Prompt:
@@ -64,7 +64,7 @@ def test_an_empty_prompt_begins_with_the_first_token() -> None:
     """Where the model has none it is refused."""
     assert read("").tokens == [0]
     with pytest.raises(InvalidRequest, match="row 0 is empty"):
-        PromptReader(tokenizer(), None).read({"text_input": objects([b""])}, 1)
+        reader(None).read({"text_input": objects([b""])}, 1)
 
 
 @pytest.mark.parametrize(
