@@ -38,7 +38,8 @@ class Blocks:
 
     def dense(self) -> Floats:
         """The matrix as float32, (out, in)."""
-        values = (self.codes.astype(np.float32) - 2 ** (self.bits - 1)) * self.scales[..., None]
+        codes = self.codes.astype(np.float32)
+        values: Floats = (codes - np.float32(2 ** (self.bits - 1))) * self.scales[..., None]
         if self.offsets is not None:
             values += self.offsets[..., None]
         return values.reshape(self.shape)
@@ -52,7 +53,7 @@ class Blocks:
         """The codes as ONNX Runtime keeps them, (out, in / 32, 4 × bits); low half first."""
         if self.bits == 8:
             return self.codes
-        packed: npt.NDArray[np.uint8] = self.codes[..., ::2] | self.codes[..., 1::2] << 4
+        packed: npt.NDArray[np.uint8] = self.codes[..., ::2] | self.codes[..., 1::2] << np.uint8(4)
         return packed
 
 

@@ -81,7 +81,7 @@ def _weights(folder: Path, name: str, config: dict[str, Any]) -> dict[str, Matri
     weights: dict[str, Matrix] = {}
     for path in paths:
         try:
-            tensors = deserialize(path.read_bytes())
+            tensors = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]  # it has no types
         except Exception as error:  # safetensors' own type is not exported for type checkers
             raise DataError(f"{name}: {path.name} cannot be read: {error}") from error
         for key, stored in tensors:
