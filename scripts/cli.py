@@ -127,7 +127,7 @@ def _complain(error: Exception) -> int:
                 text += "; where it did is above."
             else:
                 text += f"; ./serin --debug {shlex.join(sys.argv[1:])} shows where it did."
-    click.echo(wrapped(f"Error: {text}", sys.stderr), err=True)
+    click.echo(wrapped(f"Error: {text}", sys.stderr, indent=0), err=True)
     return code
 
 

@@ -1,6 +1,7 @@
 """`serin infer`: asks a served model, and shows its answer to a person."""
 
 import json
+import sys
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -61,6 +62,8 @@ def command(
     """
     from scripts.client import rest, rpc, stream
     from scripts.client.question import question_of
+    from scripts.show import lines
+    from scripts.show.document import pretty
     from scripts.verbs import asked
 
     platform = asked.platform(host, model)
@@ -77,7 +80,10 @@ def command(
     except (UnknownModelError, RequestError) as error:
         raise asked.refused(model, platform) or error from None
     if as_json:
-        click.echo(json.dumps(answer, ensure_ascii=False))
+        text = json.dumps(answer, ensure_ascii=False)
+        if sys.stdout.isatty():
+            text = pretty(answer, lines.columns())
+        click.echo(text)
         return
     show(answer, metadata, question.asked)
 
@@ -106,9 +112,13 @@ def tell(pieces: Iterator[dict[str, Any]], asked: Sequence[str]) -> None:
 
 
 def show(answer: dict[str, Any], metadata: dict[str, Any], asked: Sequence[str]) -> None:
-    """The table on stdout; rich leaves colour out where NO_COLOR is set or no terminal is."""
+    """The table on stdout; rich leaves colour out where NO_COLOR is set."""
     from rich.console import Console
 
-    from scripts.client.table import table_of
+    from scripts.client import table
 
-    Console().print(table_of(answer, metadata, asked))
+    if not sys.stdout.isatty():
+        click.echo(table.shown(answer, metadata, asked), nl=False)
+        return
+    console = Console()
+    console.print(table.table_of(answer, metadata, asked, console.width))

@@ -81,6 +81,7 @@ def command(
     server that stops for a second makes all that should have been sent meanwhile late. Exits 1 if
     nothing was answered.
     """
+    import sys
     from datetime import UTC, datetime
 
     from scripts.loadtest import inputs, report, target
@@ -89,6 +90,7 @@ def command(
     from scripts.loadtest.tally import Tally
     from scripts.loadtest.view import View
     from scripts.loadtest.wire import grpc_request, rest_request
+    from scripts.show.lines import wrapped
 
     for path in outputs:
         if path.suffix not in {".json", ".svg"}:
@@ -134,7 +136,8 @@ def command(
     for path in outputs:
         drawn = report.picture if path.suffix == ".svg" else report.as_json
         path.write_text(drawn(result), "utf-8")
-    click.echo(report.as_json(result) if as_json else report.text(result), nl=False)
+    told = report.as_json(result) if as_json else wrapped(report.text(result), sys.stdout, indent=2)
+    click.echo(told, nl=False)
     if not tally.latency.count:
         raise SystemExit(1)
 

@@ -1,10 +1,14 @@
 """`serin logs`: what the predictors, or everything, wrote."""
 
 import re
+import sys
 import time
 from pathlib import Path
 
 import click
+
+from scripts.show.lines import wrapped
+from scripts.show.records import readable
 
 
 @click.command("logs")
@@ -14,7 +18,9 @@ import click
 def command(model: str | None, follow: bool, lines: int) -> None:
     """Print the logs of MODEL's pods, or of everything that runs here.
 
-    Each line starts with the file's name where there is more than one. Logs outlive ./serin down.
+    Each line starts with the file's name where there is more than one. On a terminal a request is
+    one short line: time, model, status, duration, id; what is piped is JSON, with every field. Logs
+    outlive ./serin down.
     """
     from controlplane import statefolder
     from controlplane.errors import SerinError
@@ -34,6 +40,12 @@ def command(model: str | None, follow: bool, lines: int) -> None:
         follower.print_new()
 
 
+def short(stem: str) -> str:
+    """A pod's log by its model and the last letters of its name; any other by its own name."""
+    found = re.fullmatch(r"(.+?)(-canary)?-predictor-[0-9a-f]{10}-(\w{5})", stem)
+    return f"{found[1]}{' canary' if found[2] else ''} {found[3]}" if found else stem
+
+
 class Follower:
     """Prints what files gain; files may come and go."""
 
@@ -43,6 +55,7 @@ class Follower:
         pod = rf"{re.escape(model)}(-canary)?-predictor-[0-9a-f]{{10}}-\w{{5}}" if model else ".*"
         self.name = re.compile(pod + r"\.log")
         self.lines = lines
+        self.on_terminal = sys.stdout.isatty()
         self.read: dict[Path, int] = {}
         """Bytes of each file that were printed."""
 
@@ -67,6 +80,12 @@ class Follower:
             kept = content.splitlines()
             if first and self.lines >= 0:
                 kept = kept[-self.lines :] if self.lines else []
-            prefix = f"{path.stem}  " if len(files) > 1 else ""
+            name = short(path.stem) if self.on_terminal else path.stem
+            prefix = f"{name}  " if len(files) > 1 else ""
             for line in kept:
-                click.echo(prefix + line.decode("utf-8", "replace"))
+                text = line.decode("utf-8", "replace")
+                if self.on_terminal:
+                    text = wrapped(prefix + readable(text), sys.stdout, indent=4)
+                else:
+                    text = prefix + text
+                click.echo(text)

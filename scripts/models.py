@@ -1,5 +1,6 @@
 """`serin models`: which versions are published, what each is, and whether it is still sound."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -44,7 +45,7 @@ def list_(model: str | None, output: str | None) -> None:
     """List versions, the newest first."""
     from controlplane import statefolder
     from controlplane.local import client
-    from scripts.show import columns, versions
+    from scripts.show import columns, lines, versions
 
     serving = versions.serving(client.status(statefolder.home()))
     with _catalog() as catalog:
@@ -52,7 +53,8 @@ def list_(model: str | None, output: str | None) -> None:
     if output:
         click.echo(versions.as_json({"items": [versions.entry(one, serving) for one in found]}))
     elif found:
-        columns.show(versions.HEADER, [versions.row(one, serving) for one in found])
+        width = lines.columns() if sys.stdout.isatty() else None
+        columns.show(versions.HEADER, [versions.row(one, serving, width) for one in found])
     else:
         click.echo("Nothing is published. Train a model: ./serin train iris", err=True)
 

@@ -1,6 +1,7 @@
 """`serin rollout`: rolls a version out step by step, judged against the one that serves."""
 
 import functools
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -189,6 +190,8 @@ def status(model: str, output: str | None, watch: bool, target: "Target") -> Non
     """Show where MODEL's rollout is, and what each guard says."""
     from controlplane.rollout.record import Records
     from scripts.rollouts import shown
+    from scripts.show import columns
+    from scripts.show.lines import wrapped
 
     with target.api() as api:
         record = Records(api, model).read()
@@ -199,7 +202,10 @@ def status(model: str, output: str | None, watch: bool, target: "Target") -> Non
         if output:
             click.echo(shown.as_json(record))
         else:
-            click.echo(shown.description(model, record), nl=False)
+            click.echo(wrapped(shown.description(model, record), sys.stdout), nl=False)
+            if guards := shown.guards(record):
+                click.echo()
+                columns.show(shown.GUARDS, guards)
         if watch and not record.state.is_over:
             raise SystemExit(_watched(api, model, record.state.id))
 

@@ -103,8 +103,10 @@ def command(
     ./serin simulate keda/iris.yaml --load trace.csv --service-time 0.02
     """
     import random
+    import sys
 
     from controlplane.autoscale.rule import Controller
+    from scripts.show.lines import wrapped
     from scripts.simulation import load as loads
     from scripts.simulation import picture, report
     from scripts.simulation.outcome import outcome
@@ -142,7 +144,7 @@ def command(
     if as_json:
         click.echo(report.as_json(run, sums))
     else:
-        click.echo(report.text(run, sums), nl=False)
+        click.echo(wrapped(report.text(run, sums), sys.stdout), nl=False)
         if output:
             click.echo(f"Picture: {output}", err=True)
 

@@ -8,15 +8,23 @@ from typing import TYPE_CHECKING
 import click
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from rich.console import Group
 
-HEADER = ("DEPLOYMENT", "VERSION", "RATE", "FAILED", "P50", "P95", "P99", "IN FLIGHT", "REPLICAS")
+HEADER = (
+    *("MODEL", "VERSION", "RATE", "FAILED", "CANCELLED", "P50", "P95", "P99"),
+    *("IN FLIGHT", "REPLICAS"),
+)
+SPARED = ("P50", "IN FLIGHT", "REPLICAS")
+"""Columns that a narrow terminal has no room for, the first to go first."""
+SHORT = 7
+"""Letters of a version on a terminal: as many as git shows of a commit."""
 _REQUESTS = "predictor_requests_total"
 _LATENCY = "predictor_request_duration_seconds_bucket"
 _BY = "deployment, model_version"
 _FAULTS = 'outcome=~"error|rejected|deadline|unready"'
+_CANCELLED = 'outcome="cancelled"'
 
 
 @click.command("top")
@@ -32,7 +40,7 @@ def command(
 
     All of it is over the last minute. Ctrl-C ends it.
     """
-    from scripts.show import columns
+    from scripts.show import columns, lines
     from scripts.verbs import asked
 
     if not url:
@@ -41,7 +49,9 @@ def command(
         url = asked.prometheus()
     chosen = f'namespace="{namespace}",inferenceservice=~"{"|".join(models) or ".+"}"'
     if once or not sys.stdout.isatty():
-        columns.show(HEADER, rows(url, chosen, namespace))
+        told = rows(url, chosen, namespace)
+        width = lines.columns() if sys.stdout.isatty() else None
+        columns.show(*(fitted(told, width) if width else (HEADER, told)))
         for line in (*_rollouts(url, namespace), *_alerts(url, namespace)):
             click.echo(line)
         return
@@ -65,6 +75,7 @@ def rows(url: str, chosen: str, namespace: str) -> list[tuple[str, ...]]:
         return _by_version(url, expr)
 
     rate = asked(f"sum by ({_BY}) (rate({_REQUESTS}{{{chosen}}}[1m]))")
+    cancelled = asked(f"sum by ({_BY}) (rate({_REQUESTS}{{{chosen},{_CANCELLED}}}[1m]))")
     failed = asked(f"sum by ({_BY}) (rate({_REQUESTS}{{{chosen},{_FAULTS}}}[1m]))")
     flight = asked(f"sum by ({_BY}) (predictor_requests_in_flight{{{chosen}}})")
     latency = [
@@ -78,19 +89,45 @@ def rows(url: str, chosen: str, namespace: str) -> list[tuple[str, ...]]:
     found = []
     for key in sorted(flight):
         name, version = key
-        share = failed.get(key, 0.0) / rate[key] if rate.get(key) else 0.0
         found.append(
             (
-                name,
+                model(name),
                 version,
                 f"{rate.get(key, 0.0):.1f}/s",
-                f"{share:.2%}",
+                *(
+                    f"{one.get(key, 0.0) / rate[key] if rate.get(key) else 0.0:.2%}"
+                    for one in (failed, cancelled)
+                ),
                 *(milliseconds(_number(one.get(key))) for one in latency),
                 f"{flight[key]:.0f}",
                 "/".join(_count(one.get((name, ""))) for one in (ready, wanted)),
             )
         )
     return found
+
+
+def model(deployment: str) -> str:
+    """Whose Deployment it is: `iris`, or `iris canary`."""
+    name = deployment.removesuffix("-predictor")
+    return f"{name.removesuffix('-canary')} canary" if name.endswith("-canary") else name
+
+
+def fitted(
+    found: "Sequence[tuple[str, ...]]", width: int
+) -> "tuple[tuple[str, ...], list[tuple[str, ...]]]":
+    """Header and rows for a terminal: short versions, and only columns that it has room for."""
+    kept = [HEADER.index(name) for name in HEADER]
+    cut = HEADER.index("VERSION")
+    table = [HEADER, *((*row[:cut], row[cut][:SHORT], *row[cut + 1 :]) for row in found)]
+    clients = HEADER.index("CANCELLED")
+    if all(row[clients] == "0.00%" for row in found):
+        kept.remove(clients)
+    for name in SPARED:
+        if sum(max(len(row[at]) for row in table) + 2 for at in kept) - 2 <= width:
+            break
+        kept.remove(HEADER.index(name))
+    header, *rest = (tuple(row[at] for at in kept) for row in table)
+    return header, rest
 
 
 def _rollouts(url: str, namespace: str) -> list[str]:
@@ -123,10 +160,13 @@ def _screen(url: str, chosen: str, namespace: str) -> "Group":
     from rich.table import Table
     from rich.text import Text
 
+    from scripts.show import lines
+
     table = Table(box=None, pad_edge=False, title=time.strftime("%H:%M:%S"), title_justify="left")
-    for title in HEADER:
+    header, found = fitted(rows(url, chosen, namespace), lines.columns())
+    for title in header:
         table.add_column(title, justify="left" if title in HEADER[:2] else "right")
-    for row in rows(url, chosen, namespace):
+    for row in found:
         table.add_row(*row)
     said = [Text(one) for one in _rollouts(url, namespace)]
     return Group(table, *said, *(Text(one, style="red") for one in _alerts(url, namespace)))

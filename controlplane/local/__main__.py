@@ -70,6 +70,8 @@ def main() -> int:
     logging.basicConfig(
         level=logging.INFO, stream=sys.stderr, format="%(asctime)s %(levelname)s %(message)s"
     )
+    # One line for each of Prometheus' answers, four of five lines of the log otherwise.
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     processes.raise_file_limit()
     log = logging.getLogger("controlplane.local")
     try:

@@ -18,7 +18,7 @@ ALL = {"$namespace": "models", "$model": ".+", "$__rate_interval": "1m"}
 """What Grafana would put in: all models of the namespace."""
 _STEPS = 200
 _SECONDS = 10.0
-_FACTORS = {"percentunit": (100.0, "%"), "bytes": (1 / 2**20, "MiB")}
+_FACTORS = {"percentunit": (100.0, "%"), "bytes": (1 / 2**20, "MiB"), "reqps": (1.0, "/s")}
 _MILLISECONDS_BELOW = 2.0
 
 
@@ -58,12 +58,15 @@ def _curves(url: str, panel: Panel, start: float, end: float) -> Curves:
     factor, unit = _FACTORS.get(panel.unit, (1.0, ""))
     if panel.unit == "s":
         highest = max((one for line in lines for one in line.values if one is not None), default=0)
-        factor, unit = (1000.0, "ms") if highest < _MILLISECONDS_BELOW else (1.0, "s")
+        # A latency may be that short; an age or what is left of a training is counted in seconds.
+        is_latency = any("histogram_quantile" in query.expr for query in panel.queries)
+        fine = is_latency and highest < _MILLISECONDS_BELOW
+        factor, unit = (1000.0, "ms") if fine else (1.0, "s")
     scaled = [
         Line([None if one is None else one * factor for one in line.values], line.name)
         for line in lines
     ]
-    return Curves(f"{panel.title}{', ' + unit if unit else ''}", scaled)
+    return Curves(panel.title, scaled, unit=unit)
 
 
 def _lines(url: str, query: Query, start: float, end: float) -> list[Line]:

@@ -16,6 +16,7 @@ _VERSION = "inferenceservice, model_version"
 _LEGEND = "{{inferenceservice}} {{model_version}}"
 _LATENCY = "predictor_request_duration_seconds"
 _REQUESTS = "predictor_requests_total"
+_CANCELLED = ',outcome="cancelled"'
 _BURNT = "inferenceservice:predictor_errors:ratio_rate"
 
 
@@ -47,8 +48,14 @@ BOARD = Board(
                             f" / {rate(_REQUESTS, 'inferenceservice')}",
                             "{{inferenceservice}}",
                         ),
+                        Query(
+                            f"{rate(_REQUESTS, 'inferenceservice', _CANCELLED)}"
+                            f" / {rate(_REQUESTS, 'inferenceservice')}",
+                            "{{inferenceservice}} cancelled",
+                        ),
                     ),
-                    "Share of requests that ended by a fault of ours.",
+                    "Share of requests that ended by a fault of ours; cancelled: the client gave "
+                    "up, which many do where answers are late.",
                 ),
             ),
         ),

@@ -7,8 +7,8 @@ from typing import Any
 from controlplane.rollout.judgement import threshold
 from controlplane.rollout.record import Record
 from controlplane.rollout.state import JUDGED, Phase, State
-from scripts.show import columns
 
+GUARDS = ("GUARD", "SAYS", "EVIDENCE", "ALARM AT", "NUMBERS")
 HISTORY = ("STARTED", "FROM", "TO", "OUTCOME", "STEP", "REASON")
 
 
@@ -19,7 +19,7 @@ def as_json(record: Record) -> str:
 
 
 def description(model: str, record: Record) -> str:
-    """Some lines and a table of guards."""
+    """Some lines; `guards` has the numbers."""
     state = record.state
     assert state is not None  # noqa: S101  the caller asked
     lines = [
@@ -39,17 +39,18 @@ def description(model: str, record: Record) -> str:
         lines.append(f"verdict  {state.verdict['decision']}: {state.verdict['reason']}")
     if not state.is_over and not record.is_held:
         lines.append(f"engine   none acts: go on with serin rollout resume {model}")
-    text = "\n".join(lines) + "\n"
-    guards = state.verdict.get("guards") or ()
-    if guards:
-        alarm = f"{threshold(state.plan):.3g}"
-        rows = [
-            (one["name"], one["decision"], f"{one['evidence']:.3g}", alarm, one["text"])
-            for one in guards
-        ]
-        header = ("GUARD", "SAYS", "EVIDENCE", "ALARM AT", "NUMBERS")
-        text += "\n" + columns.plain(header, rows)
-    return text
+    return "\n".join(lines) + "\n"
+
+
+def guards(record: Record) -> list[tuple[str, ...]]:
+    """A row of GUARDS for each guard that has judged."""
+    state = record.state
+    assert state is not None  # noqa: S101  the caller asked
+    alarm = f"{threshold(state.plan):.3g}"
+    return [
+        (one["name"], one["decision"], f"{one['evidence']:.3g}", alarm, one["text"])
+        for one in state.verdict.get("guards") or ()
+    ]
 
 
 def line(state: State) -> str:

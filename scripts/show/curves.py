@@ -4,15 +4,19 @@ Written by hand for the reason given in scripts/benchmark/chart.py. Colours foll
 light or dark page; they are Okabe and Ito's, which colour-blind readers tell apart.
 """
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from xml.sax.saxutils import escape
 
 WIDTH, LEFT, RIGHT = 860, 70, 24  # pixels
-HEAD, PANEL, GAP, FOOT = 60, 96, 34, 34
+HEAD, PANEL, GAP, FOOT = 60, 96, 50, 22
 POINTS = 400
 """At most so many points a line: more than the eye can tell apart."""
 COLOURS = 7
+DASHES = ("", "7 3", "2 3", "9 3 2 3")
+"""Of lines past COLOURS: the same colours, told apart by their strokes."""
+NO_DATA = "no data"
 _CHARACTER = 6.6
 """Width of a letter of a legend, pixels, on average."""
 _ROW = 16
@@ -53,6 +57,8 @@ class Panel:
     steps: bool = False
     area: Values = ()
     limit: float | None = None
+    unit: str = ""
+    """Behind each number of the axis."""
 
 
 def picture(title: str, panels: Sequence[Panel], seconds: float, note: str) -> str:
@@ -77,8 +83,8 @@ def picture(title: str, panels: Sequence[Panel], seconds: float, note: str) -> s
         ]
         top += _more(rows)
         parts += _panel(panel, top)
+        parts += _axis(seconds, top + PANEL + 16)
         top += PANEL + GAP
-    parts += _axis(seconds, height - FOOT - GAP + 14)
     parts.append(f'<text class="note" x="16" y="{height - 12}">{escape(note)}</text>')
     return "\n".join([*parts, "</svg>", ""])
 
@@ -89,8 +95,7 @@ def _panel(panel: Panel, top: int) -> list[str]:
     highest = max(known, default=0.0)
     if panel.limit is not None and panel.limit <= 3 * max(highest, panel.limit / 3):
         highest = max(highest, panel.limit)
-    highest = highest or 1.0
-    most = f"{highest:,.0f}" if highest >= 1000 else f"{highest:.4g}"
+    highest = _round(highest)
     bottom = top + PANEL
     count = max((len(line.values) for line in panel.lines), default=1)
 
@@ -100,11 +105,7 @@ def _panel(panel: Panel, top: int) -> list[str]:
     def y(value: float) -> float:
         return bottom - value / highest * (PANEL - 6)
 
-    parts = [
-        f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{bottom}" y2="{bottom}"/>',
-        f'<text class="note" x="{LEFT - 8}" y="{bottom + 4}" text-anchor="end">0</text>',
-        f'<text class="note" x="{LEFT - 8}" y="{top + 10}" text-anchor="end">{most}</text>',
-    ]
+    parts = _grid(panel.unit, y, (0.0, highest / 2, highest)) if known else _empty(y(0), top)
     if panel.area:
         edge = _corners(_points(panel.area), steps=True)
         text = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in edge)
@@ -117,13 +118,55 @@ def _panel(panel: Panel, top: int) -> list[str]:
                 ((place, value),) = corners
                 corners = [(max(place - 0.25, 0), value), (min(place + 0.25, count - 1), value)]
             text = " ".join(f"{x(at):.1f},{y(value):.1f}" for at, value in corners)
-            parts.append(f'<polyline class="line s{number % COLOURS}" points="{text}"/>')
+            parts.append(f'<polyline class="{_stroke(number)} points="{text}"/>')
     if panel.limit is not None and panel.limit <= highest:
         level = f"{y(panel.limit):.1f}"
         parts.append(
             f'<line class="limit" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{level}" y2="{level}"/>'
         )
     return parts
+
+
+def _grid(unit: str, y: Callable[[float], float], levels: Sequence[float]) -> list[str]:
+    """A line across at each level, with its number."""
+    parts = []
+    for level in levels:
+        at = f"{y(level):.0f}"
+        place = f'x="{LEFT - 8}" y="{y(level) + 4:.0f}" text-anchor="end"'
+        parts += [
+            f'<line class="grid" x1="{LEFT}" x2="{WIDTH - RIGHT}" y1="{at}" y2="{at}"/>',
+            f'<text class="note" {place}>{_label(level, unit)}</text>',
+        ]
+    return parts
+
+
+def _empty(bottom: float, top: float) -> list[str]:
+    """What stands where nothing was measured."""
+    right, middle = WIDTH - RIGHT, (LEFT + WIDTH - RIGHT) / 2
+    at = f'x="{middle:.0f}" y="{top + PANEL / 2:.0f}" text-anchor="middle"'
+    return [
+        f'<line class="grid" x1="{LEFT}" x2="{right}" y1="{bottom:.0f}" y2="{bottom:.0f}"/>',
+        f'<text class="note" {at}>{NO_DATA}</text>',
+    ]
+
+
+def _stroke(number: int) -> str:
+    """A line's colour and dashes, as the rest of its `class` attribute and what follows it."""
+    dashes = DASHES[number // COLOURS % len(DASHES)]
+    return f's{number % COLOURS} line"' + (f' stroke-dasharray="{dashes}"' if dashes else "")
+
+
+def _round(highest: float) -> float:
+    """The end of an axis: the next number of 1, 2, 2.5 or 5 and zeros."""
+    if highest <= 0:
+        return 1.0
+    size = 10.0 ** math.floor(math.log10(highest))
+    return next(size * step for step in (1, 2, 2.5, 5, 10) if size * step >= highest * (1 - 1e-9))
+
+
+def _label(value: float, unit: str) -> str:
+    text = f"{value:,.0f}" if value >= 1000 else f"{value:.4g}"
+    return f"{text} {unit}".rstrip()
 
 
 def _rows(panel: Panel) -> list[list[tuple[int, str]]]:
@@ -155,7 +198,7 @@ def _legend(rows: list[list[tuple[int, str]]], y: float) -> list[str]:
             ends = f'x1="{left - 20:.0f}" x2="{left - 6:.0f}" y1="{y - 4}" y2="{y - 4}"'
             parts += [
                 f'<text class="note" x="{left:.0f}" y="{y}">{escape(name)}</text>',
-                f'<line class="line s{number % COLOURS}" {ends}/>',
+                f'<line class="{_stroke(number)} {ends}/>',
             ]
             right = left - 34
         y += _ROW

@@ -8,7 +8,12 @@ from typing import Any
 from controlplane.store.catalog import Version
 
 HEADER = ("MODEL", "VERSION", "CREATED", "SIZE", "METRICS", "SERVING")
-_SHOWN_METRICS = 2
+_QUALITY = ("accuracy", "bits_per_byte", "r2", "rmse", "mae", "f1", "log_loss", "ece")
+"""What says how good a version is, the most telling first."""
+_SIZES = ("batch_size", "epochs", "nodes", "parameters", "steps", "trees")
+"""What says how it was made: shown where nothing else is there."""
+_NARROW = 100
+"""Columns of a terminal on which one metric has room, not two."""
 _SHORT = 60
 _UNITS = ("B", "KiB", "MiB", "GiB")
 Serving = Mapping[tuple[str, str], int]
@@ -25,15 +30,16 @@ def serving(status: Mapping[str, Any] | None) -> Serving:
     )
 
 
-def row(one: Version, pods: Serving) -> tuple[str, ...]:
-    """A line of the table."""
+def row(one: Version, pods: Serving, columns: int | None = None) -> tuple[str, ...]:
+    """A line of the table, on a terminal of so many columns; None is no terminal."""
+    narrow = columns is not None and columns < _NARROW
     count = pods.get((one.model, one.version), 0)
     return (
         one.model,
         one.version,
-        f"{one.published_at.astimezone():%Y-%m-%d %H:%M}",
+        f"{one.published_at.astimezone():{'%m-%d %H:%M' if narrow else '%Y-%m-%d %H:%M'}}",
         size(one.size_bytes),
-        _metrics(one),
+        _metrics(one, 1 if narrow else 2),
         f"{count} pod{'s' * (count != 1)}" if count else "–",
     )
 
@@ -99,16 +105,24 @@ def as_json(document: object) -> str:
     return json.dumps(document, indent=4, ensure_ascii=False)
 
 
-def _metrics(one: Version) -> str:
+def _metrics(one: Version, shown: int) -> str:
     if not one.manifest:
         return "manifest damaged: serin models verify"
     numbers = [
-        f"{name} {value:.4g}"
-        for name, value in one.metrics.items()
+        f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}"
+        for name, value in sorted(one.metrics.items(), key=_telling)
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
     marks = [name for name, value in one.metrics.items() if value is True]
-    return ", ".join([*numbers[:_SHOWN_METRICS], *marks]) or "–"
+    return ", ".join([*numbers[:shown], *marks]) or "–"
+
+
+def _telling(metric: tuple[str, Any]) -> tuple[int, str]:
+    """Quality first, sizes last."""
+    name = metric[0]
+    if name in _QUALITY:
+        return _QUALITY.index(name), name
+    return len(_QUALITY) + (name in _SIZES), name
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

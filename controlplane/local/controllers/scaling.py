@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Protocol
@@ -323,6 +324,7 @@ class Scaling:
         self, name: str, one: _Scaled, decision: Decision, readings: dict[str, Reading], at: float
     ) -> None:
         line = {
+            "time": datetime.now(UTC).isoformat(timespec="milliseconds"),
             "scaledobject": name,
             "seconds": round(at - one.started_at, 2),
             "by": decision.by,

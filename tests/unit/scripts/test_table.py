@@ -3,7 +3,7 @@ import io
 import pytest
 from rich.console import Console
 
-from scripts.client.table import table_of
+from scripts.client import table
 
 METADATA = {
     "outputs": [
@@ -34,8 +34,53 @@ def shown(probabilities: list[float], names: list[str], metadata: dict = METADAT
     }
     written = io.StringIO()
     asked = [f"row {n}" for n in range(len(names))]
-    Console(file=written, width=100).print(table_of(answer, metadata, asked))
+    Console(file=written, width=100).print(table.table_of(answer, metadata, asked, 100))
     return written.getvalue()
+
+
+def nli(width: int, truncated: list[bool]) -> str:
+    """The table of a pair of sentences, on a terminal of some width."""
+    outputs = [
+        {"name": "label", "datatype": "BYTES", "shape": [1], "data": ["neutral"]},
+        {"name": "probabilities", "datatype": "FP32", "shape": [1, 3], "data": [0.9, 0.06, 0.04]},
+        {"name": "truncated", "datatype": "BOOL", "shape": [1], "data": truncated},
+    ]
+    labels = {"labels": ["neutral", "contradiction", "entailment"]}
+    metadata = {"outputs": [{"name": "probabilities", "parameters": labels}]}
+    answer = {"model_name": "nli", "model_version": "0" * 12, "outputs": outputs}
+    written = io.StringIO()
+    asked = ["The cat sat on the mat · The cat was hungry and it was late in the evening"]
+    Console(file=written, width=width).print(table.table_of(answer, metadata, asked, width))
+    return written.getvalue()
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+@pytest.mark.parametrize("truncated", [[True], [False]])
+def test_numbers_stay_where_columns_are_few(width: int, truncated: list[bool]) -> None:
+    """Bars go first; `truncated` is a column only where it is true."""
+    text = nli(width, truncated)
+
+    assert all(number in text for number in ("90.0%", "6.0%", "4.0%"))
+    assert ("truncated" in text) is truncated[0]
+    assert max(len(line.rstrip()) for line in text.splitlines()) <= width
+    assert ("█" * 10 in text) is (width == 120 or (width == 80 and not truncated[0]))
+
+
+def test_what_is_piped_has_neither_bars_nor_blanks_at_the_end() -> None:
+    """One line for each row asked."""
+    answer = {
+        "model_name": "iris",
+        "outputs": [
+            {"name": "class_name", "data": ["setosa", "virginica"]},
+            {"name": "probabilities", "data": [0.75, 0.25, 0.0, 0.0, 0.5, 0.5]},
+        ],
+    }
+
+    assert table.shown(answer, METADATA, ["1 2", "3 4"]) == (
+        "asked  class name  probabilities\n"
+        "1 2    setosa      setosa 75.0%, versicolor 25.0%, virginica 0.0%\n"
+        "3 4    virginica   versicolor 50.0%, virginica 50.0%, setosa 0.0%\n"
+    )
 
 
 def test_probabilities_are_bars_with_their_labels_the_likeliest_first() -> None:
