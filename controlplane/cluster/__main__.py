@@ -87,8 +87,8 @@ def main(  # noqa: D103 - its help is the command's, below
     if pin:
         click.echo("\n".join(releases.pin_all()))
         return
-    if use_kind and down and not dry_run:
-        kind.delete(say)
+    if use_kind and down:
+        kind.delete(say, dry_run=dry_run)
         return
     overlay = overlay or KSERVE_FOLDER / "overlays" / ("local" if use_kind else "production")
     setup = Setup(
@@ -133,7 +133,8 @@ def _serve(setup: Setup, *, smoke: bool) -> None:
         serving.plan()
         return
     serving.serve()
-    click.echo(address.try_it(setup.kubectl, services[0]["metadata"]["name"]))
+    if services:
+        click.echo(address.try_it(setup.kubectl, services[0]["metadata"]["name"]))
 
 
 def _check(models: tuple[str, ...], there: list[str]) -> None:
@@ -178,13 +179,22 @@ def _cluster(context: str | None, *, use_kind: bool, dry_run: bool) -> Kubectl:
     kubectl = Kubectl(context)
     try:
         kubectl.require(FIRST_STRICT_MINOR)
-        kubectl.run("get", "--raw", "/version")
+        _await_answer(kubectl)
     except ClusterError as error:
         if not dry_run:
             raise
         say(f"no cluster to look at, so as for an empty one: {error}")
         return Absent(None)
     return kubectl
+
+
+def _await_answer(kubectl: Kubectl) -> None:
+    try:
+        kubectl.run("get", "--raw", "/version")
+    except ClusterError as error:
+        raise ClusterError(
+            f"{error} Name a cluster that answers (--context NAME), or make one (--kind)."
+        ) from error
 
 
 def _down(setup: Setup, *, yes: bool) -> None:

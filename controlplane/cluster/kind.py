@@ -34,8 +34,11 @@ def create(say: Callable[[str], None]) -> str:
     return CONTEXT
 
 
-def delete(say: Callable[[str], None]) -> None:
-    """Delete the cluster, with all that is in it."""
+def delete(say: Callable[[str], None], *, dry_run: bool = False) -> None:
+    """Delete the cluster, with all that is in it; or say so."""
+    if dry_run:
+        say(f"kind: would delete cluster {NAME}")
+        return
     _run(["kind", "delete", "cluster", "--name", NAME], _CREATE_SECONDS)
     say(f"kind: cluster {NAME} deleted")
 
