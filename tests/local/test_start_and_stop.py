@@ -1,0 +1,88 @@
+"""The first command of all on a terminal, and `down` in whatever moment of a start."""
+
+import random
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.support.platform import Platform
+from tests.support.terminal import SIZES, Terminal
+
+MOMENTS = 4
+LONGEST_SECONDS = 12.0
+"""About what a start takes here."""
+BURNERS = 6
+"""Busy loops beside it, on two cores: so that every step is slow, and a stop meets each of them."""
+
+
+@pytest.mark.parametrize(("columns", "rows"), SIZES)
+def test_up_of_an_untrained_model_ends_ready_on_a_terminal(
+    tmp_path: Path, columns: int, rows: int
+) -> None:
+    """It trains, shows how far it is, and ends with a table and a request to try."""
+    platform = Platform(tmp_path / "state")
+    settings = {"SERIN_HOME": str(platform.home), "SERIN_PORT": "0", "SERIN_S3_PORT": "0"}
+    terminal = Terminal(columns=columns, rows=rows, settings=settings)
+
+    try:
+        shown = terminal.serin("up", "iris", seconds=110)
+        status = terminal.serin("status")
+    finally:
+        platform.serin("down")
+
+    assert shown.code == 0, shown.text
+    assert "Training" in shown.raw
+    assert any(line.split()[-2:] == ["1/1", "Ready"] for line in shown.lines), shown.text
+    assert "curl http://127.0.0.1:" in shown.text
+    assert status.code == 0, status.text
+    assert status.lines[1].split()[-2:] == ["1/1", "Ready"]
+    assert platform.leftovers() == []
+
+
+@pytest.mark.timeout(300)
+def test_down_in_any_moment_of_a_start_leaves_nothing(fresh: Callable[..., Platform]) -> None:
+    """By the verb, or by SIGTERM to `up`: no process, port or temporary file, whatever was done."""
+    seed = random.SystemRandom().randrange(10**6)
+    chance = random.Random(seed)
+    platform = fresh()
+
+    with busy_machine():
+        for number in range(MOMENTS):
+            seconds = chance.uniform(0.1, LONGEST_SECONDS)
+            by_verb = chance.random() < 0.5
+            left = stopped_start(platform, seconds, by_verb=by_verb)
+            said = f"seed {seed}, number {number}: {seconds:.2f} s, by verb: {by_verb}"
+            assert left == [], f"{said}\n{platform.log()}"
+
+
+def stopped_start(platform: Platform, seconds: float, *, by_verb: bool) -> list[str]:
+    """Start the models, stop them after so long, and return what is left."""
+    up = platform.start("up", "iris", "mnist-forest")
+    try:
+        up.communicate(timeout=seconds)
+    except subprocess.TimeoutExpired:
+        if by_verb:
+            platform.serin("down")
+        # Before the lock is held there is nothing to stop but the verb itself.
+        up.send_signal(signal.SIGTERM)
+        up.communicate(timeout=100)
+    platform.serin("down")
+    return platform.leftovers()
+
+
+@contextmanager
+def busy_machine() -> Iterator[None]:
+    """More to do than there are cores, at a lower priority."""
+    code = "import os\nos.nice(5)\nwhile True: pass"
+    burners = [subprocess.Popen([sys.executable, "-c", code]) for _ in range(BURNERS)]
+    try:
+        yield
+    finally:
+        for burner in burners:
+            burner.kill()
+            burner.wait()
