@@ -31,7 +31,7 @@ def checks() -> Iterator[Check]:
     )
     yield Check("spelling", [_program("codespell"), *_names(tracked())])
     if scripts := _names(shell_scripts()):
-        yield Check("shell", [_program("shellcheck"), *scripts])
+        yield Check("shell", [_program("shellcheck"), "-x", *scripts])
     if documents := _names(tracked(".yaml", ".yml")):
         yield Check("yaml", [*_module("yamllint"), "--strict", *documents])
     workflows = [str(path) for path in tracked(".yaml") if path.parent.name == "workflows"]
