@@ -70,6 +70,7 @@ def test_manifests_are_whole_and_applied(checkout: Path) -> None:
     write(checkout / "kserve/list.yaml", "- a\n")
     write(checkout / "kserve/two.yaml", "a: 1\n---\nb: 1\n")
     write(checkout / "keda/bad.yaml", "a: [\n")
+    write(checkout / "keda/canary/a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: by-hand}\n")
     write(checkout / "other/values.yaml", "a: 1\n---\nb: 1\n")
 
     breaches = {line.split(": ", 1)[0]: line.split(": ", 1)[1] for line in rules.manifests()}
