@@ -197,6 +197,22 @@ def running(where: Home) -> int | None:
         os.close(handle)
 
 
+def is_starting(where: Home) -> bool:
+    """Whether a verb is changing desired.json, or waits for the supervisor that it started."""
+    try:
+        handle = os.open(where.path / "desired.lock", os.O_RDWR)
+    except FileNotFoundError:
+        return False
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    else:
+        return False
+    finally:
+        os.close(handle)
+
+
 @contextlib.contextmanager
 def exclusive(where: Home) -> Iterator[None]:
     """Let one verb at a time change desired.json."""

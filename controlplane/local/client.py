@@ -189,6 +189,14 @@ def down(home: Home) -> bool:
     Raises:
         SerinError: It did not end in time and was killed, or could not be.
     """
+    # What another verb starts in this moment holds no lock yet, and must not outlive this.
+    deadline = time.monotonic() + START_SECONDS
+    while (
+        statefolder.running(home) is None
+        and statefolder.is_starting(home)
+        and time.monotonic() < deadline
+    ):
+        time.sleep(0.05)
     if statefolder.running(home) is None:
         left = statefolder.read_json(home.state).get("processes", ())
         _clean(home, left)

@@ -51,6 +51,23 @@ def test_a_supervisor_that_ignores_the_signal_is_killed(tmp_path: Path) -> None:
     assert client.down(home) is False
 
 
+def test_what_is_being_started_is_stopped(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A start that holds no lock yet is waited for, and then ended as any other."""
+    home = Home(tmp_path)
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(seconds: float) -> None:
+        if not started:
+            started.append(holder(home, "controlplane.local"))
+
+    with monkeypatch.context() as patch, statefolder.exclusive(home):
+        patch.setattr("controlplane.local.client.time.sleep", start)
+        with pytest.raises(SerinError, match="was killed"):
+            client.down(home)
+
+    assert started[0].wait(5) == -9
+
+
 def test_somebody_elses_process_is_not_killed(tmp_path: Path) -> None:
     """What holds the lock and is no supervisor is named, and left alone."""
     home = Home(tmp_path)
