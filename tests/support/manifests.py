@@ -12,6 +12,7 @@ RUNTIME: dict[str, Any] = {
         "containers": [
             {
                 "name": "kserve-container",
+                "image": "serin/iris",
                 "command": ["python", "-m", "predictors.iris"],
                 "args": ["--model_name={{.Name}}", "--model_dir=/mnt/models", "--http_port=8080"],
                 "env": [{"name": "PREDICTOR_THREADS", "value": "1"}],

@@ -7,13 +7,17 @@ at a Deployment in a cluster (ScaledObjects, dashboards, rollout drills) finds t
 import math
 import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
+import orjson
+
 from controlplane.errors import ManifestError
-from controlplane.kubernetes.kinds import by_name
+from controlplane.kubernetes.kinds import KINDS
 from controlplane.kubernetes.meta import Object, owner_reference
 from controlplane.kubernetes.names import AUTOSCALER_CLASS, SERVICE_LABEL, SOURCE
-from controlplane.local.api.schemas import schema_of, strategic
+from controlplane.kubernetes.refusals import Invalid
+from controlplane.local.api.schemas import schema_of, strategic, validation
 
 Tree = Mapping[str, Any]
 
@@ -26,6 +30,12 @@ _NOT_THE_CONTAINERS = {
     *("args", "name", "confidential"),
 }
 
+_NOT_PASSED_ON = {
+    *("autoscaling.knative.dev/minScale", "autoscaling.knative.dev/maxScale", SOURCE),
+    "kubectl.kubernetes.io/last-applied-configuration",
+}
+"""Annotations of an InferenceService that KServe keeps from its pods."""
+
 
 def deployments(service: Object, runtimes: Mapping[str, Object]) -> list[Object]:
     """The Deployments of an InferenceService, canaries first, without their replicas.
@@ -34,7 +44,10 @@ def deployments(service: Object, runtimes: Mapping[str, Object]) -> list[Object]
         ManifestError: A predictor names no runtime that is there, or asks for what a laptop cannot
             do. Then nothing of the InferenceService changes, as in KServe.
     """
-    return [_deployment(service, predictor, runtimes) for predictor in predictors(service)]
+    found = [_deployment(service, predictor, runtimes) for predictor in predictors(service)]
+    for deployment in found:
+        _check(orjson.dumps(deployment))
+    return found
 
 
 def predictors(service: Object) -> list[Tree]:
@@ -169,32 +182,54 @@ def _template(
     if base is None:
         raise ManifestError(f"names {model['runtime']}, which has no container {_CONTAINER}")
     own = {key: value for key, value in model.items() if key not in _NOT_THE_CONTAINERS}
-    pod = schema_of(_POD)["properties"]["spec"]
-    container = strategic.merged(pod["properties"]["containers"]["items"], base, own)
+    schema = schema_of(_POD)["properties"]["spec"]
+    container = strategic.merged(schema["properties"]["containers"]["items"], base, own)
     container["args"] = [*base.get("args", ()), *model.get("args", ())]
-    grace = predictor.get("terminationGracePeriodSeconds")
-    grace = spec.get("terminationGracePeriodSeconds", 30) if grace is None else grace
-    labels = service["metadata"].get("labels") or {}
+    of_pods = schema["properties"].keys() - {"containers", "initContainers", "ephemeralContainers"}
+    pod = strategic.merged(
+        schema,
+        {key: value for key, value in spec.items() if key in of_pods},
+        {key: value for key, value in predictor.items() if key in of_pods},
+    )
+    annotations = service["metadata"].get("annotations") or {}
     return {
         "metadata": {
             "labels": {
-                **labels,
+                **(service["metadata"].get("labels") or {}),
+                **(spec.get("labels") or {}),
+                **(predictor.get("labels") or {}),
                 "app": f"isvc.{name}",
                 "component": "predictor",
                 SERVICE_LABEL: service["metadata"]["name"],
             },
             "annotations": {
-                SOURCE: model.get("storageUri", "").rstrip("/"),
+                **{key: value for key, value in annotations.items() if key not in _NOT_PASSED_ON},
+                **(spec.get("annotations") or {}),
                 **(predictor.get("annotations") or {}),
+                SOURCE: model.get("storageUri", "").rstrip("/"),
             },
         },
         "spec": {
-            "containers": [_filled(container, service)],
-            "serviceAccountName": predictor.get("serviceAccountName", "default"),
-            "terminationGracePeriodSeconds": grace,
+            "serviceAccountName": "default",
+            "terminationGracePeriodSeconds": 30,
+            **_filled(pod, service),
             "restartPolicy": "Always",
+            "containers": [_filled(container, service)],
         },
     }
+
+
+@lru_cache(maxsize=256)
+def _check(deployment: bytes) -> None:
+    """Refuse what the API server would: KServe's webhook lets it through, and then tells of it.
+
+    Raises:
+        ManifestError: In the API server's words.
+    """
+    try:
+        validation.check(_DEPLOYMENT, orjson.loads(deployment))
+    except Invalid as error:
+        raise ManifestError(f"asks for a Deployment that is refused: {error}") from error
 
 
 def _metadata(service: Object, name: str) -> Object:
@@ -255,5 +290,4 @@ def _field(found: re.Match[str], metadata: Tree) -> str:
     return str(metadata["namespace" if found[1] == "Namespace" else "name"])
 
 
-_POD = by_name("Pod")
-assert _POD is not None  # noqa: S101  it is one of KINDS
+_POD, _DEPLOYMENT = (kind for kind in KINDS if kind.name in {"Pod", "Deployment"})

@@ -1,5 +1,6 @@
 """From an InferenceService to what runs: KServe's Deployments and routes, and the plan of them."""
 
+import re
 from typing import Any
 
 import pytest
@@ -114,6 +115,59 @@ def test_a_canary_inherits_what_it_does_not_say() -> None:
         "timeout": 60,
         "model": {"runtime": "r", "args": ["--c"], "storageUri": "v"},
     }
+
+
+def test_pods_have_what_kserve_gives_them() -> None:
+    """Labels, annotations and the pod's own fields: service, runtime, predictor."""
+    runtime = {**RUNTIME, "spec": {**RUNTIME["spec"], "labels": {"a": "runtime", "b": "runtime"}}}
+    runtime["spec"]["volumes"] = [{"name": "shared", "emptyDir": {}}]
+    one = service()
+    one["metadata"]["labels"] = {"a": "service", "c": "service"}
+    one["metadata"]["annotations"] |= {
+        "note": "hi",
+        "kubectl.kubernetes.io/last-applied-configuration": "{}",
+    }
+    one["spec"]["predictor"] |= {
+        "labels": {"team": "ml", "b": "predictor"},
+        "annotations": {"prometheus.io/scrape": "true"},
+        "nodeSelector": {"disk": "ssd"},
+        "volumes": [{"name": "own", "secret": {"secretName": "s"}}],
+    }
+
+    (deployment,) = inference.deployments(one, {"serin-iris": runtime})
+
+    metadata, pod = (deployment["spec"]["template"][name] for name in ("metadata", "spec"))
+    assert {"a": "runtime", "b": "predictor", "c": "service", "team": "ml"}.items() <= (
+        metadata["labels"].items()
+    )
+    assert {"note": "hi", "prometheus.io/scrape": "true"}.items() <= (
+        metadata["annotations"].items()
+    )
+    assert "kubectl.kubernetes.io/last-applied-configuration" not in metadata["annotations"]
+    assert pod["nodeSelector"] == {"disk": "ssd"}
+    assert {volume["name"] for volume in pod["volumes"]} == {"own", "shared"}
+
+
+@pytest.mark.parametrize(
+    ("predictor", "said"),
+    [
+        (
+            {"deploymentStrategy": {"rollingUpdate": {"maxSurge": 0, "maxUnavailable": 0}}},
+            "maxUnavailable: Invalid value: 0: may not be 0 when `maxSurge` is 0",
+        ),
+        ({"deploymentStrategy": {"type": "BlueGreen"}}, 'Unsupported value: "BlueGreen"'),
+        ({"labels": {"team": "a b"}}, 'labels: Invalid value: "a b"'),
+    ],
+)
+def test_what_the_api_server_refuses_of_a_deployment_is_told(
+    predictor: dict[str, Any], said: str
+) -> None:
+    """KServe takes it, and the InferenceService says in the API server's words what is wrong."""
+    one = service()
+    one["spec"]["predictor"] |= predictor
+
+    with pytest.raises(ManifestError, match=re.escape(said)):
+        inference.deployments(one, {"serin-iris": RUNTIME})
 
 
 @pytest.mark.parametrize(
