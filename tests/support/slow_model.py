@@ -47,6 +47,7 @@ class SlowModel(V2Model):
 def write_artifact(folder: Path, golden_seconds: float = 0.005) -> Path:
     """An artifact of this model; with a slow golden sample the server queues."""
     folder.mkdir(parents=True, exist_ok=True)
+    (folder / "delay.txt").write_text("every row says for itself how long it takes\n")
     given = {"seconds": np.array([golden_seconds], np.float32)}
     answered = given | {"shared": np.array([1])}
     manifest = build_manifest(

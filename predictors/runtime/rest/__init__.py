@@ -2,6 +2,7 @@
 
 protocol  uvicorn's protocol, which answers plain infer requests a turn of the event loop at a time
 app       the ASGI application: every other request
+guard     what a connection may send, and how long it may take
 endpoint  an infer request from its headers and body to its answer
 generate  generate and generate_stream
 pages     health, metadata, and what is refused by name

@@ -20,15 +20,12 @@ import time
 from collections.abc import Sized
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import (
-    STATUS_LINE,
-    HttpToolsProtocol,
-    RequestResponseCycle,
-)
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
 from predictors.runtime.rest.app import PREPARED
 from predictors.runtime.rest.bodies import CONTENT_TYPES
 from predictors.runtime.rest.endpoint import Answer, Headers, InferEndpoint, error_answer
+from predictors.runtime.rest.guard import Clients, GuardedProtocol
 from predictors.runtime.v2.errors import ClientGone
 from predictors.runtime.v2.record import Call
 from predictors.runtime.v2.signature import Request
@@ -116,7 +113,7 @@ class Turn:
             protocol.write(answer)
 
 
-class DirectProtocol(HttpToolsProtocol):
+class DirectProtocol(GuardedProtocol):
     """uvicorn's protocol with a short cut; the class attributes are set by `direct_protocol`."""
 
     turn: Turn
@@ -138,12 +135,14 @@ class DirectProtocol(HttpToolsProtocol):
         """Start a request; uvicorn's scope is made only where the application is asked."""
         if self._collected:
             self.turn.run()  # the request before this one, while url and headers are still its own
+        self.begin_message()
         self.url = b""
         self.headers = []
         self.expect_100_continue = False
 
     def on_headers_complete(self) -> None:
         """Choose the way of this request."""
+        self.check_head()
         plain = (
             self.url in self.urls
             and self._alone()
@@ -157,9 +156,10 @@ class DirectProtocol(HttpToolsProtocol):
         if plain and self.turn.full():
             self._refusing = True
             return
-        fields = dict(self.headers) if plain and self.short else None
+        fields = self.fields
         if (
-            fields is not None
+            plain
+            and self.short
             and fields.get(b"content-type", b"application/json") in CONTENT_TYPES
             and _INDIRECT.isdisjoint(fields)
         ):
@@ -171,6 +171,7 @@ class DirectProtocol(HttpToolsProtocol):
 
     def on_body(self, body: bytes) -> None:
         """Collect the body, up to the limit."""
+        self.count_body(len(body))
         if self._refusing:
             return
         if not self._reading:
@@ -182,6 +183,7 @@ class DirectProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """The request is whole."""
+        self.end_message()
         if self._reading and self.turn.full():  # others were quicker with their bodies
             self._reading, self._refusing = False, True
         if self._refusing:
@@ -253,6 +255,7 @@ def direct_protocol(
 ) -> type[DirectProtocol]:
     """The protocol class of one server, for `uvicorn.Config(http=…)`."""
     facts = {
+        "clients": Clients(),
         "turn": Turn(endpoint, waiting),
         "short": endpoint.short,
         "max_body_bytes": max_body_bytes,
