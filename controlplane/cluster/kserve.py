@@ -10,6 +10,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from controlplane.cluster import releases
 from controlplane.cluster.kubectl import Document, Kubectl
 
 NAMESPACE = "kserve"
@@ -45,9 +46,43 @@ def adapt(documents: Sequence[Document], domain: str, ca: str | None) -> list[Do
         if (kind, name) == ("ConfigMap", "inferenceservice-config"):
             _configure(document["data"], domain)
         if kind == "ClusterStorageContainer":
-            document["spec"]["container"].setdefault("securityContext", _RESTRICTED)
+            container = document["spec"]["container"]
+            container["securityContext"] = container.get("securityContext") or _RESTRICTED
         adapted.append(document)
+    kinds = {document["kind"] for document in adapted}
+    if "CustomResourceDefinition" in kinds and "ClusterStorageContainer" not in kinds:
+        adapted.append(_storage_container(adapted))
     return adapted
+
+
+def _storage_container(documents: Sequence[Document]) -> Document:
+    """How models are downloaded, where a release leaves that to another file of its own.
+
+    KServe's built-in way has no securityContext.
+    """
+    image = ""
+    for document in documents:
+        if document["metadata"]["name"] == "inferenceservice-config":
+            image = json.loads(document["data"].get("storageInitializer", "{}")).get("image", "")
+    version = releases.versions()[releases.KSERVE.variable]
+    return {
+        "apiVersion": "serving.kserve.io/v1alpha1",
+        "kind": "ClusterStorageContainer",
+        "metadata": {"name": "default"},
+        "spec": {
+            "container": {
+                "name": "storage-initializer",
+                "image": image or f"kserve/storage-initializer:{version}",
+                "resources": {
+                    "requests": {"cpu": "100m", "memory": "100Mi"},
+                    "limits": {"cpu": "1", "memory": "1Gi"},
+                },
+                "securityContext": _RESTRICTED,
+            },
+            "supportedUriFormats": [{"prefix": "s3://"}],
+            "workloadType": "initContainer",
+        },
+    }
 
 
 def _configure(data: dict[str, str], domain: str) -> None:
@@ -147,14 +182,15 @@ def _builder(
 
 
 def complaints(
-    controller: Document, config: Document | None, storages: Sequence[Document] = ()
+    controller: Document, config: Document | None, storages: Sequence[Document] | None = None
 ) -> list[str]:
     """What of an installed KServe does not suit Serin, one sentence each.
 
     Args:
         controller: the Deployment kserve-controller-manager.
         config: the ConfigMap inferenceservice-config.
-        storages: the ClusterStorageContainers, which say how models are downloaded.
+        storages: the ClusterStorageContainers, which say how models are downloaded; None for
+            not looked at.
     """
     found = []
     containers = controller["spec"]["template"]["spec"]["containers"]
@@ -172,14 +208,17 @@ def complaints(
             "KServe's ConfigMap inferenceservice-config has enableGatewayApi off: no HTTPRoute "
             "will be made. Set it, with kserveIngressGateway " + GATEWAY + "."
         )
-    found += [
-        f"KServe's ClusterStorageContainer {storage['metadata']['name']} has no securityContext: "
-        "namespace models, whose pod security is `restricted`, refuses pods that it downloads for. "
-        f"Set spec.container.securityContext to {json.dumps(_RESTRICTED)}."
-        for storage in storages
-        if not storage["spec"]["container"].get("securityContext")
-    ]
+    if storages is not None and not any(_is_restricted(storage) for storage in storages):
+        found.append(
+            "KServe has no ClusterStorageContainer with a securityContext: namespace models, whose "
+            "pod security is `restricted`, refuses the pods that it downloads models for. Set "
+            f"spec.container.securityContext of one to {json.dumps(_RESTRICTED)}."
+        )
     return found
+
+
+def _is_restricted(storage: Document) -> bool:
+    return bool(storage["spec"]["container"].get("securityContext"))
 
 
 def _version(tag: str) -> tuple[int, int] | None:

@@ -102,6 +102,19 @@ def test_foreign_kserve_whose_downloader_is_not_restricted_is_warned_of() -> Non
 
     assert "securityContext" in complaint
     assert kserve.complaints(controller("v0.21.0"), on, [ours]) == []
+    assert len(kserve.complaints(controller("v0.21.0"), on, [])) == 1
+
+
+def test_a_release_without_a_downloader_gets_one_that_namespace_models_takes() -> None:
+    """KServe's built-in one has no securityContext; the image stays the release's."""
+    definition = {"kind": "CustomResourceDefinition", "metadata": {"name": "x"}, "spec": {}}
+    data = {"ingress": "{}", "storageInitializer": '{"image": "i:v1"}'}
+    config = {**CONFIG, "data": data}
+    *_, made = kserve.adapt([definition, config], "example.com", None)
+
+    assert made["kind"] == "ClusterStorageContainer"
+    assert made["spec"]["container"]["image"] == "i:v1"
+    assert made["spec"]["container"]["securityContext"]["runAsNonRoot"]
 
 
 def test_images_are_told_in_full_and_templates_of_definitions_are_not() -> None:
