@@ -3,6 +3,7 @@
 Pure, apart from the clock.
 """
 
+import uuid
 from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
@@ -12,6 +13,7 @@ import orjson
 Object = dict[str, Any]
 Key = tuple[str, str, str]
 """Kind, namespace (empty for kinds without one), name."""
+_TIMES_AND_IDS = ("uid", "resourceVersion", "creationTimestamp", "deletionTimestamp")
 
 
 def key_of(one: Object) -> Key:
@@ -39,16 +41,46 @@ def owner_reference(owner: Object) -> Object:
 
 def owned(objects: Iterable[Object], uid: str) -> list[Object]:
     """Those of the objects whose owner has this uid."""
-    return [
-        one
-        for one in objects
-        if any(owner["uid"] == uid for owner in one["metadata"].get("ownerReferences", ()))
+    return [one for one in objects if any(owner["uid"] == uid for owner in owners(one))]
+
+
+def owners(one: Object) -> list[Object]:
+    """An object's owner references; what is none of a file's is left out."""
+    found = one["metadata"].get("ownerReferences")
+    return [owner for owner in found if isinstance(owner, dict)] if isinstance(found, list) else []
+
+
+def sound(one: Object) -> Object:
+    """An object of a file with metadata of the form that the API keeps; its spec may be anything.
+
+    Every controller looks at every object's labels and owners: what is no such thing is left out.
+    """
+    written = {"generation": int, **dict.fromkeys(_TIMES_AND_IDS, str)}
+    metadata = {
+        name: value
+        for name, value in one["metadata"].items()
+        if isinstance(value, written.get(name, object))
+    }
+    metadata.setdefault("uid", str(uuid.uuid4()))
+    metadata.setdefault("creationTimestamp", now())
+    for name in ("labels", "annotations"):
+        found = metadata.pop(name, None)
+        if isinstance(found, dict) and found:
+            metadata[name] = {key: text for key, text in found.items() if isinstance(text, str)}
+    kept = [
+        owner
+        for owner in owners(one)
+        if all(isinstance(owner.get(name), str) for name in ("uid", "kind", "name"))
     ]
+    metadata.pop("ownerReferences", None)
+    if kept:
+        metadata["ownerReferences"] = kept
+    return {**one, "metadata": metadata}
 
 
 def is_of_a_controller(one: Object) -> bool:
     """Whether a controller made the object, and puts back what others change in it."""
-    return any(owner.get("controller") for owner in one["metadata"].get("ownerReferences") or ())
+    return any(owner.get("controller") for owner in owners(one))
 
 
 def with_status_of(wanted: Object, old: Object) -> Object:

@@ -1,6 +1,7 @@
 """state.json: what the supervisor tells the verbs, written when it changed."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import asdict
 from functools import partial
 from pathlib import Path
@@ -52,15 +53,18 @@ class StateFile:
             found += lines or ()
         return found
 
-    def faults(self, refused: Mapping[str, str], objects: Iterable[Object]) -> list[dict[str, str]]:
+    def faults(
+        self, refused: Mapping[str, str], plan: Plan, scaled: Iterable[Object]
+    ) -> list[dict[str, str]]:
         """What is wrong with objects that have no row of their own: kind, name and reason."""
         found = {
             (one.kind, one.name): one.reason
             for one in self._fence.faults()
             if one.kind != "InferenceService"
         }
-        for one in objects:
-            if reason := _said(one):
+        there = {deployment.name for deployment in plan.deployments}
+        for one in scaled:
+            if reason := self._fence.run("report", one, partial(_said, one, there), ""):
                 found.setdefault((one["kind"], one["metadata"]["name"]), reason)
         found |= {("HTTPRoute", name): reason for name, reason in refused.items()}
         return [
@@ -73,8 +77,13 @@ def _lines(job: Object, pods: Sequence[Object]) -> list[dict[str, Any]]:
     return [asdict(line) for line in job_reports([job], pods)]
 
 
-def _said(one: Object) -> str:
-    """What a ScaledObject's own status says is wrong."""
+def _said(one: Object, deployments: AbstractSet[str]) -> str:
+    """What a ScaledObject's own status says is wrong.
+
+    One without a Deployment, such as a canary's, waits and is well.
+    """
+    if one["spec"]["scaleTargetRef"]["name"] not in deployments:
+        return ""
     status = one.get("status")
     if not isinstance(status, dict):
         return ""

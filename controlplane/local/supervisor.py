@@ -229,13 +229,6 @@ class Supervisor:
         """What the verbs are told."""
         pods = self.fleet.reports()
         services = self.objects.list_of("InferenceService")
-        # One without a Deployment, such as a canary's, waits and is well.
-        there = {one["metadata"]["name"] for one in self.objects.list_of("Deployment")}
-        told = [
-            one
-            for one in self.objects.list_of("ScaledObject")
-            if one["spec"]["scaleTargetRef"]["name"] in there
-        ]
         names = {service["metadata"]["name"] for service in services}
         refused = self._routing().refused
         others = {name: said for name, said in refused.items() if name not in names}
@@ -249,7 +242,7 @@ class Supervisor:
             "error": self.intake.error or self._error,
             "models": self.statefile.models(services, wanted, pods, self.controllers.failures),
             "jobs": self.statefile.jobs(self.objects.list_of("Job"), self.objects.list_of("Pod")),
-            "faults": self.statefile.faults(others, told),
+            "faults": self.statefile.faults(others, wanted, self.objects.list_of("ScaledObject")),
             "kubeconfig": str(self.home.kubeconfig),
             **self.monitoring.state(),
             "processes": [child.pid for child in helpers]

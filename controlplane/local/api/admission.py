@@ -4,17 +4,20 @@ The order is the API server's: decoding, mutating webhooks, schema, validating w
 """
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Any
 
 from controlplane.autoscale import admission as keda
-from controlplane.kubernetes.kinds import Kind
+from controlplane.errors import SerinError
+from controlplane.kubernetes.kinds import Kind, by_name
 from controlplane.kubernetes.meta import Object, is_of_a_controller
-from controlplane.kubernetes.refusals import BadRequest, Cause, Forbidden, NotFound
+from controlplane.kubernetes.refusals import BadRequest, Cause, Forbidden, NotFound, Refusal
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.rules import builtin, fields, gateway, kserve
 from controlplane.local.api.schemas import validation
 
+_LOG = logging.getLogger(__name__)
 Resolve = Callable[[str, str], Awaitable[str | None]]
 """A storage URI without a version, and what was served → one with a version, or None."""
 
@@ -47,6 +50,28 @@ async def admit(
     Raises:
         Refusal: What is wrong, in the words of who would refuse it in a cluster.
     """
+    try:
+        return await _admitted(kind, one, old, objects, resolve, strict, status=status)
+    except SerinError:
+        raise
+    except Exception as error:
+        _LOG.exception("%s %s", kind.name, one["metadata"].get("name"))
+        raise BadRequest(
+            f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: '
+            f"{type(error).__name__}: {error}"
+        ) from error
+
+
+async def _admitted(
+    kind: Kind,
+    one: Object,
+    old: Object | None,
+    objects: Objects,
+    resolve: Resolve,
+    strict: str,
+    *,
+    status: bool,
+) -> tuple[list[str], list[str]]:
     unknown = [f'unknown field "{path}"' for path in validation.prune(kind, one)]
     if unknown and strict == "Strict":
         raise BadRequest(
@@ -82,7 +107,7 @@ async def _rules(
         case "Job":
             _refuse(kind, one, builtin.job_causes(one))
         case "HTTPRoute" if old is None or not is_of_a_controller(old):
-            _refuse(kind, one, gateway.causes(one, objects.list_of("HTTPRoute")))
+            _refuse(kind, one, gateway.causes(one, filter(_fits, objects.list_of("HTTPRoute"))))
         case "Secret":
             builtin.secret_data(one)
         case "Namespace":
@@ -104,9 +129,20 @@ def _refuse_scaled_object(one: Object, objects: Objects) -> None:
             {"name": container["name"], **(container.get("resources") or {}).get("requests", {})}
             for container in target["spec"]["template"]["spec"]["containers"]
         ]
-    others = [other for other in others if other["metadata"]["name"] != name]
+    others = [other for other in others if other["metadata"]["name"] != name and _fits(other)]
     for complaint in keda.refusals(one, others, requests):
         raise Forbidden(f'admission webhook "vscaledobject.kb.io" denied the request: {complaint}')
+
+
+def _fits(one: Object) -> bool:
+    """Whether an object is one that this API would take; a file of before may hold others."""
+    kind = by_name(one["kind"])
+    try:
+        if kind:
+            validation.check(kind, one)
+    except Refusal:
+        return False
+    return True
 
 
 async def name_versions(service: Object, old: Object | None, resolve: Resolve) -> None:

@@ -23,6 +23,7 @@ from controlplane.kubernetes.meta import (
     Object,
     key_of,
     now,
+    sound,
     with_spec_of,
     with_status_of,
 )
@@ -276,7 +277,7 @@ class Objects:
         try:
             found = orjson.loads(path.read_bytes())
             known = found["format"] == FORMAT
-            contents = {key_of(one): orjson.dumps(one) for one in found["objects"]}
+            contents = {key_of(one): orjson.dumps(sound(one)) for one in found["objects"]}
             revision = int(found["revision"])
         except (ValueError, KeyError, TypeError) as error:
             raise SerinError(

@@ -223,7 +223,8 @@ def _routes(routes: Iterable[Object], run: Each) -> Iterable[Route]:
     """
     by_service: dict[str, list[Object]] = {}
     for route in routes:
-        by_service.setdefault(route["metadata"]["labels"][SERVICE_LABEL], []).append(route)
+        service = (route["metadata"].get("labels") or {}).get(SERVICE_LABEL, "")
+        by_service.setdefault(service, []).append(route)
     taken: dict[str, str] = {}
     for own in sorted(by_service.values(), key=lambda own: min(map(_age, own))):
         own.sort(key=lambda route: len(route["metadata"]["name"]))

@@ -13,7 +13,7 @@ from functools import partial
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.conditions import is_true, timed
 from controlplane.kubernetes.kinds import by_name
-from controlplane.kubernetes.meta import Object, key_of, now, owned
+from controlplane.kubernetes.meta import Object, key_of, now, owned, owners
 from controlplane.kubernetes.names import REVISION, SERVED, SERVICE_LABEL, SOURCE, source
 from controlplane.kubernetes.refusals import Invalid
 from controlplane.local.api.objects import Objects
@@ -72,7 +72,7 @@ class Controllers:
         deployments = self.objects.list_of("Deployment")
         kept = {deployment["metadata"]["uid"] for deployment in deployments}
         for one in self.objects.list_of("ReplicaSet"):  # of an earlier canary, by the same name
-            if not any(owner["uid"] in kept for owner in one["metadata"]["ownerReferences"]):
+            if not any(owner["uid"] in kept for owner in owners(one)):
                 self.objects.delete(*key_of(one))
         for one in deployments:
             own = [pod for pod in pods if pod.deployment == one["metadata"]["name"]]
@@ -216,7 +216,7 @@ class Controllers:
                 self.fence.run("pod", about, partial(self._pod, about, state), None)
         there = {state.name for state in pods}
         for one in self.objects.list_of("Pod"):
-            kinds = {owner["kind"] for owner in one["metadata"].get("ownerReferences", ())}
+            kinds = {owner["kind"] for owner in owners(one)}
             if "Job" not in kinds and one["metadata"]["name"] not in there:
                 self._remove(one)
                 self._phases.pop(one["metadata"]["name"], None)

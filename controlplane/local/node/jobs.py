@@ -17,7 +17,7 @@ from pathlib import Path
 
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.conditions import condition
-from controlplane.kubernetes.meta import Object, now, owned
+from controlplane.kubernetes.meta import Object, now, owned, owners
 from controlplane.local.api.objects import Objects
 from controlplane.local.controllers import events, jobstatus, workloads
 from controlplane.local.controllers.fence import Fence, said
@@ -78,9 +78,9 @@ class Jobs:
             if uid not in jobs:
                 self._drop(uid, one)
         for pod in self.objects.list_of("Pod"):
-            owner = pod["metadata"].get("ownerReferences", [{}])[0]
-            if _is_jobs(pod) and owner["uid"] not in {*jobs, *self._tries}:
-                self._remove_pod(pod)
+            jobs_pod = {owner["uid"] for owner in owners(pod) if owner["kind"] == "Job"}
+            if jobs_pod and not jobs_pod & {*jobs, *self._tries}:
+                self._fence.run("pod", pod, partial(self._remove_pod, pod), None)
 
     def _step(self, uid: str, job: Object) -> None:
         if jobstatus.is_over(job):
@@ -291,7 +291,7 @@ class Jobs:
 
 
 def _is_jobs(pod: Object) -> bool:
-    return any(owner["kind"] == "Job" for owner in pod["metadata"].get("ownerReferences", ()))
+    return any(owner["kind"] == "Job" for owner in owners(pod))
 
 
 def _failures(objects: Objects, uid: str) -> int:

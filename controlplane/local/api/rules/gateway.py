@@ -113,7 +113,7 @@ def causes(one: Object, routes: Iterable[Object]) -> Iterator[Cause]:
         return
     hosts = one["spec"]["hostnames"]
     models = {
-        host: route["metadata"]["labels"][SERVICE_LABEL]
+        host: (route["metadata"].get("labels") or {}).get(SERVICE_LABEL)
         for route in routes
         if is_of_a_controller(route)
         for host in route["spec"]["hostnames"]

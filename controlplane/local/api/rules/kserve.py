@@ -68,7 +68,7 @@ def refuse(service: Object, old: Object | None) -> None:
 
 
 def _complaints(service: Object, old: Object | None) -> Iterator[str]:
-    name, spec = service["metadata"]["name"], service["spec"]
+    name, spec = service["metadata"]["name"], service.get("spec") or {"predictor": {}}
     annotations = service["metadata"].get("annotations") or {}
     if old:
         before = (old.get("status") or {}).get("deploymentMode")
