@@ -2,6 +2,7 @@
 
 metrics         the series of one model version
 shared_metrics  the same, summed over worker processes in shared memory
+scrapes         the port of /metrics
 logs            JSON lines on stdout, requests' by a fast path
 telemetry       OpenTelemetry spans, off unless an endpoint is set
 

@@ -13,7 +13,7 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector, start_http_server
+from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -21,6 +21,8 @@ from prometheus_client.core import (
     Metric,
 )
 from prometheus_client.registry import Collector
+
+from predictors.runtime.observe.scrapes import start
 
 OUTCOMES = ("ok", "invalid", "rejected", "deadline", "cancelled", "unready", "error")
 _PLACE = {outcome: place for place, outcome in enumerate(OUTCOMES)}
@@ -309,4 +311,4 @@ class ModelMetrics(Collector):
         registry = CollectorRegistry()
         registry.register(self)
         ProcessCollector(registry=registry)
-        start_http_server(port, addr=host, registry=registry)
+        start(host, port, make_wsgi_app(registry))
