@@ -44,8 +44,8 @@ def command(
     from scripts.verbs import asked
 
     if not url:
-        for model in models:
-            asked.platform(None, model)
+        for name in models:
+            asked.served(name)
         url = asked.prometheus()
     chosen = f'namespace="{namespace}",inferenceservice=~"{"|".join(models) or ".+"}"'
     if once or not sys.stdout.isatty():

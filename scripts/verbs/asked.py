@@ -27,6 +27,19 @@ def platform(url: str | None, model: str) -> dict[str, Any]:
     return now
 
 
+def served(model: str) -> None:
+    """Refuse a model that does not run here, ready or not.
+
+    Raises:
+        SerinError: It does not; or what `platform` raises.
+    """
+    from controlplane.local import client
+
+    models = platform(None, model).get("models") or {}
+    if model not in models:
+        raise client.unserved(model, models)
+
+
 def refused(model: str, now: Mapping[str, Any]) -> SerinError | None:
     """Why the platform has no answer of a model, if its own state says; None if it is ready."""
     from controlplane.local import client

@@ -5,15 +5,18 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import click
 import pytest
 import yaml
 
+from scripts import cli
 from scripts.checks.repository import ROOT, tracked
 from tests.support.documents import console_blocks
 
 REQUIREMENTS = ROOT / "requirements"
 PARTS = sorted(path.stem for path in REQUIREMENTS.glob("*.in"))
 VERBS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem[0] != "_")
+DOCUMENTS = [path for path in tracked(".md") if path.name != "CHANGELOG.md"]
 VARIABLE = re.compile(r"\b(?:PREDICTOR|SERIN)_[A-Z0-9_]*[A-Z0-9]\b")
 
 
@@ -160,3 +163,19 @@ def test_workflows_are_pinned_and_may_do_nothing_more(path: Path) -> None:
         assert command == ["git", "diff", "--exit-code"] or (ROOT / command[0]).is_relative_to(
             ROOT / ".ci"
         ), command
+
+
+@pytest.mark.parametrize("path", DOCUMENTS, ids=str)
+def test_documents_name_verbs_and_options_that_there_are(path: Path) -> None:
+    """Every `./serin VERB --option` of a document is one; what it prints, tests/local runs."""
+    for line in re.findall(r"\./serin ([a-z][^\n`|;&#]*)", (ROOT / path).read_text("utf-8")):
+        words = line.split()
+        command: click.Command | None = cli.serin
+        while isinstance(command, click.Group) and words and re.fullmatch(r"[a-z-]+", words[0]):
+            command = command.get_command(click.Context(command), words.pop(0))
+        assert command is not None, f"{path}: ./serin {line}"
+        if command.name in {"train", "test"}:
+            continue  # their options are a script's, or pytest's
+        known = {option for parameter in command.params for option in parameter.opts}
+        given = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
+        assert given <= {*known, "--help"}, f"{path}: ./serin {line}"

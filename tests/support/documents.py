@@ -5,8 +5,9 @@
     iris …
     ```
 
-`…` stands for any text within a line, and a line of `…` alone for any lines. A command that ends
-with a backslash goes on in the next line.
+`…` stands for any text within a line, and a line of `…` alone for any lines. What no two runs have
+in common, versions, ids, measured numbers, bars, is compared by its form. A command that ends with
+a backslash goes on in the next line.
 """
 
 import re
@@ -29,6 +30,15 @@ def console_blocks(document: str) -> list[list[tuple[str, str]]]:
     ]
 
 
+_MEASURED = (
+    (re.compile(r"[█▉▊▋▌▍▎▏]+"), ""),
+    (re.compile(r"\b[0-9a-f]{16}-[0-9a-f]+\b|\b[0-9a-f]{12}\b"), "HASH"),
+    (re.compile(r"\b\d+(?:\.\d+)? (?:ms\b|s(?=  ))"), "TIME"),
+    (re.compile(r"\b\d+\.\d+(?:e[-+]?\d+)?"), "NUMBER"),
+    (re.compile(r"\b\d+(?= (?:requests|answered)|%| \(NUMBER%\))"), "COUNT"),
+)
+
+
 def matches(documented: str, printed: str) -> bool:
     """Whether `printed` is what the document shows; how wide columns are does not count."""
     pattern = "".join(
@@ -39,4 +49,6 @@ def matches(documented: str, printed: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
+    for measured, form in _MEASURED:
+        text = measured.sub(form, text)
     return [re.sub(r"[ ─]+", " ", line).strip() for line in text.strip().splitlines()]

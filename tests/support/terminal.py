@@ -48,6 +48,13 @@ class Shown:
         return shown
 
     @property
+    def printed(self) -> str:
+        """What was printed, line by line as it was written, where the cursor only went forward."""
+        if re.search(r"\x1b\[\d*[AHJK]", self.raw):
+            return self.text
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.raw).replace("\r", "")
+
+    @property
     def text(self) -> str:
         """The lines as one text."""
         return "\n".join(self.lines)
