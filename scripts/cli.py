@@ -99,6 +99,9 @@ def main() -> int:
 def _complain(error: Exception) -> int:
     code = 1
     match error:
+        case click.exceptions.NoArgsIsHelpError():
+            click.echo(error.format_message(), err=True)
+            return error.exit_code
         case click.UsageError():
             code, text = error.exit_code, _misuse(error)
         case click.ClickException():

@@ -27,9 +27,9 @@ def command(ctx: click.Context, output: str | None) -> None:
     \b
     serin models
     serin models list iris -o json
-    serin models show iris 1f2e                 a version by the beginning of its name
+    serin models show iris 1f2e     a version by how its name begins
     serin models diff iris 1f2e 77ab
-    serin models verify                         hashes every byte again
+    serin models verify             hashes every byte again
     serin models gc --keep 3 --dry-run
 
     Reads the running platform's store, the one in .serin, or that of SERIN_S3_ENDPOINT.

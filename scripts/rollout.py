@@ -56,10 +56,10 @@ def command() -> None:
     """Roll a version out behind guards: more requests step by step, or none at all again.
 
     \b
-    serin rollout start iris 1f2e --steps 5,25,50,100 --slo p99=50ms,errors=0.1% --watch
-    serin rollout start iris 1f2e --shadow 500  compares answers before any user gets one
+    serin rollout start iris 1f2e --slo p99=50ms,errors=0.1% --watch
+    serin rollout start iris 1f2e --shadow 500  compares answers first
     serin rollout status iris
-    serin rollout pause iris                    the weight stays; a guilty canary still ends it
+    serin rollout pause iris                    the weight stays; guards go on
     serin rollout abort iris
 
     The canary is compared with stable while both serve: errors, latency, the classes it answers and

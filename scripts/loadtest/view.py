@@ -11,8 +11,8 @@ from scripts.loadtest.report import milliseconds
 from scripts.loadtest.tally import Second, Tally
 
 if TYPE_CHECKING:
+    from rich.console import Group
     from rich.live import Live
-    from rich.table import Table
 
 WINDOW_SECONDS = 2.0
 """What "now" means."""
@@ -95,12 +95,14 @@ class View:
             parts.append(f"replicas {replicas}")
         return "  ".join(parts) + "\n"
 
-    def _table(self, recent: Second, width: float, now: float) -> "Table":
+    def _table(self, recent: Second, width: float, now: float) -> "Group":
+        from rich.console import Group
         from rich.progress_bar import ProgressBar
         from rich.table import Table
+        from rich.text import Text
 
         at = min(now - self._began, self._seconds)
-        table = Table(title=self._title, title_justify="left", box=None, pad_edge=False)
+        table = Table(box=None, pad_edge=False)
         for name in ("", "now", "so far"):
             table.add_column(name, justify="left" if not name else "right")
         total = self._tally.total
@@ -124,4 +126,4 @@ class View:
             table.add_row("replicas ready/wanted", replicas, "")
         bar = ProgressBar(total=self._seconds, completed=at, width=BAR)
         table.add_row(bar, f"{at:.0f} of {self._seconds:.0f} s", "")
-        return table
+        return Group(Text(self._title, style="italic"), table)

@@ -175,6 +175,15 @@ def test_help_is_quick_installs_nothing_and_fits(command: str, run: Callable[[st
     assert "nstalling" not in shown.text
 
 
+@pytest.mark.parametrize("line", ["", "models --help", "new", "rollout"])
+def test_half_a_command_is_answered_with_its_help(line: str, run: Callable[[str], Shown]) -> None:
+    """The verbs that there are, and exit code 2 where one was missing."""
+    shown = run(line)
+
+    assert shown.text.startswith(f"Usage: serin {line.removesuffix(' --help')}".rstrip())
+    assert shown.code == (0 if "--help" in line else 2)
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_wrong_option_is_refused(command: str, run: Callable[[str], Shown]) -> None:
     """What begins with two dashes is an option, and one that nobody knows is misuse."""
