@@ -1,5 +1,6 @@
 """What setup_cluster.sh runs: its options, and its words."""
 
+import functools
 import os
 import sys
 import time
@@ -16,10 +17,10 @@ from controlplane.cluster.models import NAMESPACE, Serving
 from controlplane.cluster.records import ALL, MODELS, record, remember
 from controlplane.cluster.steps import (
     KSERVE_FOLDER,
-    ROOT,
     STEPS,
     Setup,
     has_activator,
+    job,
     overlay_documents,
 )
 from controlplane.errors import SerinError
@@ -116,19 +117,23 @@ def main(  # noqa: D103 - its help is the command's, below
         _load_images(setup, list(setup.models), only)
     if only != "models":
         install(setup, say, only)
-    if only in {None, "models"}:
-        _serve(setup, smoke=smoke)
+    if only in {None, "models", "serin"}:
+        _serve(setup, smoke=smoke, only=only)
 
 
-def _serve(setup: Setup, *, smoke: bool) -> None:
-    """The last step: versions, InferenceServices, ScaledObjects."""
+def _serve(setup: Setup, *, smoke: bool, only: str | None) -> None:
+    """The last step: versions, InferenceServices, ScaledObjects; these alone with `serin` only."""
     scaling = {
         one["metadata"]["labels"]["app.kubernetes.io/name"]: one
         for one in overlay_documents(setup, "ScaledObject")
     }
     services = overlay_documents(setup, "InferenceService")
-    jobs = ROOT / "training" / "jobs"
-    serving = Serving(setup.kubectl, services, scaling, jobs, say, smoke=smoke)
+    of_model = functools.partial(job, setup)
+    serving = Serving(setup.kubectl, services, scaling, of_model, say, smoke=smoke)
+    if only == "serin":
+        if not setup.dry_run:
+            serving.scale()
+        return
     if setup.dry_run:
         serving.plan()
         return

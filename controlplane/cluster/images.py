@@ -5,9 +5,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from controlplane.cluster import releases
-from controlplane.cluster.kubectl import Document, render
+from controlplane.cluster.kubectl import Document
 from controlplane.cluster.releases import UnreachableError
-from controlplane.cluster.steps import ROOT, STEPS, Setup, overlay_documents
+from controlplane.cluster.steps import STEPS, Setup, job, overlay_documents
 
 _ARGUMENT = re.compile(r"--[\w-]*=((?:[\w.-]+/)+[\w.-]+:[\w.-]+)")  # an operator's own parts
 _OURS = re.compile(r"docker\.io/serin/(?P<train>train-)?(?P<name>[\w-]+):dev")
@@ -25,7 +25,7 @@ def listed(setup: Setup) -> tuple[list[tuple[str, str]], list[str]]:
         for image in asked_for(documents):
             found.setdefault(image, step.name)
     for service in overlay_documents(setup, "InferenceService"):
-        for image in asked_for(render(ROOT / "training" / "jobs" / service["metadata"]["name"])):
+        for image in asked_for(job(setup, service["metadata"]["name"])):
             found.setdefault(image, "models")
     envoys = [one for one in overlay_documents(setup, "EnvoyProxy") if list(asked_for([one]))]
     if not envoys:  # what Envoy Gateway starts where nobody names one

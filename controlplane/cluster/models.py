@@ -3,9 +3,8 @@
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
-from controlplane.cluster.kubectl import ClusterError, Document, Kubectl, render
+from controlplane.cluster.kubectl import ClusterError, Document, Kubectl
 from controlplane.cluster.records import digest, record, remember
 from controlplane.cluster.waiting import Watch
 
@@ -24,7 +23,7 @@ class Serving:
         kubectl: the cluster.
         services: the InferenceServices of the models that were chosen, as an overlay renders them.
         scaling: model → its ScaledObject.
-        jobs: folder of the Jobs' kustomizations, one a model.
+        job: a model's training Job, with what it needs.
         say: told what happens.
         smoke: train a few steps on little data, as the scripts' --smoke says.
     """
@@ -32,7 +31,7 @@ class Serving:
     kubectl: Kubectl
     services: Sequence[Document]
     scaling: Mapping[str, Document]
-    jobs: Path
+    job: Callable[[str], list[Document]]
     say: Callable[[str], None]
     smoke: bool = False
 
@@ -56,7 +55,7 @@ class Serving:
         """
         training = {
             service["metadata"]["name"]: _start(
-                self.kubectl, self.jobs / service["metadata"]["name"], self.say, smoke=self.smoke
+                self.kubectl, self.job(service["metadata"]["name"]), self.say, smoke=self.smoke
             )
             for service in self.services
             if self._version(service) is None
@@ -73,6 +72,12 @@ class Serving:
             raise ClusterError(f"not served: {', '.join(failed)}, for the reasons above")
         if not changed:
             self.say("models: unchanged")
+
+    def scale(self) -> None:
+        """Apply changed ScaledObjects of the models that are served; serve nothing else."""
+        for name in self.scaling:
+            if self._serves(name) and self._scale(name):
+                self.say(f"{name}: scaled by its new ScaledObject")
 
     def _serve(self, service: Document, job_seconds: float | None) -> bool:
         """One model; whether anything was changed."""
@@ -138,9 +143,10 @@ def await_ready(
     watch.wait(f"InferenceService {name} to be ready", seconds, ready)
 
 
-def _start(kubectl: Kubectl, folder: Path, say: Callable[[str], None], *, smoke: bool) -> float:
+def _start(
+    kubectl: Kubectl, documents: list[Document], say: Callable[[str], None], *, smoke: bool
+) -> float:
     """Start a model's Job unless one runs or ran; how long it may take, in seconds."""
-    documents = render(folder)
     (job,) = (one for one in documents if one["kind"] == "Job")
     name = job["metadata"]["name"]
     if kubectl.get("job", name, "-n", NAMESPACE) is None:

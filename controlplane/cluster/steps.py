@@ -1,14 +1,19 @@
 """What is installed, in order: a step's objects, who else may have it, when it is done."""
 
+import os
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+
+import yaml
 
 from controlplane.cluster import kserve, releases, storage
 from controlplane.cluster.kubectl import Document, Kubectl, render
 
 ROOT = Path(__file__).parents[2]
 KSERVE_FOLDER = ROOT / "kserve"
+JOBS = ROOT / "training" / "jobs"
 ACTIVATOR = ("deployment/activator", "models")
 """Of overlays with kserve/components/scale-to-zero."""
 _READY_SECONDS = 600
@@ -147,6 +152,21 @@ def chosen(setup: Setup) -> list[Document]:
 def overlay_documents(setup: Setup, kind: str) -> list[Document]:
     """The chosen models' objects of one kind, or the overlay's own."""
     return [one for one in chosen(setup) if one["kind"] == kind]
+
+
+def job(setup: Setup, model: str) -> list[Document]:
+    """A model's training Job, its image renamed as the overlay's `images:` say."""
+    folder = JOBS / model
+    overlay = yaml.safe_load((setup.overlay / "kustomization.yaml").read_text("utf-8"))
+    if not overlay.get("images"):
+        return render(folder)
+    with tempfile.TemporaryDirectory() as made:
+        renamed = {
+            "resources": [os.path.relpath(folder, Path(made).resolve())],  # kustomize's way
+            "images": overlay["images"],
+        }
+        Path(made, "kustomization.yaml").write_text(yaml.safe_dump(renamed), "utf-8")
+        return render(Path(made))
 
 
 def has_activator(setup: Setup) -> bool:

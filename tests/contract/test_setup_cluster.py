@@ -1,9 +1,11 @@
 """setup_cluster.sh as it is started, on a machine with no cluster and no way out."""
 
+import os
 import subprocess
 from pathlib import Path
 
 import pytest
+import yaml
 
 from tests.support.required import ROOT, binary
 
@@ -87,3 +89,24 @@ def test_images_are_listed_though_some_releases_cannot_be_read(setup: Setup) -> 
             "build it: -f training/Dockerfile --build-arg MODEL=iris",
         ),
     ]
+
+
+def test_an_overlays_names_of_images_are_the_jobs_too(setup: Setup, tmp_path: Path) -> None:
+    """A registry is named once, for predictors and for what trains them."""
+    names = [
+        {
+            "name": f"docker.io/serin/{name}",
+            "newName": f"registry.example.com/{name}",
+            "newTag": "1",
+        }
+        for name in ("iris", "train-iris")
+    ]
+    overlay = {
+        "resources": [os.path.relpath(ROOT / "kserve" / "overlays" / "local", tmp_path)],
+        "images": names,
+    }
+    (tmp_path / "kustomization.yaml").write_text(yaml.safe_dump(overlay))
+    told = setup.run("--images", "--model", "iris", "--overlay", str(tmp_path)).stdout.split()
+
+    assert {"registry.example.com/iris:1", "registry.example.com/train-iris:1"} <= set(told)
+    assert not [one for one in told if one.startswith("docker.io/serin/")]

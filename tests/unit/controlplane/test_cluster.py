@@ -9,7 +9,7 @@ import pytest
 from cryptography import x509
 
 from controlplane.cluster import __main__ as setup_cluster
-from controlplane.cluster import kserve, releases, storage
+from controlplane.cluster import kserve, models, releases, storage
 from controlplane.cluster.images import asked_for
 from controlplane.cluster.kubectl import ClusterError, Kubectl, wait_until
 from controlplane.cluster.records import digest
@@ -275,3 +275,29 @@ def test_a_later_run_serves_what_was_chosen(
     found = setup_cluster._remembered(Kubectl(None), named, ["a", "b", "c"], dry_run=False)
     assert found == chosen
     assert kept == {"models": remembered}
+
+
+def test_changed_scaling_reaches_served_models_and_no_others(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """As a deployment of new images does; once, so that what a rollout changes stays."""
+    live = {"spec": {"predictor": {"model": {"storageUri": "s3://models/a/0123456789ab"}}}}
+    there = {("inferenceservice", "a"): live, ("scaledobject", "a-predictor"): {}}
+    kept, applied = dict[str, str](), list[str]()
+    monkeypatch.setattr(models, "record", lambda _kubectl: dict(kept))
+    monkeypatch.setattr(models, "remember", lambda _kubectl, key, value: kept.update({key: value}))
+    monkeypatch.setattr(Kubectl, "get", lambda _self, *words: there.get(words[:2]))
+    monkeypatch.setattr(
+        Kubectl,
+        "apply",
+        lambda _self, documents: applied.extend(one["metadata"]["name"] for one in documents),
+    )
+    scaling = {
+        name: {"kind": "ScaledObject", "metadata": {"name": f"{name}-predictor"}}
+        for name in ("a", "b")
+    }
+    serving = models.Serving(Kubectl(None), [], scaling, lambda _name: [], print)
+
+    serving.scale()
+    serving.scale()
+    assert applied == ["a-predictor"]
