@@ -148,8 +148,9 @@ class Watch:
                 yield Trouble(who, event["reason"], event.get("message", ""))
 
     def _is_about(self, name: str) -> bool:
-        """Whether an object's name begins with what the selector asks for."""
-        return name.startswith(self.selector.rpartition("=")[2])
+        """Whether an object's name begins with a value that the selector asks for."""
+        values = [label.rpartition("=")[2] for label in self.selector.split(",")]
+        return name.startswith(tuple(values))
 
     def _state(self) -> str:
         options = [f"--selector={self.selector}"] if self.selector else []
