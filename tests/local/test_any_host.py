@@ -1,6 +1,7 @@
 """The gateway as one V2 server, for clients that know its address and no model's host."""
 
 import json
+import socket
 import subprocess
 import sys
 import urllib.error
@@ -38,6 +39,16 @@ def channel(platform: Platform) -> Any:
 def test_health_and_metadata_are_answered_on_the_address(trained: Platform, path: str) -> None:
     """As a V2 server answers them, in V2's form."""
     assert get(trained, path).items() >= PAGES[path].items()
+
+
+def test_a_head_that_does_not_come_is_not_waited_for(trained: Platform) -> None:
+    """A client that begins a request and falls silent is answered with 408 and let go."""
+    host, port = trained.url.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=30) as client:
+        client.sendall(b"GET /v2 HTTP/1.1\r\nHost: here\r\nX-Slow: ")
+        answer = client.recv(4096)
+
+    assert answer.startswith(b"HTTP/1.1 408 ")
 
 
 def test_the_models_are_listed_on_the_address(trained: Platform) -> None:

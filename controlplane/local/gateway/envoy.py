@@ -117,6 +117,16 @@ def _listener(folder: Path, port: int, access_log: Path | None) -> Json:
         ],
         "local_reply_config": {"mappers": anyhost.local_replies()},
         "normalize_path": True,
+        # At the edge, so that a slow or silent client holds no connection for ever. A body or an
+        # answer that stands still is the predictor's to end: it knows which streams may be silent.
+        "request_headers_timeout": "10s",
+        "common_http_protocol_options": {"idle_timeout": "300s"},
+        "max_request_headers_kb": 60,
+        "http2_protocol_options": {
+            "max_concurrent_streams": 1024,
+            "initial_stream_window_size": 1 << 20,
+            "initial_connection_window_size": 16 << 20,
+        },
     }
     if access_log:
         manager["access_log"] = [_access_log(access_log)]
