@@ -15,7 +15,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning"),  # peft reads what is deprecated
     pytest.mark.timeout(120),  # importing torch on a busy machine
 ]
-from training.language import lora
+from training.language import lora  # noqa: E402 - it imports peft, which may be missing
 
 TEXT = b"the quick brown fox jumps over the lazy dog. " * 20
 STEPS = 22
