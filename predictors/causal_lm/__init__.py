@@ -14,6 +14,7 @@ from predictors.causal_lm.chat import ChatTemplate
 from predictors.causal_lm.engine import Engine
 from predictors.causal_lm.guide import Grammars
 from predictors.causal_lm.network import Network
+from predictors.causal_lm.openai import OpenAi
 from predictors.causal_lm.prompts import Prompt, PromptReader
 from predictors.causal_lm.tensors import INPUTS, OUTPUTS, TensorReader
 from predictors.causal_lm.text import UnknownDecoderError, bytes_of_tokens
@@ -44,7 +45,8 @@ class CausalLmModel(StreamingModel):
         except UnknownDecoderError as error:
             raise ArtifactError(f"tokenizer.json: {error}") from error
         capacity = max_total_tokens(generation["positions"])
-        first, ending = generation["first_token"], frozenset(generation["ending_tokens"])
+        first = generation["first_token"]
+        self.ending = ending = frozenset(generation["ending_tokens"])
         self.reader = PromptReader(tokenizer, first, capacity)
         self.grammars = Grammars(tokenizer, ending)
         self.sampling: dict[str, float] = generation["sampling"]
@@ -68,6 +70,7 @@ class CausalLmModel(StreamingModel):
         return told
 
     def limit(self, metrics: ModelMetrics, *, max_rows: int, queue_size: int) -> None:
+        self.grammars.prepare()
         self._engine.limit(max_rows, queue_size, metrics)
 
     def submit(self, job: Job) -> None:
@@ -87,6 +90,14 @@ class CausalLmModel(StreamingModel):
     def submit_prompts(self, job: Job, prompts: list[Prompt]) -> None:
         """Continue prompts that were read already."""
         self._engine.submit(job, prompts)
+
+    def spelling(self, token: int) -> str:
+        """How the tokenizer writes a token, such as one that is no text."""
+        return self.reader.spelling(token)
+
+    def dialect(self) -> OpenAi:
+        """OpenAI's API."""
+        return OpenAi(self)
 
     def close(self) -> None:
         self._engine.close()

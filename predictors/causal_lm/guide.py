@@ -1,6 +1,7 @@
 """Answers held to JSON: which tokens may come next, by llguidance."""
 
 import json
+import threading
 from collections.abc import Iterable
 from functools import cached_property
 
@@ -40,9 +41,14 @@ class Grammars:
         self._description = tokenizer
         self._ending = sorted(ending)
 
+    def prepare(self) -> None:
+        """Make what all guides share, from another thread than the one that answers."""
+        if self._ending:
+            threading.Thread(target=lambda: self._tokenizer, name="grammars", daemon=True).start()
+
     @cached_property
     def _tokenizer(self) -> LLTokenizer:
-        """Made when it is first needed: a second's work for a vocabulary of 49,152."""
+        """A second's work for a vocabulary of 49,152."""
         return LLTokenizer(self._description.to_str(), eos_token=self._ending)
 
     def of_schema(self, schema: object) -> Guide:

@@ -63,6 +63,10 @@ class PromptReader:
             return [self._first_token]
         return tokens if len(text) <= longest else tokens[:1] * self.capacity + tokens
 
+    def spelling(self, token: int) -> str:
+        """How the tokenizer writes a token."""
+        return self._tokenizer.id_to_token(token) or ""
+
     def budgeted(
         self, tokens: list[int], asked: int | None, name: str, *, truncate: bool = False
     ) -> tuple[list[int], int]:

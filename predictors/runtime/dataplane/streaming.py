@@ -8,6 +8,7 @@ StreamingModel gets every request as it comes, and serves them side by side.
 import threading
 
 from predictors.runtime.dataplane.batcher import Batcher
+from predictors.runtime.dataplane.dialect import Dialect
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.dataplane.model import V2Model
 from predictors.runtime.observe.metrics import ModelMetrics
@@ -49,6 +50,10 @@ class StreamingModel(V2Model):
     def close(self) -> None:
         """Finish what was taken, then stop; nothing is submitted any more."""
         raise NotImplementedError
+
+    def dialect(self) -> Dialect | None:
+        """A second API that the model speaks, asked for once it is loaded."""
+        return None
 
     def infer(self, arrays: Arrays) -> Outputs:
         """Submit a request and wait for the whole answer: for the golden sample, and for kserve."""

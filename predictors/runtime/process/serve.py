@@ -37,6 +37,7 @@ from predictors.runtime.process.ports import listen, reserve
 from predictors.runtime.process.settings import Settings
 from predictors.runtime.process.workers import Workers
 from predictors.runtime.rest.app import RestApp
+from predictors.runtime.rest.dialect import DialectEndpoint
 from predictors.runtime.rest.endpoint import InferEndpoint
 from predictors.runtime.rest.generate import GenerateEndpoint
 from predictors.runtime.rest.pages import Pages
@@ -192,9 +193,13 @@ class V2Server(ModelServer):
         waiting: set[asyncio.Task[None]] = set()
         endpoint = InferEndpoint(service, settings.queue_size)
         most = settings.max_body_bytes
-        generate = None
-        if service.streams:
+        generate = dialect = None
+        if isinstance(service.model, StreamingModel):
             generate = GenerateEndpoint(service, endpoint, waiting=waiting, max_body_bytes=most)
+            if (spoken := service.model.dialect()) is not None:
+                dialect = DialectEndpoint(
+                    spoken, service, endpoint, waiting=waiting, max_body_bytes=most
+                )
         app = RestApp(
             endpoint,
             Pages(service),
@@ -202,6 +207,7 @@ class V2Server(ModelServer):
             waiting=waiting,
             max_body_bytes=most,
             generate=generate,
+            dialect=dialect,
         )
         config = uvicorn.Config(
             app,

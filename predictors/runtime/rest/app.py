@@ -11,6 +11,7 @@ from predictors.runtime.dataplane.batcher import Batcher
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
 from predictors.runtime.rest.bodies import read_body
+from predictors.runtime.rest.dialect import DialectEndpoint
 from predictors.runtime.rest.endpoint import (
     Answer,
     InferEndpoint,
@@ -40,9 +41,11 @@ class RestApp:
         waiting: Sized,
         max_body_bytes: int,
         generate: GenerateEndpoint | None = None,
+        dialect: DialectEndpoint | None = None,
     ) -> None:
         self._endpoint = endpoint
         self._generate = generate  # where the model streams
+        self._dialect = dialect  # where the model speaks one
         self._pages = pages
         self._batcher = batcher
         self._waiting = waiting  # uvicorn's set of requests begun and not answered
@@ -53,6 +56,9 @@ class RestApp:
         method, path = scope["method"], scope["path"]
         if method == "POST" and self._generate is not None and path in self._generate.paths:
             await self._generate.answer(scope, receive, send)
+            return
+        if self._dialect is not None and self._dialect.takes(path):
+            await self._dialect.answer(scope, receive, send)
             return
         if method == "POST" and path in self._endpoint.paths:
             answer = await self._infer(scope, receive)

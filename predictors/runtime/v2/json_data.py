@@ -115,10 +115,11 @@ def _whole_numbers(spec: TensorSpec, data: list[Any], error: Exception) -> "arra
     try:
         return array(_CODE[spec.datatype], data)
     except OverflowError:
-        extreme = max(data, key=abs)
+        limits = np.iinfo(spec.dtype)
+        index = next(at for at, value in enumerate(data) if not limits.min <= value <= limits.max)
         raise InvalidRequest(
-            f"tensor '{spec.name}': a number is out of range of {spec.datatype}; the largest is "
-            f"{extreme}"
+            f"tensor '{spec.name}': expected {spec.datatype}, {limits.min} … {limits.max}, got "
+            f"{data[index]!s:.40} at element {index}"
         ) from error
 
 

@@ -26,7 +26,7 @@ def add_parameters(arrays: Arrays, parameters: Mapping[str, Any], signature: Sig
     rows = len(next(iter(arrays.values())))
     for name, value in parameters.items():
         spec = signature.inputs.get(name)
-        if spec is None or not spec.optional:
+        if spec is None or not spec.optional or value is None:
             continue
         if name in arrays:
             raise InvalidRequest(f"'{name}' is given both as an input and as a parameter")

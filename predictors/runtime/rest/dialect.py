@@ -1,0 +1,133 @@
+"""The HTTP of a dialect: JSON in, JSON or server-sent events out, errors in its own form."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sized
+
+import orjson
+
+from predictors.runtime.dataplane.dialect import Dialect, Exchange
+from predictors.runtime.dataplane.job import Piece, StreamJob
+from predictors.runtime.dataplane.service import Service
+from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
+from predictors.runtime.rest.bodies import read_body
+from predictors.runtime.rest.endpoint import (
+    Answer,
+    InferEndpoint,
+    deadline_of,
+    error_answer,
+    page_answer,
+)
+from predictors.runtime.v2.errors import ClientGone, InferenceFailed, V2Error
+from predictors.runtime.v2.signature import Request
+
+_JSON = (b"content-type", b"application/json")
+_EVENTS = (b"content-type", b"text/event-stream; charset=utf-8")
+
+
+class DialectEndpoint:
+    """Answers the requests of one dialect."""
+
+    def __init__(
+        self,
+        dialect: Dialect,
+        service: Service,
+        endpoint: InferEndpoint,
+        *,
+        waiting: Sized,
+        max_body_bytes: int,
+    ) -> None:
+        self.takes = dialect.takes
+        self._dialect = dialect
+        self._service = service
+        self._endpoint = endpoint
+        self._waiting = waiting  # uvicorn's set of requests begun and not answered
+        self._max_body_bytes = max_body_bytes
+
+    async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request."""
+        method, path = scope["method"], scope["path"]
+        if method == "POST" and self._dialect.posts(path):
+            await self._compute(path, scope, receive, send)
+            return
+        try:
+            answer = page_answer(200, self._dialect.page(method, path))
+        except V2Error as error:
+            answer = self._refusal(error, [])
+        await _whole(answer, send)
+
+    async def _compute(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
+        headers = dict(scope["headers"])
+        headers.pop(b"content-type", None)  # `curl -d` says that it is a form
+        call = self._endpoint.begin(headers)
+        begun = False
+        failure: V2Error | None = None
+        try:
+            deadline = deadline_of(headers)
+            self._endpoint.admit(len(self._waiting))
+            body = await read_body(headers, receive, self._max_body_bytes)
+            exchange = self._dialect.read(path, body)
+            self._service.accept(call, Request(exchange.id, {}, exchange.rows, ()))
+            streamed = exchange.streamed
+            fields = self._endpoint.with_ids([_EVENTS if streamed else _JSON], call)
+            async for event, last in self._events(exchange, deadline, receive):
+                if not begun:
+                    begun = True
+                    if not streamed:
+                        fields.append((b"content-length", b"%d" % len(event)))
+                    await send({"type": "http.response.start", "status": 200, "headers": fields})
+                await send({"type": "http.response.body", "body": event, "more_body": not last})
+            self._service.end(call, None, 200)
+        except ClientGone as error:
+            self._endpoint.refuse(call, error)  # counted and logged; nobody is there to answer
+        except V2Error as error:
+            failure = error
+            self._endpoint.refuse(call, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
+            failure = InferenceFailed(f"internal error: {type(error).__name__}")
+            self._endpoint.crash(call, error)
+        if failure is None:
+            return
+        answer = self._refusal(failure, self._endpoint.with_ids([], call))
+        if begun:  # the status is sent: the error is an event, and the last one
+            await send({"type": "http.response.body", "body": b"data: %b\n\n" % answer[2]})
+        else:
+            await _whole(answer, send)
+
+    async def _events(
+        self, exchange: Exchange, deadline: float | None, receive: Receive
+    ) -> AsyncIterator[tuple[bytes, bool]]:
+        """Each event, or the whole answer; and whether it is the last."""
+        loop = asyncio.get_running_loop()
+        pieces: asyncio.Queue[Piece] = asyncio.Queue()
+
+        def send(piece: Piece) -> None:
+            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+
+        job = StreamJob({}, exchange.rows, send, deadline, in_pieces=exchange.streamed)
+        exchange.submit(job)
+        gone = Piece(None, ClientGone("the client left"), last=True)
+        leaving = asyncio.ensure_future(client_left(receive))
+        leaving.add_done_callback(lambda _: pieces.put_nowait(gone))
+        try:
+            last = False
+            while not last:
+                piece = await pieces.get()
+                outputs, last = piece.result(), piece.last
+                events = exchange.events(outputs, last=last)
+                for number, event in enumerate(events, 1):
+                    yield event, last and number == len(events)
+        finally:
+            job.gone = True  # so that whatever ended this also frees the rows
+            leaving.cancel()
+
+    def _refusal(self, error: V2Error, fields: list[tuple[bytes, bytes]]) -> Answer:
+        status, headers, _ = error_answer(error)
+        body = orjson.dumps(self._dialect.error(error))
+        kept = [field for field in headers if field[0] != b"content-length"]
+        return status, [*kept, *fields, (b"content-length", b"%d" % len(body))], body
+
+
+async def _whole(answer: Answer, send: Send) -> None:
+    status, headers, body = answer
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
