@@ -123,6 +123,9 @@ def test_infer_takes_several_prompts_and_parameters_for_all(lm: Predictor) -> No
         ("generate", {"text_input": ["x", "y"]}, "expected one value"),
         ("generate", {"text_input": "x", "stream": True}, "'stream' must be false"),
         ("generate_stream", {"text_input": "x", "max_tokens": 256}, "'max_tokens'"),
+        ("generate", {"text_input": "x", "max_tokens": 2**31}, "… 2147483647, got 2147483648"),
+        ("generate", {"text_input": "x", "top_k": -1}, "0 or more (0: from all tokens), got -1"),
+        ("generate", {"text_input": None}, "input 'text_input' is missing"),
         ("generate_stream", {"text_input": "x" * 300}, "budget of 256"),
         ("generate_stream", {"text_input": "x", "temperature": "warm"}, "expected a number"),
     ],
@@ -135,6 +138,19 @@ def test_what_does_not_fit_is_a_400_before_any_event(
 
     assert answer.status == 400
     assert expected in answer.json["error"]
+
+
+def test_a_setting_of_null_is_one_that_is_not_given(lm: Predictor) -> None:
+    """Clients that are built of optional fields send nulls; infer's parameters too."""
+    plain = generate(lm, text_input=PROMPT, max_tokens=9).json["text_output"]
+    nulls = {"stop": None, "seed": None, "temperature": None, "top_k": None, "truncate": None}
+    tensor = {"name": "text_input", "shape": [1], "datatype": "BYTES", "data": [PROMPT]}
+    asked = lm.infer({"inputs": [tensor], "parameters": {"max_tokens": 9, **nulls}}).json
+
+    assert generate(lm, text_input=PROMPT, max_tokens=9, **nulls).json["text_output"] == plain
+    parameters = {"max_tokens": 9, **nulls}
+    assert generate(lm, text_input=PROMPT, parameters=parameters).json["text_output"] == plain
+    assert asked["outputs"][0]["data"] == [plain]
 
 
 def test_a_client_that_leaves_a_stream_is_counted_out(lm: Predictor) -> None:

@@ -18,6 +18,8 @@ from controlplane.kubernetes.meta import Object, is_of_a_controller
 from controlplane.kubernetes.names import SERVICE_LABEL, source
 from controlplane.local.controllers.fence import Each
 
+API = "serin.dev/api"
+"""An annotation of a runtime, and so of its pods."""
 MODEL_FOLDER = "/mnt/models"
 """Where KServe's storage initializer puts an artifact in a pod."""
 _HASH_DIGITS = 10
@@ -63,6 +65,8 @@ class DeploymentPlan:
     """From SIGTERM to SIGKILL."""
     template_hash: str
     """Ten hex digits that change when a pod of this Deployment would run differently."""
+    api: str = ""
+    """The API that its pods speak beside V2: openai, or none."""
 
     @property
     def version(self) -> str:
@@ -177,6 +181,7 @@ def deployment_plan(owner: Object) -> DeploymentPlan:
         container=container(spec["containers"][0]),
         grace_seconds=spec.get("terminationGracePeriodSeconds", 30),
         template_hash=template_hash(template),
+        api=(template["metadata"].get("annotations") or {}).get(API, ""),
     )
 
 

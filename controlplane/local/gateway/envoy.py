@@ -87,7 +87,12 @@ def routes(
         for route in plan.routes
     ]
     anywhere = anyhost.virtual_host(
-        rest=[*mirrored, *(one for own in versions.values() for one in own), *prefixes],
+        rest=[
+            *mirrored,
+            *(one for own in versions.values() for one in own),
+            *prefixes,
+            *_openai(plan),
+        ],
         grpc=[_to(route, anyhost.by_model(route.service), "grpc") for route in plan.routes],
         hosts=[route.hosts[0] for route in plan.routes],
         ready={route.service: (ready or {}).get(route.service, False) for route in plan.routes},
@@ -100,6 +105,24 @@ def routes(
         "max_direct_response_body_size_bytes": 1 << 20,  # lists of models
     }
     return {"resources": [configuration]}
+
+
+def _openai(plan: Plan) -> list[Json]:
+    """Send OpenAI's paths on any host to the one model that answers them.
+
+    Nothing but the body says which model is meant: of several each has /v2/models/<model>/openai/v1.
+    """
+    speaking = {one.name for one in plan.deployments if one.api == "openai"}
+    routes = [
+        route
+        for route in plan.routes
+        if any(backend.deployment in speaking for backend in route.backends)
+    ]
+    if len(routes) != 1:
+        return []
+    return [
+        _to(routes[0], {"path_separated_prefix": base}, "http") for base in ("/openai/v1", "/v1")
+    ]
 
 
 def _listener(folder: Path, port: int, access_log: Path | None) -> Json:

@@ -1,4 +1,5 @@
 import asyncio
+import dataclasses
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -216,3 +217,28 @@ def test_a_cluster_without_pods_goes_after_the_routes_to_it(gateway: Gateway) ->
 
     first, *_, last = asyncio.run(follow())
     assert (first, last) == ({"iris-predictor", "iris-canary-predictor"}, {"iris-predictor"})
+
+
+def test_openais_paths_go_to_the_only_model_that_answers_them() -> None:
+    """On any host; of several nothing but the body would say which, so neither has them."""
+    plan = planned(service())
+    (iris,) = plan.deployments
+    speaking = dataclasses.replace(iris, api="openai")
+
+    def bases(plan: Plan) -> list[str]:
+        prefixes = (
+            one["match"].get("path_separated_prefix", "")
+            for one in hosts_of(plan)["any-host"]["routes"]
+        )
+        return [prefix for prefix in prefixes if prefix.endswith("/v1")]
+
+    assert bases(plan) == []
+    alone = dataclasses.replace(plan, deployments=(speaking,))
+    assert bases(alone) == ["/openai/v1", "/v1"]
+    other = dataclasses.replace(speaking, name="other-predictor", service="other")
+    backends = (Backend("other-predictor", 100),)
+    route_to_it = dataclasses.replace(plan.routes[0], service="other", backends=backends)
+    several = dataclasses.replace(
+        plan, deployments=(speaking, other), routes=(*plan.routes, route_to_it)
+    )
+    assert bases(several) == []
