@@ -110,7 +110,7 @@ def routes(
 def _openai(plan: Plan) -> list[Json]:
     """Send OpenAI's paths on any host to the one model that answers them.
 
-    Nothing but the body says which model is meant: of several each has /v2/models/<model>/openai/v1.
+    Only the body says which model is meant: each of several has /v2/models/<model>/openai/v1.
     """
     speaking = {one.name for one in plan.deployments if one.api == "openai"}
     routes = [
