@@ -143,6 +143,10 @@ class Running:
         self._child.setwinsize(rows, columns)
         self._columns, self._rows = columns, rows
 
+    def type(self, text: str) -> None:
+        """Press the keys of a text."""
+        self._child.send(text)
+
     def interrupt(self) -> None:
         """Press Ctrl-C."""
         self._child.send("\x03")
