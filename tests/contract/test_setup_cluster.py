@@ -9,6 +9,8 @@ import yaml
 
 from tests.support.required import ROOT, binary
 
+SECONDS = 240  # some kustomizations are rendered, by kubectl
+pytestmark = pytest.mark.timeout(SECONDS + 10)
 NOWHERE = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
 STEPS = ("gateway", "keda", "prometheus", "kserve", "s3", "serin", "models")
 
@@ -38,7 +40,7 @@ class Setup:
             env=self.environment,
             capture_output=True,
             text=True,
-            timeout=55,
+            timeout=SECONDS,
             check=False,
         )
 
