@@ -49,6 +49,7 @@ def matches(documented: str, printed: str) -> bool:
 
 
 def _lines(text: str) -> list[str]:
+    text = re.sub(r"\n +(?=p\d)", " ", text)  # where a line of quantiles wraps is up to them
     for measured, form in _MEASURED:
         text = measured.sub(form, text)
     return [re.sub(r"[ ─]+", " ", line).strip() for line in text.strip().splitlines()]
