@@ -210,7 +210,7 @@ def _axis(seconds: float, y: float) -> list[str]:
     for tick in range(5):
         at = tick / 4 * max(seconds, 1)
         x = LEFT + tick / 4 * (WIDTH - LEFT - RIGHT)
-        anchor = "end" if tick == 4 else "middle"
+        anchor = {0: "start", 4: "end"}.get(tick, "middle")
         text = f"{at:.3g} s" if seconds <= 120 else f"{at / 60:.3g} min"
         parts.append(f'<text class="note" x="{x:.0f}" y="{y}" text-anchor="{anchor}">{text}</text>')
     return parts
