@@ -175,4 +175,5 @@ def test_a_failed_installation_is_not_taken_for_a_finished_one(checkout: Path, q
 
     assert failed.returncode == 1
     assert "pip could not install requirements/base.txt" in failed.stderr
+    assert "Without a network, pip takes packages from a folder" in failed.stderr
     assert repaired.returncode == 0, repaired.stderr
