@@ -123,7 +123,7 @@ def main() -> None:
         texts = corpus.validation if args.data else [*corpus.validation, *corpus.train]
         window = measures.windows(model.tokenizer, texts)
         reading = measures.read(network, window)
-        prompts = [model.tokenizer.encode(text).ids or [model.first_token] for text in PROMPTS]
+        prompts = [model.tokenizer.encode(text).ids for text in PROMPTS]
         count = SMOKE_TOKENS if args.smoke else NEW_TOKENS
         continued = [measures.continued(network, ids, count, model.ending) for ids in prompts]
         metrics: dict[str, Any] = {

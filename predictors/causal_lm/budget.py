@@ -11,7 +11,7 @@ DEFAULT, LEAST, MOST = 256, 16, 8192
 class _Budget(BaseSettings):
     model_config = SettingsConfigDict(extra="ignore")
 
-    max_total_tokens: int = Field(DEFAULT, ge=LEAST, le=MOST)
+    max_total_tokens: int = Field(default=DEFAULT, ge=LEAST, le=MOST)
 
 
 def max_total_tokens(positions: int) -> int:

@@ -5,6 +5,8 @@ address: the graph writes into it, and nothing is copied between tokens. A call 
 0 … n-1, or one row alone; so rows are kept next to each other by `move` and `swap`.
 """
 
+import math
+import mmap
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,17 @@ if TYPE_CHECKING:
 
 Array = npt.NDArray[Any]
 Logits = npt.NDArray[np.float32]
+
+
+def _zeros(shape: tuple[int, ...]) -> Array:
+    """Zeros that cost memory only once they are written to, page by page.
+
+    numpy asks for pages of 2 MB, of which each layer's array would fill one for its first token.
+    """
+    pages = mmap.mmap(-1, math.prod(shape) * np.dtype(np.float32).itemsize)
+    if hasattr(mmap, "MADV_NOHUGEPAGE"):
+        pages.madvise(mmap.MADV_NOHUGEPAGE)
+    return np.frombuffer(pages, np.float32).reshape(shape)
 
 
 class Network:
@@ -34,8 +47,7 @@ class Network:
 
     def resize(self, rows: int) -> None:
         """Make room for `rows` rows; what was in the cache is gone."""
-        # Zeroed pages cost memory only once they are written to.
-        self._cache = {name: np.zeros((rows, *s), np.float32) for name, s in self._shapes.items()}
+        self._cache = {name: _zeros((rows, *shape)) for name, shape in self._shapes.items()}
         self._fed: dict[str, Array] = {
             "input_ids": np.zeros((rows, 1), np.int64),
             "positions": np.zeros((rows, 1), np.int64),

@@ -106,9 +106,9 @@ def score(logits: Logits, token: int, alternatives: int) -> Score:
     """Score a token by the (vocabulary,) logits before it."""
     exact = logits.astype(np.float64)
     total = float(np.logaddexp.reduce(exact))
-    best = np.argsort(-exact, kind="stable")[:alternatives] if alternatives else []
+    best = np.argsort(-exact, kind="stable")[:alternatives].tolist() if alternatives else []
     return Score(
         token,
         float(exact[token]) - total,
-        [(int(other), float(exact[other]) - total) for other in best],
+        [(other, float(exact[other]) - total) for other in best],
     )

@@ -28,17 +28,17 @@ def bytes_of_tokens(tokenizer: Tokenizer) -> list[bytes]:
     Raises:
         UnknownDecoderError: another spelling.
     """
-    description = json.loads(tokenizer.to_str())
-    decoder = description.get("decoder") or {}
+    # The decoder alone: the whole tokenizer as JSON is tens of megabytes of objects.
+    decoder = json.loads(tokenizer.decoder.__getstate__()) if tokenizer.decoder else {}
     kinds = {one["type"] for one in decoder.get("decoders", [decoder]) if "type" in one}
     if "ByteLevel" not in kinds and not kinds & {"ByteFallback", "Metaspace"}:
         raise UnknownDecoderError(f"expected a ByteLevel or ByteFallback decoder, got {decoder}")
-    added = {token["id"]: token for token in description["added_tokens"]}
+    added = tokenizer.get_added_tokens_decoder()
     spelled = _byte_of_character()
     table = [b""] * tokenizer.get_vocab_size()
     for text, number in tokenizer.get_vocab().items():
         if number in added:
-            table[number] = b"" if added[number]["special"] else text.encode()
+            table[number] = b"" if added[number].special else text.encode()
         elif "ByteLevel" in kinds:
             table[number] = bytes(spelled[character] for character in text)
         elif found := _BYTE_TOKEN.fullmatch(text):

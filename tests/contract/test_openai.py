@@ -15,8 +15,12 @@ from tests.support.predictor import Predictor, metric, running, wait_until
 MODEL = "causal-lm"
 MESSAGES = [{"role": "user", "content": "the quick brown fox"}]
 CHAT, TEXT = "/openai/v1/chat/completions", "/v1/completions"
-SCHEMA = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}}, "required": ["a"]}
-SCHEMA |= {"additionalProperties": False}
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {"a": {"enum": ["x", "y"]}},
+    "required": ["a"],
+    "additionalProperties": False,
+}
 
 
 @pytest.fixture(scope="module")
@@ -116,7 +120,7 @@ def test_logprobs_are_of_the_tokens_that_came(client: openai.OpenAI) -> None:
     asked: Any = {"model": MODEL, "messages": MESSAGES, "temperature": 0, "max_tokens": 6}
     asked |= {"logprobs": True, "top_logprobs": 3}
     whole = client.chat.completions.create(**asked).choices[0].logprobs
-    streamed = []
+    streamed: list[Any] = []
     for chunk in client.chat.completions.create(**asked, stream=True):
         told = chunk.choices[0].logprobs
         streamed += (told.content or []) if told else []
@@ -139,7 +143,7 @@ def test_logprobs_are_of_the_tokens_that_came(client: openai.OpenAI) -> None:
     ],
 )
 def test_an_answer_fits_a_schema(
-    client: openai.OpenAI, wanted: dict[str, Any], schema: dict[str, Any]
+    client: openai.OpenAI, wanted: Any, schema: dict[str, Any]
 ) -> None:
     """Whatever the weights would say."""
     asked: Any = {"model": MODEL, "messages": MESSAGES, "max_tokens": 60, "seed": 3}

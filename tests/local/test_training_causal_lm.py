@@ -139,12 +139,52 @@ def test_what_is_no_model_is_told_in_a_sentence(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(600)
+def test_a_row_has_the_same_bits_in_a_batch_of_any_size() -> None:
+    """In the default's 4 and 8 bits, behind prompts of several lengths; and in a second session."""
+    path = trained.artifact("causal-lm") / "model.onnx"
+    drawn = np.random.default_rng(2)
+    prompts = [drawn.integers(0, 49_000, length).tolist() for length in (3, 17, 32, 9) * 5]
+    steps = {}
+    for rows in (1, 2, 3, 7, 16, 20):
+        network = opened(path, rows)
+        filled = [network.fill(row, prompts[row], 0)[0] for row in range(rows)]
+        logits = network.step([5] * rows, [len(prompts[row]) for row in range(rows)])
+        steps[rows] = (filled[0], logits[0].copy())
+
+    for filled_logits, stepped in steps.values():
+        assert (filled_logits == steps[1][0]).all()
+        assert (stepped == steps[1][1]).all()
+
+
+@pytest.mark.timeout(600)
 @pytest.mark.parametrize(
     "prompt", ["Once upon a time", "The capital of France is", "The best way to learn to cook is"]
 )
 def test_the_default_writes_english(prompt: str) -> None:
-    """Words of letters, spaces between them, most of them different ones."""
-    text = said(trained.artifact("causal-lm"), prompt)
+    """A continuation in sentences."""
+    english(said(trained.artifact("causal-lm"), prompt))
+
+
+@pytest.mark.timeout(600)
+def test_the_default_chats_in_english(tmp_path: Path) -> None:
+    """A poem in sentences, by OpenAI's API."""
+    document = {
+        "model": "causal-lm",
+        "messages": [{"role": "user", "content": "Write a short poem about the sea."}],
+        "temperature": 0,
+        "max_tokens": 40,
+    }
+    with running("causal-lm", trained.artifact("causal-lm"), tmp_path / "log") as predictor:
+        path = "/openai/v1/chat/completions"
+        answer = predictor.request("POST", path, json.dumps(document).encode()).json
+    text = answer["choices"][0]["message"]["content"]
+
+    english(text)
+    assert "sea" in text
+
+
+def english(text: str) -> None:
+    """Hold a text to words of letters, most of them different ones."""
     words = [word.strip('.,;:!?"()') for word in text.split()]
 
     assert len(words) >= 10

@@ -88,13 +88,13 @@ def read_gguf(path: Path, origin: Mapping[str, str], licence: str = "") -> Langu
         "vocab_size": len(told["tokenizer.ggml.tokens"]),
         "tie_word_embeddings": "lm_head.weight" not in weights,
     }
-    ending = {told.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eos", "eot")} - {None}
+    endings = [told.get(f"tokenizer.ggml.{kind}_token_id") for kind in ("eos", "eot")]
     return LanguageModel(
         config,
         weights,
         _tokenizer(told, path),
         told.get("tokenizer.ggml.bos_token_id"),
-        frozenset(ending),
+        frozenset(token for token in endings if token is not None),
         told.get("tokenizer.chat_template", ""),
         licence=licence or told.get("general.license", ""),
         origin=origin,
@@ -142,7 +142,7 @@ def _tokenizer(told: Mapping[str, Any], path: Path) -> Tokenizer:
     kind, cut = told.get(f"{prefix}.model"), told.get(f"{prefix}.pre", "default")
     bytes_only = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
     words = pre_tokenizers.ByteLevel(add_prefix_space=False)
-    before = {
+    before: dict[str, list[Any]] = {
         "smollm": [pre_tokenizers.Digits(individual_digits=True), words],
         "gpt-2": [words],
         "default": [words],

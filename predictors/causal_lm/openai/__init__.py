@@ -44,14 +44,17 @@ class OpenAi:
         base = max((base for base in self._bases if path.startswith(base)), key=len)
         rest = path.removeprefix(base).rstrip("/")
         model = self._model
-        told = {
+        told: dict[str, Any] = {
             "id": model.name,
             "object": "model",
             "created": 0,
             "owned_by": "serin",
             "max_model_len": model.reader.capacity,
         }
-        pages = {"/models": {"object": "list", "data": [told]}, f"/models/{model.name}": told}
+        pages: dict[str, dict[str, Any]] = {
+            "/models": {"object": "list", "data": [told]},
+            f"/models/{model.name}": told,
+        }
         if self.posts(path):
             raise WrongMethod(f"{method} {path}: expected POST", "POST")
         if rest not in pages:

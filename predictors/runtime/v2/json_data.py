@@ -115,7 +115,7 @@ def _whole_numbers(spec: TensorSpec, data: list[Any], error: Exception) -> "arra
     try:
         return array(_CODE[spec.datatype], data)
     except OverflowError:
-        limits = np.iinfo(spec.dtype)
+        limits = np.iinfo(spec.dtype.str)
         index = next(at for at, value in enumerate(data) if not limits.min <= value <= limits.max)
         raise InvalidRequest(
             f"tensor '{spec.name}': expected {spec.datatype}, {limits.min} … {limits.max}, got "

@@ -1,5 +1,6 @@
 """A causal LM on kserve's own model server: `transformers.generate` in `predict`."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from transformers import AutoModelForCausalLM, PreTrainedTokenizerFast
 
 
 class CausalLm(Model):
-    """The artifact's transformers/ folder and tokenizer, greedy."""
+    """The Hugging Face folder that the artifact was made from, and its tokenizer; greedy."""
 
     def __init__(self, name: str, folder: Path) -> None:
         super().__init__(name)
@@ -24,7 +25,8 @@ class CausalLm(Model):
         file = str(self._folder / "tokenizer.json")
         tokenizer: Any = PreTrainedTokenizerFast  # of which transformers types little
         self._tokenizer = tokenizer(tokenizer_file=file)
-        self._model: Any = AutoModelForCausalLM.from_pretrained(self._folder / "transformers")
+        manifest = json.loads((self._folder / "MANIFEST.json").read_text("utf-8"))
+        self._model: Any = AutoModelForCausalLM.from_pretrained(manifest["data"]["model"])
         self._model.train(mode=False)
         self.ready = True
         return self.ready
