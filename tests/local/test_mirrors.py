@@ -1,6 +1,7 @@
 """HTTPRoutes of one's own on the laptop: a mirror by kubectl, through the real Envoy."""
 
 import json
+import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -104,3 +105,47 @@ def test_kserves_routes_come_back_and_lose_no_request(kubectl: Kubectl) -> None:
     after = kubectl.get("httproute/iris")
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
     assert after["spec"] == before["spec"]
+
+
+def weights(kubectl: Kubectl) -> set[tuple[int, ...]]:
+    """The shares that Envoy routes by, of every route that it has."""
+    address = (kubectl.platform.home / "envoy" / "admin").read_text("utf-8").strip()
+    url = f"http://{address}/config_dump?resource=dynamic_route_configs"
+    with urllib.request.urlopen(url, timeout=10) as answer:
+        dump = json.load(answer)
+    (routes,) = [one["route_config"] for one in dump["configs"]]
+    return {
+        tuple(cluster["weight"] for cluster in route["route"]["weighted_clusters"]["clusters"])
+        for host in routes["virtual_hosts"]
+        for route in host["routes"]
+        if "weighted_clusters" in route.get("route", {})
+    }
+
+
+def test_a_route_that_envoy_refuses_is_named_and_the_others_follow(kubectl: Kubectl) -> None:
+    """It is taken out; a canary's weight reaches Envoy meanwhile, and status says whose fault."""
+    bad = route(kubectl, "two")
+    for rule in bad["spec"]["rules"]:
+        for one in rule["filters"]:
+            for field in one.get("requestHeaderModifier", {}).get("set", ()):
+                field["name"] = "Host"
+    kubectl.run("apply", "-f", "-", text=json.dumps(bad))
+
+    def said() -> list[dict[str, Any]]:
+        parents = (kubectl.get("httproute/iris-shadow").get("status") or {}).get("parents", ())
+        return [one for parent in parents for one in parent["conditions"]]
+
+    wait_for(lambda: [one["status"] for one in said()] == ["False"], 10, "Envoy's word")
+    assert "host headers may not be modified" in said()[0]["message"]
+    assert "host headers" in kubectl.out("describe", "httproute/iris-shadow")
+    (fault,) = kubectl.platform.state()["faults"]
+    assert (fault["kind"], fault["name"]) == ("HTTPRoute", "iris-shadow")
+
+    kubectl.run(
+        *("patch", "isvc/iris", "--type=json", "-p"),
+        json.dumps([{"op": "replace", "path": "/spec/canary/0/trafficPercent", "value": 50}]),
+    )
+    wait_for(lambda: weights(kubectl) == {(50, 50)}, 10, "the canary's share in Envoy")
+    kubectl.run("wait", "isvc/iris", "--for=condition=Ready", "--timeout=10s")
+    kubectl.run("delete", "httproute", "iris-shadow")
+    wait_for(lambda: kubectl.platform.state()["faults"] == [], 10, "the fault to go")

@@ -31,6 +31,14 @@ def shared_data(name: str) -> Path:
     return folder
 
 
+def shared_cases() -> Path:
+    """The folder of inputs that strangers' programs sent, beside the checkout."""
+    folder = ROOT.parent / "shared" / "cases"
+    if not folder.is_dir():
+        _missing("no ../shared/cases beside the checkout", strict=_require_real())
+    return folder
+
+
 def _require_real() -> bool:
     return os.environ.get("REQUIRE_REAL") == "1"
 
