@@ -189,10 +189,11 @@ class Verbs:
     def _log(self, place: Place, request: Request) -> Response:
         pod = self.resources.get(place.kind, place.namespace or "", place.name)
         query = request.query_params
-        known = [container["name"] for container in pod["spec"]["containers"]]
+        first = [container["name"] for container in pod["spec"].get("initContainers") or ()]
+        known = [*first, *(container["name"] for container in pod["spec"]["containers"])]
         if (name := query.get("container")) and name not in known:
             raise BadRequest(f"container {name} is not valid for pod {place.name}")
-        path = self._logs / f"{place.name}.log"
+        path = self._logs / (f"{place.name}.{name}.log" if name in first else f"{place.name}.log")
         content, offset = podlogs.read(path, podlogs.wanted(query, time.time()))
         if not bodies.is_true(request, "follow"):
             return PlainTextResponse(content)

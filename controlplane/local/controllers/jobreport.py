@@ -65,11 +65,19 @@ def _report(job: Object, pods: Sequence[Object]) -> JobReport:
 
 def _message(pod: Object) -> str:
     """Why a pod's container waits, or ended; empty where nothing is wrong."""
-    statuses = (pod.get("status") or {}).get("containerStatuses") or [{}]
-    state: dict[str, Any] = statuses[0].get("state") or {}
+    status = pod.get("status") or {}
+    every = (*status.get("initContainerStatuses", ()), *status.get("containerStatuses", ()))
+    states: list[dict[str, Any]] = [one.get("state") or {} for one in every]
+    state = next((one for one in states if _is_wrong(one)), {})
     if waiting := state.get("waiting"):
         return str(waiting.get("message", ""))
     ended = state.get("terminated") or {}
     if not ended.get("exitCode"):
         return ""
     return str(ended.get("message") or f"exit status {ended['exitCode']}")
+
+
+def _is_wrong(state: dict[str, Any]) -> bool:
+    """Whether a container waits for a reason of its own, or failed."""
+    waiting = (state.get("waiting") or {}).get("message")
+    return bool(waiting or (state.get("terminated") or {}).get("exitCode"))

@@ -153,9 +153,67 @@ def pod_status(state: PodReport, container: str, image: str) -> Object:
     return status
 
 
+def job_pod_status(
+    pod: Object, stage: int, phase: str, state: Object, now: str, reason: str = ""
+) -> Object:
+    """A Job's pod's status.
+
+    Args:
+        pod: The pod.
+        stage: Which of its containers is on: init containers first, one after another.
+        phase: The pod's.
+        state: That container's.
+        now: metav1.Time.
+        reason: Why it failed, where no container says so.
+    """
+    first, ready = pod["spec"].get("initContainers") or [], "running" in state
+    entries = []
+    for index, container in enumerate([*first, *pod["spec"]["containers"]]):
+        own: Object = {"waiting": {"reason": "PodInitializing"}}
+        if index < stage:
+            own = {"terminated": terminated(0, now)}
+        elif index == stage:
+            own = state
+        entries.append(
+            {
+                "name": container["name"],
+                "image": container.get("image", ""),
+                "imageID": "",
+                "ready": index < stage or (index == stage and ready),
+                "started": index == stage and ready,
+                "restartCount": 0,
+                "state": own,
+                "lastState": {},
+            }
+        )
+    is_main = stage >= len(first)
+    status: Object = {
+        "phase": "Pending" if phase == "Running" and not is_main else phase,
+        "startTime": (pod.get("status") or {}).get("startTime") or now,
+        "hostIP": "127.0.0.1",
+        "podIP": "127.0.0.1",
+        "conditions": [
+            condition("PodScheduled", true=True),
+            condition("Initialized", true=is_main),
+            condition("Ready", "" if ready else "PodCompleted", true=ready and is_main),
+        ],
+        "containerStatuses": entries[len(first) :],
+    }
+    if first:
+        status["initContainerStatuses"] = entries[: len(first)]
+    if reason:
+        status["reason"] = reason
+    return status
+
+
+def code_of(exit_code: int) -> int:
+    """A process's exit code as a container's: a signal is 128 and its number."""
+    return exit_code if exit_code >= 0 else 128 - exit_code
+
+
 def terminated(exit_code: int | None, finished_at: str) -> Object:
     """A container state of a process that ended; a signal is 128 and its number."""
-    code = 1 if exit_code is None else exit_code if exit_code >= 0 else 128 - exit_code
+    code = 1 if exit_code is None else code_of(exit_code)
     return {
         "exitCode": code,
         "reason": "Completed" if code == 0 else "Error",

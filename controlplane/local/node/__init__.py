@@ -2,7 +2,9 @@
 
 processes                       children that cannot outlive their parent; free ports
 pauses                          waiting that a cancellation always ends
-pods, jobs                      a predictor's process; a Job's tries
+pods                            a predictor's process
+jobs, jobpods                   a Job's tries; each try's pod, as an object
+containers                      what a container asks for, of the next line's
 commands, environment, volumes  a container's command, variables and volumes on this machine
 probes                          HTTP questions to processes on loopback
 s3_server, prometheus_server    rclone's S3 server and Prometheus

@@ -4,27 +4,26 @@ The image is not used: a laptop has its packages already, so the container needs
 """
 
 import asyncio
-import contextlib
 import logging
-import os
-import shutil
 import signal
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from functools import partial
-from pathlib import Path
 
 from controlplane.errors import ManifestError
-from controlplane.kubernetes.conditions import condition
+from controlplane.kubernetes.conditions import is_true
 from controlplane.kubernetes.meta import Object, now, owned, owners
 from controlplane.local.api.objects import Objects
 from controlplane.local.controllers import events, jobstatus, workloads
 from controlplane.local.controllers.fence import Fence, said
 from controlplane.local.controllers.jobstatus import End
-from controlplane.local.node import commands, environment, processes, volumes
+from controlplane.local.node import commands, containers, environment, jobpods, processes
 from controlplane.statefolder import ROOT, Home
 
+_START_ERROR = 128
+"""The exit code of a container that could not be started."""
+_NOTHING = End(succeeded=True, pods=0)
 CONFIG_SECONDS = 1.0
 """Between looks for a Secret or ConfigMap that is not there yet."""
 _LOG = logging.getLogger(__name__)
@@ -33,14 +32,21 @@ _LOG = logging.getLogger(__name__)
 class _Try:
     """One pod of a Job."""
 
-    def __init__(self, job: Object) -> None:
+    def __init__(self, job: Object, pod: str) -> None:
         self.job = job["metadata"]["name"]
-        self.pod = f"{self.job}-{commands.suffix()}"
+        self.pod = pod
         self.child: processes.Child | None = None
         self.next_start = 0.0
         self.ending: asyncio.Task[None] | None = None
         self.end: End | None = None
-        """Why it is being ended, where it does not end by itself."""
+        """What the Job comes to, where it does not end by itself."""
+        self.stage = 0
+        """Which container is on: init containers first, one after another."""
+        self.begun_at = time.monotonic()
+        self.failed = ""
+        """Why the pod fails, whatever its container's exit code."""
+        self.leaving = False
+        """Its Job asks for no pod now: it goes, and counts as nothing."""
 
 
 class Jobs:
@@ -53,6 +59,7 @@ class Jobs:
         self.objects = objects
         self._push_url = push_url
         self._fence = fence
+        self._pods = jobpods.JobPods(home, objects)
         self._tries: dict[str, _Try] = {}
         """By the Job's uid."""
         self._next: dict[str, float] = {}
@@ -66,7 +73,10 @@ class Jobs:
         """Fail the pods whose processes ended with an earlier platform: they count as tries."""
         for pod in self.objects.list_of("Pod"):
             if _is_jobs(pod) and (pod.get("status") or {}).get("phase") in {"Pending", "Running"}:
-                step = partial(self._finish_pod, pod, -signal.SIGKILL, "the platform was stopped")
+                stopped = "the platform was stopped"
+                step = partial(
+                    self._pods.finish, pod, jobpods.stage_of(pod), -signal.SIGKILL, stopped
+                )
                 self._fence.run("restore", pod, step, None)
 
     def step(self) -> None:
@@ -80,23 +90,62 @@ class Jobs:
         for pod in self.objects.list_of("Pod"):
             jobs_pod = {owner["uid"] for owner in owners(pod) if owner["kind"] == "Job"}
             if jobs_pod and not jobs_pod & {*jobs, *self._tries}:
-                self._fence.run("pod", pod, partial(self._remove_pod, pod), None)
+                self._fence.run("pod", pod, partial(self._pods.remove, pod), None)
 
     def _step(self, uid: str, job: Object) -> None:
+        one, spec = self._tries.get(uid), job["spec"]
+        if spec.get("managedBy", jobstatus.OURS) != jobstatus.OURS:
+            return  # somebody else's to run, as in a cluster
         if jobstatus.is_over(job):
             self._forget_late(job)
-        elif not job["spec"].get("suspend"):
+        elif one and one.leaving:
+            self._left(uid, job, one)
+        elif spec.get("suspend") or spec.get("parallelism", 1) == 0:
+            self._rest(job, one)
+        elif spec.get("completions", 1) == 0:
+            done = jobstatus.over(jobstatus.begun(job, now()), _NOTHING, 0, now())
+            self._set_status(job, done)
+        else:
             self._run(uid, job)
+
+    def _rest(self, job: Object, one: _Try | None) -> None:
+        """Let no pod run: the Job is suspended, or asks for none at a time."""
+        if one:
+            one.leaving = True
+            if one.ending is None:
+                self._end(one, job, None)
+            return
+        before = job.get("status") or {}
+        if not job["spec"].get("suspend"):
+            status = jobstatus.active(jobstatus.begun(job, now()), running=False)
+        else:
+            status = jobstatus.suspended(before, now())
+            if not is_true(before, jobstatus.SUSPENDED):
+                events.record(self.objects, job, "Normal", "Suspended", "Job suspended")
+        if status != before:
+            self._set_status(job, status)
+
+    def _left(self, uid: str, job: Object, one: _Try) -> None:
+        """Forget a pod that was let go, once it has ended."""
+        if one.ending is None or not one.ending.done():
+            return
+        del self._tries[uid]
+        if pod := self.objects.find("Pod", "models", one.pod):
+            self._pods.remove(pod)
+        said = f"Deleted pod: {one.pod}"
+        events.record(self.objects, job, "Normal", "SuccessfulDelete", said)
 
     def evict(self, name: str) -> None:
         """End a pod: what runs counts as a failed try, what is over is forgotten."""
         for one in self._tries.values():
-            if one.pod == name and one.child:
-                one.child.send(signal.SIGTERM)
+            if one.pod == name:
+                one.failed = one.failed or "it was deleted"
+                if one.child:
+                    one.child.send(signal.SIGTERM)
                 return
         pod = self.objects.find("Pod", "models", name)
         if pod and _is_jobs(pod):
-            self._remove_pod(pod)
+            self._pods.remove(pod)
 
     async def stop(self) -> None:
         """End every process; the pods are failed at the next start."""
@@ -104,29 +153,51 @@ class Jobs:
             *(asyncio.to_thread(one.child.stop, 5) for one in self._tries.values() if one.child)
         )
         for one in self._tries.values():
-            self._clear(one.pod)
+            self._pods.clear(one.pod)
 
     def _run(self, uid: str, job: Object) -> None:
-        failures = _failures(self.objects, uid)
         one = self._tries.get(uid)
         if one is None:
             if time.monotonic() < self._next.get(uid, 0):
                 return
-            one = self._tries[uid] = _Try(job)
+            if is_true(job.get("status"), jobstatus.SUSPENDED):
+                events.record(self.objects, job, "Normal", "Resumed", "Job resumed")
             status = jobstatus.begun(job, now())
             self._set_status(job, jobstatus.active(status, running=True))
-            self._make_pod(job, one)
+            one = self._tries[uid] = _Try(job, self._pods.make(job))
         status = self.objects.get("Job", "models", one.job).get("status") or {}
         if "startTime" not in status:  # somebody patched the status
             self._set_status(job, status := jobstatus.begun({"status": status}, now()))
-        seconds = _age(status["startTime"])
-        if (end := jobstatus.past_deadline(job, seconds)) and one.ending is None:
-            self._end(one, job, end)
-        if one.child is None and one.ending is None:
+        self._look_at_time(job, one, _age(status["startTime"]))
+        if one.child is None and one.ending is None and not one.failed:
             self._start(job, one)
         code = one.child.exit_code() if one.child else None
-        if code is not None or (one.end and one.ending and one.ending.done()):
-            self._ended(uid, job, one, -signal.SIGTERM if code is None else code, failures)
+        if one.child is None and one.failed:
+            code = -signal.SIGTERM
+        if code == 0 and one.ending is None and not one.failed and self._next_stage(one):
+            self._start(job, one)
+        elif code is not None or (one.end and one.ending and one.ending.done()):
+            self._ended(uid, job, one, -signal.SIGTERM if code is None else code)
+
+    def _look_at_time(self, job: Object, one: _Try, seconds: float) -> None:
+        """End a try whose Job, or whose pod, took too long."""
+        if one.ending is not None:
+            return
+        if end := jobstatus.past_deadline(job, seconds):
+            self._end(one, job, end)
+            return
+        limit = job["spec"]["template"]["spec"].get("activeDeadlineSeconds")
+        if limit is not None and time.monotonic() - one.begun_at >= limit:
+            one.failed = "DeadlineExceeded"
+            self._end(one, job, None)
+
+    def _next_stage(self, one: _Try) -> bool:
+        """Go on from an init container that succeeded."""
+        pod = self.objects.get("Pod", "models", one.pod)
+        if one.stage == len(jobpods.containers_of(pod)) - 1:
+            return False
+        one.stage, one.child, one.next_start = one.stage + 1, None, 0.0
+        return True
 
     def _start(self, job: Object, one: _Try) -> None:
         if time.monotonic() < one.next_start:
@@ -134,71 +205,79 @@ class Jobs:
         one.next_start = time.monotonic() + CONFIG_SECONDS
         pod = self.objects.get("Pod", "models", one.pod)
         try:
-            one.child = self._process(pod)
+            ready = containers.prepare(
+                *(jobpods.containers_of(pod)[one.stage], pod, self.home, self._finder(pod))
+            )
+            if not ready.command:
+                raise ManifestError("has no command: a laptop does not run images")
         except Exception as error:  # noqa: BLE001  whatever the container asks for
             if not isinstance(error, ManifestError | OSError):
                 _LOG.exception("%s", one.pod)
-            waiting = {"reason": "CreateContainerConfigError", "message": said(error)}
-            self._set_pod(pod, "Pending", {"waiting": waiting}, ready=False)
-            events.record(self.objects, pod, "Warning", "Failed", said(error))
+            words = f"container {jobpods.containers_of(pod)[one.stage]['name']}: {said(error)}"
+            waiting = {"reason": "CreateContainerConfigError", "message": words}
+            self._pods.put(pod, one.stage, "Pending", {"waiting": waiting})
+            events.record(self.objects, pod, "Warning", "Failed", words)
+            return
+        try:
+            one.child = self._process(pod, one.stage, ready)
+        except (OSError, ValueError) as error:  # no such command, or a NUL in its variables
+            one.failed = f"StartError: {error}"
+            events.record(self.objects, pod, "Warning", "Failed", one.failed)
             return
         events.record(self.objects, pod, "Normal", "Started", f"Started process {one.child.pid}")
-        self._set_pod(pod, "Running", {"running": {"startedAt": now()}}, ready=True)
+        self._pods.put(pod, one.stage, "Running", {"running": {"startedAt": now()}})
         status = self.objects.get("Job", "models", one.job).get("status") or {}
         self._set_status(job, jobstatus.active(status, running=True))
 
-    def _process(self, pod: Object) -> processes.Child:
-        container, name = pod["spec"]["containers"][0], pod["metadata"]["name"]
+    def _finder(self, pod: Object) -> environment.Find:
+        return lambda kind, name: self.objects.find(kind, pod["metadata"]["namespace"], name)
 
-        def find(kind: str, wanted: str) -> Object | None:
-            return self.objects.find(kind, pod["metadata"]["namespace"], wanted)
-
-        variables = environment.variables(container, pod, find)
-        mounts = volumes.mounted(
-            *(container, pod, self._volumes(name), self.home.path / "claims", find, variables)
-        )
-        env = {key: volumes.moved(value, mounts) for key, value in variables.items()}
-        words = [*container.get("command", ()), *container.get("args", ())]
-        if not container.get("command"):
-            raise ManifestError(
-                f"container {container['name']} has no command: a laptop does not run images"
-            )
-        words = [volumes.moved(environment.expanded(word, variables), mounts) for word in words]
-        temporary = {"TMPDIR": str(mounts["/tmp"])} if "/tmp" in mounts else {}  # noqa: S108  the container's
+    def _process(self, pod: Object, stage: int, ready: containers.Prepared) -> processes.Child:
+        name, container = pod["metadata"]["name"], jobpods.containers_of(pod)[stage]["name"]
+        is_main = stage == len(jobpods.containers_of(pod)) - 1
+        index = pod["metadata"]["annotations"].get(jobstatus.INDEX)
         return processes.Child(
             name,
-            commands.job(words),
-            self.home.logs / f"{name}.log",
+            commands.job([*ready.command, *ready.args]),
+            self.home.logs / (f"{name}.log" if is_main else f"{name}.{container}.log"),
             {
                 "PUSHGATEWAY_URL": self._push_url(),
                 **commands.inherited(),
-                **temporary,
-                **env,
+                **({"JOB_COMPLETION_INDEX": index} if index else {}),
+                **ready.env,
                 "PYTHONPATH": str(ROOT),
                 "PYTHONUNBUFFERED": "1",
             },
-            cwd=ROOT,
+            cwd=ready.folder,
         )
 
-    def _ended(self, uid: str, job: Object, one: _Try, code: int, failures: int) -> None:
+    def _ended(self, uid: str, job: Object, one: _Try, code: int) -> None:
         pod = self.objects.get("Pod", "models", one.pod)
-        said = one.end.message if one.end else ""
+        said = one.end.message if one.end else one.failed
         if one.child and code and not said:
             said = commands.last_error(one.child.log_text())
-        self._finish_pod(pod, code, said)
+        if one.failed.startswith("StartError"):
+            code = _START_ERROR
+        elif one.failed and code == 0:  # an exit code of 0 does not save it
+            code = -signal.SIGKILL
+        self._pods.finish(pod, one.stage, code, said)
         del self._tries[uid]
-        failures += code != 0
-        end = one.end or jobstatus.after_exit(job, code, failures)
+        own = owned(self.objects.list_of("Pod"), uid)
+        failures = jobstatus.counted(job, own)
+        container = jobpods.containers_of(pod)[one.stage]["name"]
+        end = one.end or jobstatus.after_exit(job, container, workloads.code_of(code), failures)
         _LOG.info("%s ended with %d", one.pod, code)
         status = self.objects.get("Job", "models", one.job)["status"]
         if end is None:
-            self._next[uid] = time.monotonic() + jobstatus.pause_seconds(failures)
+            tries = sum((pod.get("status") or {}).get("phase") == "Failed" for pod in own)
+            self._next[uid] = time.monotonic() + jobstatus.pause_seconds(tries)
             waiting = jobstatus.active({**status, "failed": failures}, running=False)
             self._set_status(job, waiting)
             return
         if end.reason == "PodFailurePolicy":
             end = End(end.succeeded, end.reason, f"Pod models/{one.pod} failed with {end.message}")
-        self._set_status(job, jobstatus.over(status, end, failures, now()))
+        indexed = jobstatus.INDEX in pod["metadata"]["annotations"]
+        self._set_status(job, jobstatus.over(status, end, failures, now(), indexed=indexed))
         kind, reason = ("Normal", "Completed") if end.succeeded else ("Warning", end.reason)
         events.record(self.objects, job, kind, reason, end.message or "Job completed")
 
@@ -230,73 +309,12 @@ class Jobs:
         if limit is not None and _age(ended) >= limit:
             self.objects.delete("Job", "models", job["metadata"]["name"])
 
-    def _make_pod(self, job: Object, one: _Try) -> None:
-        pod = workloads.owned_pod(one.pod, job)
-        self._set_pod(self.objects.create(pod), "Pending", {"waiting": {}}, ready=False)
-        said = f"Created pod: {one.pod}"
-        events.record(self.objects, job, "Normal", "SuccessfulCreate", said)
-
-    def _finish_pod(self, pod: Object, code: int, message: str) -> None:
-        state = workloads.terminated(code, now())
-        if message:
-            state["message"] = message
-        begun = (pod.get("status") or {}).get("startTime")
-        state["startedAt"] = begun or state["startedAt"]
-        phase = "Succeeded" if code == 0 else "Failed"
-        self._set_pod(pod, phase, {"terminated": state}, ready=False)
-        self._clear(pod["metadata"]["name"])
-
-    def _set_pod(self, pod: Object, phase: str, state: Object, *, ready: bool) -> None:
-        container = pod["spec"]["containers"][0]
-        status = {
-            "phase": phase,
-            "startTime": (pod.get("status") or {}).get("startTime") or now(),
-            "hostIP": "127.0.0.1",
-            "conditions": [
-                condition("PodScheduled", true=True),
-                condition("Ready", "" if ready else "PodCompleted", true=ready),
-            ],
-            "containerStatuses": [
-                {
-                    "name": container["name"],
-                    "image": container.get("image", ""),
-                    "imageID": "",
-                    "ready": ready,
-                    "started": ready,
-                    "restartCount": 0,
-                    "state": state,
-                    "lastState": {},
-                }
-            ],
-        }
-        self.objects.set_status("Pod", "models", pod["metadata"]["name"], status)
-
     def _set_status(self, job: Object, status: Object) -> None:
         self.objects.set_status("Job", "models", job["metadata"]["name"], status)
-
-    def _remove_pod(self, pod: Object) -> None:
-        name = pod["metadata"]["name"]
-        self.objects.delete("Pod", "models", name)
-        self._clear(name)
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(self.home.logs / f"{name}.log")  # noqa: PTH108  may be gone
-
-    def _volumes(self, pod: str) -> Path:
-        return self.home.path / "volumes" / pod
-
-    def _clear(self, pod: str) -> None:
-        shutil.rmtree(self._volumes(pod), ignore_errors=True)
-        with contextlib.suppress(OSError):  # missing, or other pods have volumes
-            self._volumes(pod).parent.rmdir()
 
 
 def _is_jobs(pod: Object) -> bool:
     return any(owner["kind"] == "Job" for owner in owners(pod))
-
-
-def _failures(objects: Objects, uid: str) -> int:
-    pods = owned(objects.list_of("Pod"), uid)
-    return sum((pod.get("status") or {}).get("phase") == "Failed" for pod in pods)
 
 
 def _age(timestamp: str) -> float:

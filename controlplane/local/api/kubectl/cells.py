@@ -94,6 +94,14 @@ def _pod_status(one: Object) -> str:
     if one["metadata"].get("deletionTimestamp"):
         return "Terminating"
     status = one.get("status") or {}
+    first = status.get("initContainerStatuses") or ()
+    for index, container in enumerate(first):
+        state = container.get("state") or {}
+        failed = (state.get("terminated") or {}).get("exitCode")
+        waits = (state.get("waiting") or {}).get("message")
+        if failed or waits or "running" in state:
+            reason = (state.get("terminated") or state.get("waiting") or {}).get("reason")
+            return f"Init:{reason or f'{index}/{len(first)}'}"
     for container in status.get("containerStatuses") or ():
         state = container.get("state") or {}
         for kind in ("waiting", "terminated"):
