@@ -2,7 +2,7 @@
 
 processes                       children that cannot outlive their parent; free ports
 pauses                          waiting that a cancellation always ends
-pods                            a predictor's process
+fleet, pods                     all predictors' pods; one of them
 jobs, jobpods                   a Job's tries; each try's pod, as an object
 containers                      what a container asks for, of the next line's
 commands, environment, volumes  a container's command, variables and volumes on this machine
