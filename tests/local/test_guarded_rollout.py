@@ -176,6 +176,7 @@ def test_a_version_that_swaps_classes_is_aborted_before_any_user_sees_it(shop: S
     assert "iris-shadow" not in shop.kubectl.out("get", "httproutes")
 
 
+@pytest.mark.timeout(300)  # some fifteen engines are started, one after the other
 def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_path: Path) -> None:
     """Kill -9 in every phase and after every act: no step skipped, no weight twice, none lost."""
     old, new = shop.served(), shop.unserved()
