@@ -9,12 +9,13 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from predictors.causal_lm.budget import max_total_tokens
+from predictors.causal_lm.budget import Budget
 from predictors.causal_lm.chat import ChatTemplate
-from predictors.causal_lm.engine import Engine
+from predictors.causal_lm.engine import CHUNK, Engine
 from predictors.causal_lm.guide import Grammars
 from predictors.causal_lm.network import Network
 from predictors.causal_lm.openai import OpenAi
+from predictors.causal_lm.prefixes import PrefixCache
 from predictors.causal_lm.prompts import Prompt, PromptReader
 from predictors.causal_lm.tensors import INPUTS, OUTPUTS, TensorReader
 from predictors.causal_lm.text import UnknownDecoderError, bytes_of_tokens
@@ -44,7 +45,8 @@ class CausalLmModel(StreamingModel):
             self.table = bytes_of_tokens(tokenizer)
         except UnknownDecoderError as error:
             raise ArtifactError(f"tokenizer.json: {error}") from error
-        capacity = max_total_tokens(generation["positions"])
+        budget = Budget.read()
+        capacity = min(budget.max_total_tokens, generation["positions"])
         first = generation["first_token"]
         self.ending = ending = frozenset(generation["ending_tokens"])
         self.reader = PromptReader(tokenizer, first, capacity)
@@ -55,7 +57,8 @@ class CausalLmModel(StreamingModel):
         if template.is_file():
             self.chat = ChatTemplate(template.read_text("utf-8"), tokenizer, first)
         self._tensors = TensorReader(self.reader, self.grammars)
-        self._engine = Engine(Network(session, 1, capacity), self.table, ending)
+        prefixes = PrefixCache(CHUNK, budget.prefix_cache_mb * 2**20)
+        self._engine = Engine(Network(session, 1, capacity), self.table, ending, prefixes)
         self._engine.start()
         return super().load()
 

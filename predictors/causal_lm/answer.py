@@ -22,6 +22,8 @@ class Row:
         self.answer = answer
         self.prompt = prompt
         self.filled = 0  # tokens of the prompt that are in the cache
+        self.reused = 0  # of these, what another prompt had put there
+        self.keys: list[bytes] = []  # of the prompt's whole chunks
         self.token = 0  # the newest one, which is not in the cache yet
         self.generated = 0
         self.reason = ""
@@ -113,6 +115,7 @@ class Answer:
             row.news.clear()
         return {
             "scores": scores,
+            "reused_tokens": np.array([row.reused for row in self.rows], np.int32),
             "text_output": _bytes(texts),
             "prompt_tokens": np.array([len(row.prompt.tokens) for row in self.rows], np.int32),
             "completion_tokens": np.array([row.generated for row in self.rows], np.int32),

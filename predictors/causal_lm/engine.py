@@ -18,6 +18,7 @@ from collections import deque
 
 from predictors.causal_lm.answer import LENGTH, Answer, Row
 from predictors.causal_lm.network import Network
+from predictors.causal_lm.prefixes import PrefixCache
 from predictors.causal_lm.prompts import Prompt
 from predictors.causal_lm.sampling import Sampler, choose
 from predictors.runtime.dataplane.job import Job
@@ -40,8 +41,15 @@ logger = logging.getLogger("serin.engine")
 class Engine:
     """Serves prompts side by side on one network."""
 
-    def __init__(self, network: Network, table: list[bytes], ending: frozenset[int]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        table: list[bytes],
+        ending: frozenset[int],
+        prefixes: PrefixCache,
+    ) -> None:
         self._network = network
+        self._prefixes = prefixes
         self._table = table
         self._ending = ending
         self._metrics: ModelMetrics | None = None
@@ -110,8 +118,11 @@ class Engine:
     def turn(self) -> None:
         """Compute at most one token for every row, and deliver what is new."""
         self._drop()
+        taken = len(self._rows)
         with self._changed:
             self._admit()
+        for place in range(taken, len(self._rows)):
+            self._reuse(place)
         self._step()
         self._fill_short()
         self._deliver()
@@ -166,6 +177,16 @@ class Engine:
             if answer.waiting:
                 self._answers.append(answer)
 
+    def _reuse(self, place: int) -> None:
+        """Copy what the cache of prefixes has of a new row's prompt; its last token is computed."""
+        row = self._rows[place]
+        row.keys = [] if row.prompt.scored else self._prefixes.keys(row.prompt.tokens)
+        whole = (len(row.prompt.tokens) - 1) // CHUNK
+        for chunk in self._prefixes.find(row.keys[:whole]):
+            self._network.put(place, row.filled, chunk)
+            row.filled += CHUNK
+            row.reused += CHUNK
+
     def _fill_short(self) -> None:
         """Read what is left of prompts where that is little: a short one overtakes long ones."""
         oldest, spent = self._oldest(), 0
@@ -196,6 +217,9 @@ class Engine:
         self._report(1, started)
         if row.prompt.scored:
             row.read(tokens, logits)
+        elif len(tokens) == CHUNK:
+            chunk = self._network.copied(place, row.filled, CHUNK)
+            self._prefixes.keep(row.keys, row.filled // CHUNK, chunk)
         row.filled += len(tokens)
         if not row.left and not row.prompt.max_tokens:
             row.end(LENGTH)

@@ -102,6 +102,16 @@ class Network:
         self._session.run_with_iobinding(binding)
         return self._logits[:rows]
 
+    def copied(self, row: int, start: int, length: int) -> list[Array]:
+        """Keys and values of some of a row's positions, copied."""
+        stop = start + length
+        return [array[row, :, start:stop].copy() for array in self._cache.values()]
+
+    def put(self, row: int, start: int, parts: list[Array]) -> None:
+        """Write what was copied into a row, where it was."""
+        for array, part in zip(self._cache.values(), parts, strict=True):
+            array[row, :, start : start + part.shape[1]] = part
+
     def move(self, source: int, target: int, length: int) -> None:
         """Copy the first `length` positions of a row over another row."""
         for array in self._cache.values():

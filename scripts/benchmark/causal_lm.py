@@ -3,7 +3,8 @@
     ./serin install finetune-causal-lm train-causal-lm serve-causal-lm
     .venv/bin/python -m scripts.benchmark.causal_lm ARTIFACT [--connections 8,32] [--rounds 3]
 
-ARTIFACT is what `python -m training.causal_lm --model FOLDER --bits 32 --output ARTIFACT` wrote. Prints JSON; one answer
+ARTIFACT is what `python -m training.causal_lm --model FOLDER --bits 32 --output ARTIFACT` wrote.
+Prints JSON; one answer
 that differs, and there is none.
 """
 

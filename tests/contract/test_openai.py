@@ -69,9 +69,11 @@ def test_a_chat_is_answered_whole_and_in_pieces(client: openai.OpenAI) -> None:
     text = "".join(choice.delta.content or "" for choice in choices)
     assert text == whole.choices[0].message.content
     assert choices[-1].finish_reason == whole.choices[0].finish_reason == "length"
-    assert chunks[-1].usage == whole.usage
-    assert whole.usage is not None
-    assert whole.usage.completion_tokens == 20
+    usage, last = whole.usage, chunks[-1].usage
+    assert usage is not None
+    assert last is not None
+    assert (usage.prompt_tokens, usage.completion_tokens) == (last.prompt_tokens, 20)
+    assert last.total_tokens == usage.prompt_tokens + 20
     assert {chunk.id for chunk in chunks} == {chunks[0].id}
 
 

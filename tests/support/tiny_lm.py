@@ -10,9 +10,10 @@ import onnxruntime
 from tokenizers import Tokenizer
 
 from predictors.causal_lm import CausalLmModel
-from predictors.causal_lm.engine import Engine
+from predictors.causal_lm.engine import CHUNK, Engine
 from predictors.causal_lm.guide import Grammars
 from predictors.causal_lm.network import Network
+from predictors.causal_lm.prefixes import PrefixCache
 from predictors.causal_lm.prompts import PromptReader
 from predictors.causal_lm.tensors import TensorReader
 from predictors.causal_lm.text import bytes_of_tokens
@@ -116,8 +117,10 @@ class Asked(StreamJob):
 class Bench:
     """An engine that is turned by hand, so that a test counts turns instead of waiting."""
 
-    def __init__(self, max_rows: int = 8, queue_size: int = 64) -> None:
-        self.engine = Engine(network(1), bytes_of_tokens(tokenizer()), frozenset({0}))
+    def __init__(self, max_rows: int = 8, queue_size: int = 64, prefix_bytes: int = 2**20) -> None:
+        self.prefixes = PrefixCache(CHUNK, prefix_bytes)
+        table = bytes_of_tokens(tokenizer())
+        self.engine = Engine(network(1), table, frozenset({0}), self.prefixes)
         self.engine.limit(max_rows, queue_size)
         self.reader = reader()
 

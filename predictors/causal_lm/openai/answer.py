@@ -108,13 +108,16 @@ class OpenAiExchange:
             choice["logprobs"] = self._logprobs(row, scores)
         return {**choice, "text": text}
 
-    def _usage(self, outputs: Outputs) -> dict[str, int]:
+    def _usage(self, outputs: Outputs) -> dict[str, Any]:
         prompt = int(outputs["prompt_tokens"][:: self._asked.choices].sum())
         completion = int(outputs["completion_tokens"].sum())
         return {
             "prompt_tokens": prompt,
             "completion_tokens": completion,
             "total_tokens": prompt + completion,
+            "prompt_tokens_details": {
+                "cached_tokens": int(outputs["reused_tokens"][:: self._asked.choices].sum())
+            },
         }
 
     def _spelt(self, token: int) -> str:

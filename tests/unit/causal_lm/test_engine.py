@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from predictors.causal_lm.prompts import Prompt
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.v2.errors import (
     ClientGone,
@@ -286,3 +287,47 @@ def test_penalties_change_what_repeats() -> None:
     varied = Bench().alone("the", max_tokens=60, frequency_penalty=np.float32(2)).text
 
     assert len(set(varied)) > len(set(circles))
+
+
+def test_a_prompt_that_begins_as_another_did_is_not_read_again() -> None:
+    """The same text as where it is, and the count of tokens that were there already."""
+    bench, alone = Bench(), Bench(prefix_bytes=0)
+    first, second = LONG + "dog", LONG + "fox jumps"
+    bench.alone(first, max_tokens=12)
+    again = bench.alone(second, max_tokens=12)
+    plain = alone.alone(second, max_tokens=12)
+
+    assert again.text == plain.text
+    reused = int(again.pieces[-1].result()["reused_tokens"][0])
+    assert reused >= 32
+    assert reused % 32 == 0
+    assert plain.pieces[-1].result()["reused_tokens"].tolist() == [0]
+    assert len(again.pieces) == len(plain.pieces)
+
+
+def test_a_prompt_of_kept_chunks_alone_still_has_its_last_one_computed() -> None:
+    """Its first token follows from that; beside other rows as alone."""
+    bench = Bench()
+    tokens = bench.reader.read({"text_input": objects([LONG.encode()])}, 1)[0].tokens[:64]
+    prompts = [Prompt(list(tokens), 8) for _ in range(3)]
+    jobs = [Asked({}, 1) for _ in prompts]
+    for job, prompt in zip(jobs, prompts, strict=True):
+        bench.engine.submit(job, [prompt])
+        bench.finish(job) if job is jobs[0] else None
+    bench.finish(*jobs)
+
+    assert len({job.text for job in jobs}) == 1
+    assert [int(job.pieces[-1].result()["reused_tokens"][0]) for job in jobs] == [0, 32, 32]
+
+
+def test_kept_prefixes_are_bounded_and_the_oldest_go() -> None:
+    """Whatever comes; a chunk is some kilobytes of this model."""
+    bench = Bench(prefix_bytes=100_000)
+    for letter in "abcdefgh":
+        bench.alone(letter * 200, max_tokens=1)
+
+    assert 0 < bench.prefixes.bytes <= 100_000
+    recent = bench.alone("h" * 200 + "x", max_tokens=1)
+    oldest = bench.alone("a" * 200 + "x", max_tokens=1)
+    assert recent.pieces[-1].result()["reused_tokens"][0] > 0
+    assert oldest.pieces[-1].result()["reused_tokens"][0] == 0
