@@ -20,8 +20,8 @@ class Trial:
         """What Envoy routes by now."""
         self.refused: dict[Element, str] = {}
         """What it does not take → its words."""
-        self._most = 1 << 20
-        """How many new routes the next file may hold."""
+        self._suspects: tuple[Element, ...] = ()
+        """New routes of a file that was refused: one of them is at fault, or several."""
 
     def choose(self, wanted: Sequence[Element]) -> tuple[Element, ...]:
         """What the next file is to hold.
@@ -29,13 +29,11 @@ class Trial:
         Instead of a route that is refused, or that has to wait, its model keeps the one it had.
         """
         self.refused = {one: said for one, said in self.refused.items() if one in wanted}
-        left = self._most
+        suspects = [one for one in self._suspects if one in wanted]
+        tried = suspects[: max(len(suspects) // 2, 1)] if suspects else wanted
         chosen: list[Element] = []
         for one in wanted:
-            if one in self.had:
-                chosen.append(one)
-            elif one not in self.refused and left:
-                left -= 1
+            if one in self.had or (one in tried and one not in self.refused):
                 chosen.append(one)
             else:
                 chosen += self._instead(one)
@@ -44,7 +42,7 @@ class Trial:
     def accepted(self, tried: Iterable[Element]) -> None:
         """Envoy has taken a file."""
         self.had = tuple(tried)
-        self._most = min(self._most * 2, 1 << 20)
+        self._suspects = tuple(one for one in self._suspects if one not in self.had)
 
     def rejected(self, tried: Iterable[Element], said: str) -> bool:
         """Envoy has refused a file, and goes on with the one before.
@@ -53,9 +51,10 @@ class Trial:
             Whether there is something else to try; False where nothing in it was new.
         """
         new = [one for one in tried if one not in self.had]
+        self._suspects = tuple(new)
         if len(new) == 1:
             self.refused[new[0]] = said
-        self._most = max(len(new) // 2, 1)
+            self._suspects = ()
         return bool(new)
 
     def pending(self, wanted: Iterable[Element]) -> Iterator[Element]:

@@ -40,7 +40,7 @@ def test_exactly_what_is_bad_is_refused(bad: set[int], count: int) -> None:
     assert {*trial.refused} == refused
     assert {*trial.had} == {*wanted} - refused
     assert not list(trial.pending(wanted))
-    assert files <= 4 + 12 * len(refused)
+    assert files <= 3 + 8 * len(refused)
 
 
 def test_a_model_keeps_the_route_that_it_had() -> None:
