@@ -11,8 +11,8 @@ def command(as_json: bool) -> None:
     """Show every model that should run, its canaries, and Jobs of the last hour.
 
     \b
-    └ canary 10 %        its share of the requests; 0 → 10 %: it will have it once it is ready
-    1f2e… → 72b7…        the version that answers, and the one that shall
+    └ canary 10 %   its share of the requests; 0 → 10 %: once it is ready
+    1f2e… → 72b7…   the version that answers, and the one that shall
 
     Exits 0 if every model and canary answers as wanted, 1 if one is not ready or nothing runs.
     Jobs do not count.

@@ -24,6 +24,8 @@ def platform(url: str | None, model: str) -> dict[str, Any]:
         client.check([model], client.applied(home))
     if now is None:
         raise NotRunning
+    if "gateway_url" not in now:
+        raise SerinError("Serin is starting, or stopping: nothing can be asked yet.")
     return now
 
 

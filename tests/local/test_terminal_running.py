@@ -15,6 +15,7 @@ NO_MODEL = re.compile(
 )
 FLOWER = "5.1 3.5 1.4 0.2"
 UNKNOWN = (
+    "chat irs",
     f"infer irs {FLOWER}",
     "load irs",
     "logs irs",

@@ -50,6 +50,7 @@ WRONG_OPTION = {
 }
 
 UNKNOWN_MODEL = {
+    "chat": "chat irs",
     "infer": f"infer irs {FLOWER}",
     "load": "load irs",
     "logs": "logs irs",
@@ -65,6 +66,7 @@ UNKNOWN_MODEL = {
 """Of the verbs that take a model; a rollout's are known to the cluster alone, see RUNNING."""
 
 NOTHING = {
+    "chat": ("chat", 1, NOTHING_RUNS),
     "dashboards": ("dashboards --draw DIR", 1, NOTHING_RUNS),
     "down": ("down", 0, "Nothing runs."),
     "env": ("env", 1, NOTHING_RUNS),

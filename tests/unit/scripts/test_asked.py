@@ -2,6 +2,7 @@
 
 import pytest
 
+from controlplane.errors import SerinError
 from scripts.verbs import asked
 
 
@@ -38,3 +39,11 @@ def test_a_model_that_never_was_is_another_thing() -> None:
     assert error is not None
     assert error.exit_code == 2
     assert "Did you mean iris?" in str(error)
+
+
+def test_a_platform_that_only_starts_is_no_riddle(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It has no gateway yet, so nothing can be asked."""
+    monkeypatch.setattr("controlplane.local.client.status", lambda _home: {})
+
+    with pytest.raises(SerinError, match="is starting, or stopping"):
+        asked.platform(None, "iris")
