@@ -16,6 +16,7 @@ from predictors.runtime.http2.connection import Connection
 from predictors.runtime.http2.header_blocks import Field
 from predictors.runtime.http2.limits import SWEEP_SECONDS
 from predictors.runtime.http2.sender import Sender
+from predictors.runtime.http2.session import Session
 from predictors.runtime.http2.stream import Stream
 
 _BACKLOG = 2048
@@ -30,7 +31,7 @@ class GrpcServer:
         self.max_streams = max_streams
         self._methods = methods
         self._limits = limits
-        self._connections: set[Connection] = set()
+        self._connections: set[Session] = set()
         self._listening: asyncio.Server | None = None
         self._sweeping: asyncio.TimerHandle | None = None
 

@@ -1,7 +1,8 @@
 """HTTP/2's server side on an asyncio transport (RFC 9113), as far as gRPC needs it.
 
-connection     a client's connection: frames in, streams opened and ended
-sender         its half that writes, within the client's windows
+connection     what a client's frames do: streams opened, fed and ended
+session        its begin, its turns, its time and its end
+sender         the half that writes, within the client's windows
 stream         one request and its answer, with flow control both ways
 application    what a connection asks of those who answer
 frame_reader   bytes to frames

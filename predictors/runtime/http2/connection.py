@@ -6,84 +6,40 @@ that breaks a rule loses the stream or the connection, as the rule says, and one
 work is told to calm down (`limits`).
 """
 
-import asyncio
 import logging
-from collections.abc import Iterator
 from types import MappingProxyType
 from typing import Any
 
 from predictors.runtime.http2 import frames
 from predictors.runtime.http2.application import Application
 from predictors.runtime.http2.fields import check_trailers
-from predictors.runtime.http2.frame_reader import NOT_HTTP2, Frame, FrameReader, NotHttp2
 from predictors.runtime.http2.frames import ACK, END_STREAM, ConnectionFault, ErrorCode, StreamFault
 from predictors.runtime.http2.header_blocks import HeadReader
 from predictors.runtime.http2.limits import (
-    CALM_SECONDS,
-    CALM_WORK,
     CONNECTION_WINDOW,
-    FINISH_SECONDS,
-    IDLE_SWEEPS,
-    MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
-    STALLED_SWEEPS,
     STREAM_WINDOW,
-    WORK_PER_TURN,
-    Calm,
     check_resets,
 )
 from predictors.runtime.http2.peer_settings import read_settings
-from predictors.runtime.http2.sender import Sender
-from predictors.runtime.http2.stream import Stream
+from predictors.runtime.http2.session import DRAIN_PING, Session
 
-_GREETING_SECONDS = 10.0  # from connecting to the first SETTINGS
-_LAST_CALL_SECONDS = 1.0  # from "no new streams" to meaning it
-_CLOSING_SECONDS = 5.0  # for a client to read why it was closed
 _MAX_SKIPS = 1_000
-_DRAIN_PING = b"drained?"
 logger = logging.getLogger("serin.http2")
 
 
-class Connection(Sender):
-    """One client; in `connections` for as long as it is there."""
+class Connection(Session):
+    """What a client's frames do."""
 
-    def __init__(self, application: Application, connections: "set[Connection]") -> None:
-        super().__init__()
-        self.closed = asyncio.get_running_loop().create_future()
-        """Done once the client is gone."""
+    def __init__(self, application: Application, connections: "set[Session]") -> None:
+        super().__init__(connections)
         self._application = application
-        self._connections = connections
-        self._reader = FrameReader()
         self._heads: HeadReader[Any] = HeadReader(MAX_HEADER_BYTES, application.parse)
-        self._greeting: asyncio.TimerHandle | None = None
-        self._ending: asyncio.TimerHandle | None = None
-        self._over = False
-        self._last_call = False
-        self._calmed = False
-        self._idle_sweeps = 0
-        self._frames: Iterator[Frame] | None = None  # of the last read, where work is left
-        self._later = b""  # what came meanwhile
         self._skipped: list[range] = []  # stream numbers that were passed over
         self._receivable = frames.DEFAULT_WINDOW
-        self._last_id = 0
         self._resets = 0
 
-    # --- begin and end ---
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        super().connection_made(transport)
-        if len(self._connections) >= MAX_CONNECTIONS and not self._make_room():
-            self.transport.abort()
-        self._connections.add(self)
-        loop = asyncio.get_running_loop()
-        self._greeting = loop.call_later(_GREETING_SECONDS, self.transport.abort)
-
-    def _greet(self) -> None:
-        """Say hello (3.4), once it is HTTP/2 that the client speaks."""
-        if self._greeting is None:
-            return
-        self._greeting.cancel()
-        self._greeting = None
+    def hello(self) -> None:
         self.write(
             frames.settings(
                 {
@@ -95,162 +51,11 @@ class Connection(Sender):
         )
         self._replenish()
 
-    def connection_lost(self, error: Exception | None) -> None:
-        self._connections.discard(self)
-        self._end()
-        self.closed.set_result(None)
-
-    def drain(self) -> None:
-        """Take no new calls, and close once those that run are answered (6.8)."""
-        if self._over or not self._reader.greeted:
-            self._close()
-            return
-        # What is on its way is still welcome. The answer to the ping says that no more is.
-        self.write(frames.goaway(frames.LAST_STREAM_ID, ErrorCode.NO_ERROR, "shutting down"))
-        self.write(frames.frame(frames.PING, 0, 0, _DRAIN_PING))
-        self._ending = asyncio.get_running_loop().call_later(_LAST_CALL_SECONDS, self._end_calls)
-
-    def forget(self, stream: Stream) -> None:
-        super().forget(stream)
-        if self._last_call and not self.streams:
-            self._close()
-
-    def _end_calls(self) -> None:
-        if self._over or self._last_call:
-            return
-        self._last_call = True
-        self.write(frames.goaway(self._last_id, ErrorCode.NO_ERROR, "shutting down"))
-        if not self.streams:
-            self._close()
-
-    def _close(self) -> None:
-        if self._over:
-            return
-        self._end()
-        self.transport.close()
-        loop = asyncio.get_running_loop()
-        self._ending = loop.call_later(_CLOSING_SECONDS, self.transport.abort)
-
-    def _end(self) -> None:
-        self._over = True
-        for timer in (self._greeting, self._ending):
-            if timer:
-                timer.cancel()
-        for stream in list(self.streams.values()):
-            stream.close()
-            stream.lost()
-
-    # --- frames ---
-
-    def data_received(self, data: bytes) -> None:
-        if self._frames is not None:
-            self._later += data
-            return
-        self._frames = self._reader.feed(data)
-        self._work()
-
-    def _work(self) -> None:
-        """Carry out what was read; after `WORK_PER_TURN` the other clients have their turn."""
-        left = CALM_WORK if self._calmed else WORK_PER_TURN
+    def carry_out(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
         try:
-            for kind, flags, stream_id, payload in self._frames or ():
-                if self._over:
-                    return
-                self._carry_out(kind, flags, stream_id, payload)
-                left -= 1
-                if kind == frames.HEADERS:
-                    left -= len(payload) >> 6
-                if left <= 0:
-                    self._rest()
-                    return
-        except ConnectionFault as fault:
-            logger.debug("connection refused: %s", fault)
-            self._greet()
-            self.write(frames.goaway(self._last_id, fault.code, str(fault)))
-            self._close()
-        except NotHttp2:
-            self.write(NOT_HTTP2)
-            self._close()
-        self._frames = None
-
-    def _carry_out(self, kind: int, flags: int, stream_id: int, payload: bytes) -> None:
-        try:
-            try:
-                self._HANDLERS.get(kind, Connection._ignored)(self, flags, stream_id, payload)
-            except StreamFault as fault:
-                self._refuse(stream_id, fault)
-        except Calm as fault:
-            self._calm(fault)
-
-    def _rest(self) -> None:
-        self.transport.pause_reading()
-        loop = asyncio.get_running_loop()
-        if self._calmed:
-            loop.call_later(CALM_SECONDS, self._go_on)
-        else:
-            loop.call_soon(self._go_on)
-
-    def _go_on(self) -> None:
-        if self._over:
-            return
-        self._work()
-        if self._frames is None and self._later:
-            later, self._later = self._later, b""
-            self.data_received(later)
-        if self._frames is None:
-            self.read_on()
-
-    def read_on(self) -> None:
-        if self._frames is None:
-            super().read_on()
-
-    def _calm(self, fault: Calm) -> None:
-        """Take no more streams, read slowly, and end once those that run are answered."""
-        if self._calmed:
-            return
-        logger.debug("connection told to calm down: %s", fault)
-        self._calmed = self._last_call = True
-        self.write(frames.goaway(self._last_id, fault.code, str(fault)))
-        if not self.streams:
-            self._close()
-            return
-        if self._ending:
-            self._ending.cancel()
-        self._ending = asyncio.get_running_loop().call_later(FINISH_SECONDS, self._close)
-
-    # --- time ---
-
-    def sweep(self) -> None:
-        """End what makes no progress; called every `SWEEP_SECONDS`."""
-        if self._over:
-            return
-        self._idle_sweeps = 0 if self.streams else self._idle_sweeps + 1
-        if self._idle_sweeps > IDLE_SWEEPS:
-            self.drain()
-        for stream in list(self.streams.values()):
-            stream.sweeps += 1
-            if stream.sweeps <= STALLED_SWEEPS:
-                continue
-            if stream.unsent_bytes:
-                self.write(frames.reset(stream.id, ErrorCode.CANCEL))
-                stream.close()
-                stream.lost()
-            elif stream.body_is_due and not stream.ended:
-                stream.stalled()
-
-    def _make_room(self) -> bool:
-        """Close a connection that has no stream, for a new one; whether there was any."""
-        idle = next((client for client in self._connections if not client.streams), None)
-        if idle is not None:
-            idle.drop()
-        return idle is not None
-
-    def drop(self) -> None:
-        """Close a connection on which nothing runs."""
-        if self._reader.greeted:
-            self.write(frames.goaway(self._last_id, ErrorCode.NO_ERROR, "too many connections"))
-        self._connections.discard(self)
-        self._close()
+            self._HANDLERS.get(kind, Connection._ignored)(self, flags, stream_id, payload)
+        except StreamFault as fault:
+            self._refuse(stream_id, fault)
 
     def _refuse(self, stream_id: int, fault: StreamFault) -> None:
         logger.debug("stream refused: %s", fault)
@@ -264,21 +69,21 @@ class Connection(Sender):
             stream.close()
             stream.lost()
         self._resets += 1
-        if not self._calmed:
-            check_resets(self._resets, (self._last_id + 1) // 2)  # a client's have odd numbers
+        if not self.calmed:
+            check_resets(self._resets, (self.last_id + 1) // 2)  # a client's have odd numbers
 
     def _headers(self, flags: int, stream_id: int, block: bytes) -> None:
-        if stream_id <= self._last_id:
+        if stream_id <= self.last_id:
             self._trailers(flags, stream_id, block)
             return
         if not stream_id & 1:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a client's streams have odd numbers")
-        if self._last_call:  # it will be tried elsewhere, but its block may change the table
+        if self.last_call:  # it will be tried elsewhere, but its block may change the table
             self._heads.fields(block)
             return
-        if stream_id != self._last_id + 2 and stream_id != 1:
+        if stream_id != self.last_id + 2 and stream_id != 1:
             self._skip(stream_id)
-        self._last_id = stream_id
+        self.last_id = stream_id
         self.allowance.earn()
         head = self._heads.read(block)
         if len(self.streams) >= self._application.max_streams:
@@ -293,7 +98,7 @@ class Connection(Sender):
         """Remember which numbers were passed over: they can begin no more (5.1.1)."""
         if len(self._skipped) == _MAX_SKIPS:
             raise ConnectionFault(ErrorCode.ENHANCE_YOUR_CALM, "too many numbers are passed over")
-        self._skipped.append(range(self._last_id + 2 if self._last_id else 1, stream_id, 2))
+        self._skipped.append(range(self.last_id + 2 if self.last_id else 1, stream_id, 2))
 
     def _trailers(self, flags: int, stream_id: int, block: bytes) -> None:
         fields = self._heads.fields(block)
@@ -375,7 +180,7 @@ class Connection(Sender):
         if flags & ACK:
             _check_size(payload, 0, "the answer to SETTINGS")
             return
-        self._greet()
+        self.greet()
         self.adopt(read_settings(payload))
         self.write(frames.frame(frames.SETTINGS, ACK, 0))
 
@@ -385,8 +190,8 @@ class Connection(Sender):
         self._spend()
         if not flags & ACK:
             self.write(frames.frame(frames.PING, ACK, 0, payload))
-        elif payload == _DRAIN_PING:
-            self._end_calls()
+        elif payload == DRAIN_PING:
+            self.end_calls()
 
     def _push_promise(self, flags: int, stream_id: int, payload: bytes) -> None:
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "clients do not push")
@@ -410,11 +215,11 @@ class Connection(Sender):
 
     def _spend(self) -> None:
         """Count a frame that is no request and none of its data."""
-        if not self._calmed:
+        if not self.calmed:
             self.allowance.spend()
 
     def _check_known(self, stream_id: int) -> None:
-        if (stream_id > self._last_id and not self._last_call) or not stream_id:
+        if (stream_id > self.last_id and not self.last_call) or not stream_id:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a stream that never began")
 
     _HANDLERS = MappingProxyType(

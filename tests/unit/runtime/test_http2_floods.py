@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from hyperframe.frame import GoAwayFrame
 
-from predictors.runtime.http2 import connection
+from predictors.runtime.http2 import session
 from predictors.runtime.http2.frames import PREFACE, ErrorCode
 from predictors.runtime.http2.header_blocks import block_of
 from predictors.runtime.http2.limits import WORK_PER_TURN
@@ -87,7 +87,7 @@ FLOODS = {
 @pytest.mark.parametrize("case", FLOODS)
 def test_flood_is_told_to_calm_down(case: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """GOAWAY with ENHANCE_YOUR_CALM; its own streams have a moment more, then all is closed."""
-    monkeypatch.setattr(connection, "FINISH_SECONDS", 0)
+    monkeypatch.setattr(session, "FINISH_SECONDS", 0)
 
     async def scenario() -> None:
         server = greeted()
@@ -232,7 +232,7 @@ def test_settings_of_many_values_touch_each_stream_once() -> None:
 
 def test_silent_client_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
     """A connection that never says hello does not stay."""
-    monkeypatch.setattr("predictors.runtime.http2.connection._GREETING_SECONDS", 0.0)
+    monkeypatch.setattr("predictors.runtime.http2.session._GREETING_SECONDS", 0.0)
 
     async def scenario() -> None:
         server = Server()

@@ -5,7 +5,7 @@ import struct
 import pytest
 from hyperframe.frame import GoAwayFrame, RstStreamFrame
 
-from predictors.runtime.http2 import connection
+from predictors.runtime.http2 import session
 from predictors.runtime.http2.frames import PREFACE, ErrorCode
 from predictors.runtime.http2.header_blocks import block_of
 from predictors.runtime.http2.limits import IDLE_SWEEPS, STALLED_SWEEPS
@@ -111,7 +111,7 @@ def test_connection_without_a_call_is_drained_in_the_end() -> None:
 
 def test_a_new_client_takes_the_place_of_an_idle_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all places have calls, the new one is turned away."""
-    monkeypatch.setattr(connection, "MAX_CONNECTIONS", 2)
+    monkeypatch.setattr(session, "MAX_CONNECTIONS", 2)
 
     async def scenario() -> None:
         server = greeted().give(head(1, b"/t/Never"))
