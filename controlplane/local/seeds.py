@@ -3,9 +3,12 @@
 import base64
 from collections.abc import Iterable, Mapping
 
+import orjson
+
 from controlplane.kubernetes.kinds import by_name
 from controlplane.kubernetes.meta import Object, key_of
 from controlplane.kubernetes.patchtypes import APPLY
+from controlplane.local.api import ownership
 from controlplane.local.api.admission import SERVED_NAMESPACE
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.resources import Resources, Write
@@ -13,6 +16,9 @@ from controlplane.local.manifests import of_models
 from controlplane.store.s3 import Store
 
 MANAGER = "serin-up"
+LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration"
+"""Where kubectl notes what it applied; it warns of every object that has none."""
+_NOTE = ("metadata", "annotations", LAST_APPLIED)
 _SECRETS = ("s3", "s3-writer")
 """What predictors read with and Jobs write with; setup_cluster.sh makes both in a cluster."""
 
@@ -68,13 +74,38 @@ async def apply(
             wanted = _with_replicas(one, replicas)
         namespace = metadata.get("namespace", "") if kind.namespaced else ""
         name = metadata["name"]
-        await resources.patch(kind, namespace, name, APPLY, wanted, how, status=False)
+        live = resources.objects.find(kind.name, namespace, name)
+        noted = _noted(wanted, one, live)
+        await resources.patch(kind, namespace, name, APPLY, noted, how, status=False)
     for model, count in replicas.items():
         name = f"{model}-predictor"
         if count is not None and resources.objects.find("Deployment", SERVED_NAMESPACE, name):
             found = resources.objects.get("Deployment", SERVED_NAMESPACE, name)
             found["spec"]["replicas"] = count
             resources.objects.update(found)
+
+
+def _noted(wanted: Object, manifest: Object, live: Object | None) -> Object:
+    """An object with kubectl's note of what was applied: the repository's manifest.
+
+    The note of somebody else stays: by it kubectl knows which fields to take back.
+    """
+    metadata = wanted["metadata"]
+    noted = LAST_APPLIED in ((live or {}).get("metadata", {}).get("annotations") or {})
+    if live and noted and not ownership.owns(live, MANAGER, _NOTE):
+        return wanted
+    annotations = {**(metadata.get("annotations") or {}), LAST_APPLIED: _note(manifest)}
+    return {**wanted, "metadata": {**metadata, "annotations": annotations}}
+
+
+def _note(manifest: Object) -> str:
+    """A manifest as kubectl notes it, to the byte: what is applied unchanged is then no change."""
+    metadata = manifest["metadata"]
+    whole = {**manifest, "metadata": {**metadata, "annotations": metadata.get("annotations") or {}}}
+    text = orjson.dumps(whole, option=orjson.OPT_SORT_KEYS).decode()
+    for sign in "<>&":  # Go writes them so
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return f"{text}\n"
 
 
 def _with_replicas(scaled: Object, replicas: Mapping[str, int | None]) -> Object:

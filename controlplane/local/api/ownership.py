@@ -82,6 +82,11 @@ def updated(old: Object | None, new: Object, manager: str, subresource: str = ""
     _write(new, old, entries)
 
 
+def owns(one: Object, manager: str, path: Path) -> bool:
+    """Whether `manager` applied this field, and nobody changed it since."""
+    return path in _entries(one).get((manager, "Apply"), set())
+
+
 def _entries(one: Object) -> dict[tuple[str, str], set[Path]]:
     found = {}
     for entry in one["metadata"].get("managedFields") or ():
