@@ -56,9 +56,13 @@ async def readings(
 
 
 async def is_scraped(client: httpx.AsyncClient, rule: Rule, local: str, since: float) -> bool:
-    """Whether the Prometheus here has looked at a pod of a Deployment since a time."""
+    """Whether a pod of a Deployment has answered the Prometheus here since a time.
+
+    A pod that starts is a target already, and does not answer.
+    """
     labels = f'namespace="{rule.namespace}",deployment="{rule.target}"'
-    answer = await prometheus.ask(client, local, f"timestamp(up{{{labels}}})", 3)
+    query = f"timestamp(up{{{labels}}}) and up{{{labels}}} == 1"
+    answer = await prometheus.ask(client, local, query, 3)
     return max(answer.values, default=0.0) > since
 
 
