@@ -170,6 +170,7 @@ async def look(supervisor: Supervisor, seconds: int) -> None:
     assert [fault for fault in supervisor.fence.faults() if fault.kind == "platform"] == []
 
 
+@pytest.mark.timeout(max(120, COUNT // 10))
 def test_hostile_objects_harm_themselves_alone(supervisor: Supervisor, tmp_path: Path) -> None:
     """The loop goes on for the others, every object can be deleted, no file is written outside."""
     seed = int(os.environ.get("HOSTILE_SEED") or random.randrange(2**32))
