@@ -14,6 +14,7 @@ from typing import Any
 from controlplane.errors import SerinError
 from controlplane.kubernetes.meta import Object
 from controlplane.local import seeds
+from controlplane.local.api.admission import SERVED_NAMESPACE
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.server import ApiServer
 from controlplane.local.controllers import events
@@ -84,7 +85,7 @@ class Supervisor:
             await asyncio.to_thread(self.s3.wait)
         await self.gateway.wait()
         seeds.seed(self.objects, self._store())
-        self.fleet.prepare(self.home, self._store())
+        self.fleet.prepare(self.home, self._store(), self._find)
         self.fleet.restore(self.controllers.older())
         self.jobs.restore()
         self.objects.on_change(self.wake)
@@ -160,6 +161,9 @@ class Supervisor:
 
     async def _versioned(self, storage_uri: str, kept: str) -> str | None:
         return await versioned(self._store(), storage_uri, kept)
+
+    def _find(self, kind: str, name: str) -> Object | None:
+        return self.objects.find(kind, SERVED_NAMESPACE, name)
 
     def _said(self, about: Object, message: str) -> None:
         events.record(self.objects, about, "Warning", "NotFollowed", message[:1024])

@@ -138,7 +138,7 @@ async def leave(supervisor: Supervisor, one: dict[str, Any]) -> None:
 async def begin(supervisor: Supervisor, known: dict[str, list[dict[str, Any]]]) -> None:
     """Start what needs no process, and serve iris."""
     seeds.seed(supervisor.objects, supervisor._store())
-    supervisor.fleet.prepare(supervisor.home, supervisor._store())
+    supervisor.fleet.prepare(supervisor.home, supervisor._store(), supervisor._find)
     for kind in ("ServingRuntime", "InferenceService"):
         for one in known[kind]:
             if one["metadata"]["name"] in {"iris", "serin-iris"}:

@@ -7,7 +7,7 @@ what processes and Envoy need.
 import hashlib
 import math
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeVar
 
@@ -22,6 +22,8 @@ API = "serin.dev/api"
 """An annotation of a runtime, and so of its pods."""
 MODEL_FOLDER = "/mnt/models"
 """Where KServe's storage initializer puts an artifact in a pod."""
+METRICS_PORT = 8082
+"""Where a predictor's container has /metrics."""
 _HASH_DIGITS = 10
 _T = TypeVar("_T")
 _O = TypeVar("_O")
@@ -29,12 +31,20 @@ _O = TypeVar("_O")
 
 @dataclass(frozen=True, slots=True)
 class Probe:
-    """An httpGet probe with Kubernetes' defaults; durations in seconds."""
+    """A probe with Kubernetes' defaults; durations in seconds."""
 
     path: str
     port: int
+    """The container's own."""
+    kind: str = "httpGet"
+    """Or tcpSocket, grpc or exec."""
+    headers: tuple[tuple[str, str], ...] = ()
+    command: tuple[str, ...] = ()
+    service: str = ""
+    delay_seconds: float = 0
     period_seconds: float = 10
     timeout_seconds: float = 1
+    success_threshold: int = 1
     failure_threshold: int = 3
 
 
@@ -44,11 +54,12 @@ class Container:
 
     command: tuple[str, ...]
     args: tuple[str, ...]
-    env: tuple[tuple[str, str], ...]
     http_port: int
     grpc_port: int | None
+    metrics_port: int
     readiness: Probe | None
     liveness: Probe | None
+    startup: Probe | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +78,10 @@ class DeploymentPlan:
     """Ten hex digits that change when a pod of this Deployment would run differently."""
     api: str = ""
     """The API that its pods speak beside V2: openai, or none."""
+    template: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """What its pods are made of."""
+    strategy: Mapping[str, Any] = field(default_factory=dict, compare=False, repr=False)
+    """How an old template gives way to a new one."""
 
     @property
     def version(self) -> str:
@@ -181,6 +196,8 @@ def deployment_plan(owner: Object) -> DeploymentPlan:
         container=container(spec["containers"][0]),
         grace_seconds=spec.get("terminationGracePeriodSeconds", 30),
         template_hash=template_hash(template),
+        template=template,
+        strategy=owner["spec"].get("strategy") or {},
         api=(template["metadata"].get("annotations") or {}).get(API, ""),
     )
 
@@ -196,9 +213,22 @@ def is_versioned(storage_uri: str) -> bool:
     return len(storage_uri.removeprefix("s3://").split("/")) > 2
 
 
-def surge(replicas: int) -> int:
-    """Pods above the wanted number during an update: a Deployment's default, 25 % rounded up."""
-    return max(math.ceil(replicas / 4), 1)
+def bounds(strategy: Mapping[str, Any], replicas: int) -> tuple[int, int]:
+    """Of a rolling update: pods above the wanted number, and pods that may be missing.
+
+    As the Deployment controller resolves them (ResolveFenceposts): 25 % where nothing is said, one
+    rounded up and the other down, and never both 0.
+    """
+    rolling = strategy.get("rollingUpdate") or {}
+    surge = _portion(rolling.get("maxSurge", "25%"), replicas, math.ceil)
+    missing = _portion(rolling.get("maxUnavailable", "25%"), replicas, math.floor)
+    return surge, missing if surge or missing else 1
+
+
+def _portion(value: int | str, replicas: int, rounded: Callable[[float], int]) -> int:
+    if isinstance(value, int):
+        return value
+    return rounded(replicas * int(value.removesuffix("%")) / 100)
 
 
 def container(tree: Mapping[str, Any]) -> Container:
@@ -213,11 +243,12 @@ def container(tree: Mapping[str, Any]) -> Container:
     return Container(
         command=tuple(tree.get("command") or ()),
         args=tuple(tree.get("args") or ()),
-        env=_env(tree.get("env")),
+        metrics_port=ports.get("metrics", METRICS_PORT),
         http_port=http,
         grpc_port=grpc,
-        readiness=_probe(tree.get("readinessProbe")),
-        liveness=_probe(tree.get("livenessProbe")),
+        readiness=_probe(tree.get("readinessProbe"), ports),
+        liveness=_probe(tree.get("livenessProbe"), ports),
+        startup=_probe(tree.get("startupProbe"), ports),
     )
 
 
@@ -297,22 +328,29 @@ def _age(one: Object) -> tuple[str, str]:
     return one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]
 
 
-def _probe(tree: Mapping[str, Any] | None) -> Probe | None:
+def _probe(tree: Mapping[str, Any] | None, ports: Mapping[str, int]) -> Probe | None:
     if tree is None:
         return None
-    if "httpGet" not in tree:
-        raise ManifestError("has a probe that is not httpGet; only those run on a laptop")
+    kind = next((one for one in ("httpGet", "tcpSocket", "grpc", "exec") if one in tree), "")
+    if not kind:
+        raise ManifestError("has a probe without httpGet, tcpSocket, grpc or exec")
+    asked = tree[kind]
+    port = asked.get("port", 0)
+    if isinstance(port, str) and not port.isdecimal():
+        if port not in ports:
+            there = ", ".join(sorted(filter(None, ports))) or "none"
+            raise ManifestError(f"has a probe of the port {port!r}; its ports are: {there}")
+        port = ports[port]
     return Probe(
-        path=tree["httpGet"].get("path", "/"),
-        port=int(tree["httpGet"]["port"]),
-        period_seconds=tree.get("periodSeconds", 10),
-        timeout_seconds=tree.get("timeoutSeconds", 1),
-        failure_threshold=tree.get("failureThreshold", 3),
+        kind=kind,
+        path=asked.get("path", "/"),
+        port=int(port),
+        headers=tuple((one["name"], one["value"]) for one in asked.get("httpHeaders") or ()),
+        command=tuple(asked.get("command") or ()),
+        service=asked.get("service") or "",
+        delay_seconds=tree.get("initialDelaySeconds", 0),
+        period_seconds=tree.get("periodSeconds") or 10,
+        timeout_seconds=tree.get("timeoutSeconds") or 1,
+        success_threshold=tree.get("successThreshold") or 1,
+        failure_threshold=tree.get("failureThreshold") or 3,
     )
-
-
-def _env(entries: Iterable[Mapping[str, Any]] | None) -> tuple[tuple[str, str], ...]:
-    for entry in entries or ():
-        if "valueFrom" in entry:
-            raise ManifestError(f"takes env {entry['name']} from the cluster (valueFrom)")
-    return tuple((entry["name"], str(entry.get("value", ""))) for entry in entries or ())

@@ -1,13 +1,14 @@
 """A Deployment's rolling update, as a decision on facts: which pods to start, which to stop.
 
-Pure. The rule is a Deployment's default strategy, maxSurge 25 % rounded up and maxUnavailable 25 %
-rounded down: with fewer than four replicas no pod that answers goes before its successor answers.
+Pure. The rule is the Deployment's strategy; by default maxSurge is 25 % rounded up, maxUnavailable
+25 % rounded down: with fewer than four replicas no pod goes before its successor answers.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
-from controlplane.local.controllers.plan import surge
+from controlplane.local.controllers.plan import bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +31,21 @@ class Decision:
     drain: tuple[str, ...] = ()
 
 
-def decide(template_hash: str, replicas: int, pods: Sequence[PodFacts]) -> Decision:
+def decide(
+    template_hash: str,
+    replicas: int,
+    pods: Sequence[PodFacts],
+    strategy: Mapping[str, Any] | None = None,
+    leaving: int = 0,
+) -> Decision:
     """Decide the next step towards `replicas` pods of a template.
 
     Args:
         template_hash: The wanted template; empty where nothing can run yet.
         replicas: How many pods are wanted.
         pods: Every pod that is not already being drained.
+        strategy: The Deployment's.
+        leaving: Pods that are being drained: Recreate waits for them.
 
     Returns:
         One step; deciding again on the facts it leads to ends with an empty Decision.
@@ -51,12 +60,15 @@ def decide(template_hash: str, replicas: int, pods: Sequence[PodFacts]) -> Decis
     drain = by_worth[: max(len(new) - replicas, 0)]
     new = [pod for pod in new if pod not in drain]
 
-    room = replicas + (surge(replicas) if old else 0) - len(old) - len(new)
+    if (strategy or {}).get("type") == "Recreate" and (old or (leaving and not new)):
+        return Decision(0, tuple(pod.name for pod in (*drain, *old)))
+    surge, missing_allowed = bounds(strategy or {}, replicas)
+    room = replicas + (surge if old else 0) - len(old) - len(new)
     start = max(min(replicas - len(new), room), 0)
 
     # The Deployment controller's arithmetic: cleanupUnhealthyReplicas, then
     # scaleDownOldReplicaSetsForRollingUpdate (pkg/controller/deployment/rolling.go).
-    least = replicas - replicas // 4
+    least = replicas - missing_allowed
     missing = sum(not pod.serving for pod in new)
     broken = [pod for pod in old if not pod.serving]
     gone = broken[: max(len(old) + len(new) - least - missing, 0)]

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from controlplane.kubernetes.conditions import condition, timed
 from controlplane.kubernetes.meta import Object, owner_reference
 from controlplane.kubernetes.names import REVISION
-from controlplane.local.controllers.plan import template_hash
+from controlplane.local.controllers.plan import bounds, template_hash
 from controlplane.local.controllers.report import TRIES, PodReport
 
 HASH_LABEL = "pod-template-hash"
@@ -57,7 +57,7 @@ def deployment_status(deployment: Object, pods: Iterable[PodReport], now: str) -
     there = [pod for pod in pods if pod.phase not in _FINISHED]
     new = [pod for pod in there if pod.template_hash == digest]
     ready = sum(pod.ready for pod in there)
-    least = wanted - wanted // 4
+    least = wanted - bounds(spec.get("strategy") or {}, wanted)[1]
     done = len(new) == wanted == len(there) and all(pod.ready for pod in new)
     failed = next((pod for pod in new if pod.failed_starts >= TRIES and not pod.ready), None)
     name = f"{deployment['metadata']['name']}-{digest}"

@@ -14,6 +14,7 @@ from controlplane.local.controllers.fence import Fence
 from controlplane.local.controllers.plan import DeploymentPlan, Plan
 from controlplane.local.controllers.report import PodReport
 from controlplane.local.controllers.rolling import decide
+from controlplane.local.node.environment import Find
 from controlplane.local.node.pods import Pod, Surroundings
 from controlplane.statefolder import Home
 from controlplane.store.s3 import Store
@@ -45,9 +46,9 @@ class Fleet:
         self._wake = wake
         self._retiring: set[asyncio.Task[None]] = set()
 
-    def prepare(self, home: Home, store: Store) -> None:
-        """Say where pods run, before the first one starts."""
-        self._around = Surroundings(home, store, self._wake, self._alone)
+    def prepare(self, home: Home, store: Store, find: Find) -> None:
+        """Say where pods run and find Secrets, before the first one starts."""
+        self._around = Surroundings(home, store, self._wake, self._alone, find)
 
     def restore(self, older: Iterable[tuple[DeploymentPlan, DeploymentPlan]]) -> None:
         """Start what served before this process: the pods of older templates, too."""
@@ -124,7 +125,10 @@ class Fleet:
     def _follow(self, name: str, target: DeploymentPlan | None) -> None:
         own = self._of(name)
         template, replicas = (target.template_hash, target.replicas) if target else ("", 0)
-        decision = decide(template, replicas, [pod.facts() for pod in own])
+        leaving = sum(pod.leaving and pod.deployment.name == name for pod in self.pods)
+        strategy = target.strategy if target else {}
+        facts = [pod.facts() for pod in own]
+        decision = decide(template, replicas, facts, strategy, leaving)
         for pod in own:
             if pod.name in decision.drain:
                 self._let_go(pod)

@@ -7,21 +7,25 @@ one machine: /mnt/models is a folder of the state folder, and the ports are what
 import asyncio
 import errno
 import logging
+import math
+import shutil
 import signal
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from controlplane.errors import StoreError
+from controlplane.errors import ManifestError, StoreError
 from controlplane.kubernetes.meta import now
 from controlplane.local.controllers.fence import said
-from controlplane.local.controllers.plan import DeploymentPlan
+from controlplane.local.controllers.plan import DeploymentPlan, Probe
 from controlplane.local.controllers.report import PodReport
 from controlplane.local.controllers.rolling import PodFacts
-from controlplane.local.node import commands, processes
+from controlplane.local.controllers.workloads import NODE
+from controlplane.local.node import commands, containers, processes
+from controlplane.local.node.environment import Find
 from controlplane.local.node.pauses import pause
-from controlplane.local.node.probes import ask
+from controlplane.local.node.probes import passes
 from controlplane.local.node.processes import LOOPBACK, Child
 from controlplane.statefolder import ROOT, Home
 from controlplane.store import artifacts
@@ -47,6 +51,8 @@ class Surroundings:
     """Called when a pod's state changed."""
     alone: Callable[["Pod"], bool]
     """Whether no other pod uses the same artifact."""
+    find: Find
+    """Finds the Secrets and ConfigMaps that a pod names."""
 
 
 class Pod:
@@ -77,6 +83,7 @@ class Pod:
         self.metrics_port = 0
         self.child: Child | None = None
         self._folder: Path | None = None
+        self._env: dict[str, str] = {}
         self._poke = asyncio.Event()
         self.task = asyncio.create_task(self._run(), name=self.name)
 
@@ -118,6 +125,10 @@ class Pod:
         self._become("Terminating")
         self.task.cancel()
         await asyncio.wait([self.task])  # however it ended: the process is what matters now
+        await self._end(grace_seconds)
+        shutil.rmtree(containers.own_volumes(self.around.home, self.name), ignore_errors=True)
+
+    async def _end(self, grace_seconds: float) -> None:
         if self.child is None:
             return
         self.child.send(signal.SIGTERM)
@@ -143,7 +154,7 @@ class Pod:
                 self._become("Starting")
                 ready_at = await self._watch()
                 reason = self._why_it_ended()
-            except StoreError as error:
+            except (StoreError, ManifestError) as error:
                 reason = str(error)
             except OSError as error:
                 reason = _os_reason(error)
@@ -174,36 +185,68 @@ class Pod:
         self.http_port, self.grpc_port, self.metrics_port = (
             processes.free_port() for _ in range(3)
         )
-        container = self.deployment.container
+        ready = self._prepared()
+        asked = replace(self.deployment.container, command=ready.command, args=ready.args)
+        started = replace(self.deployment, container=asked)
+        self._env = {
+            **commands.inherited(),
+            **ready.env,
+            "PREDICTOR_HOST": LOOPBACK,
+            "PREDICTOR_METRICS_PORT": str(self.metrics_port),
+            "PYTHONPATH": str(ROOT),
+            "PYTHONUNBUFFERED": "1",
+        }
         self.child = Child(
             self.name,
-            commands.predictor(self.deployment, folder, self.http_port, self.grpc_port),
+            commands.predictor(started, folder, self.http_port, self.grpc_port),
             self.log,
-            {
-                **commands.inherited(),
-                **dict(container.env),
-                "PREDICTOR_HOST": LOOPBACK,
-                "PREDICTOR_METRICS_PORT": str(self.metrics_port),
-                "PYTHONPATH": str(ROOT),
-                "PYTHONUNBUFFERED": "1",
-            },
-            cwd=ROOT,
+            self._env,
+            cwd=ready.folder,
         )
         self.started_at = now()
         _LOG.info("%s started as process %d", self.name, self.child.pid)
 
+    def _prepared(self) -> containers.Prepared:
+        """The container's words, variables and volumes, as a kubelet would make them now."""
+        template = self.deployment.template
+        metadata = {**template["metadata"], "name": self.name, "namespace": "models"}
+        pod = {"metadata": metadata, "spec": {**template["spec"], "nodeName": NODE}}
+        container = pod["spec"]["containers"][0]
+        return containers.prepare(container, pod, self.around.home, self.around.find)
+
+    async def _passes(self, probe: Probe) -> bool:
+        container = self.deployment.container
+        ports = {
+            container.metrics_port: self.metrics_port,
+            container.grpc_port: self.grpc_port,
+            container.http_port: self.http_port,
+        }
+        return await passes(probe, ports.get(probe.port, probe.port), self._env)
+
     async def _watch(self) -> float | None:
         """Probe until the process ends; returns when it first became ready, if it did."""
-        readiness, liveness = self.deployment.readiness, self.deployment.container.liveness
+        container = self.deployment.container
+        readiness, liveness = self.deployment.readiness, container.liveness
+        startup = container.startup
         ready_at: float | None = None
-        failures = dead = 0
-        next_readiness = next_liveness = time.monotonic()
+        failures = successes = dead = 0
+        begun = time.monotonic()
+        next_startup = begun + (startup.delay_seconds if startup else 0)
+        next_readiness = begun + readiness.delay_seconds
+        next_liveness = begun + (liveness.delay_seconds if liveness else 0)
         while self.child and self.child.exit_code() is None:
             now = time.monotonic()
-            if now >= next_readiness and not self.leaving:
-                status, _ = await ask(self.http_port, readiness.path, readiness.timeout_seconds)
-                failures = 0 if status == 200 else failures + 1
-                if failures == 0:
+            if startup and now >= next_startup:
+                dead = 0 if await self._passes(startup) else dead + 1
+                next_startup = now + startup.period_seconds
+                if dead == 0:
+                    startup = None
+                elif dead >= startup.failure_threshold:
+                    self._kill(f"startup probe failed {dead} times")
+            if not startup and now >= next_readiness and not self.leaving:
+                passed = await self._passes(readiness)
+                failures, successes = (0, successes + 1) if passed else (failures + 1, 0)
+                if successes >= readiness.success_threshold:
                     ready_at = ready_at or now
                     self._set_ready(ready=True)
                 elif failures >= readiness.failure_threshold:
@@ -212,15 +255,21 @@ class Pod:
                     readiness.period_seconds if self.ready else STARTING_PERIOD_SECONDS
                 )
             if liveness and ready_at and now >= next_liveness:
-                status, _ = await ask(self.http_port, liveness.path, liveness.timeout_seconds)
-                dead = 0 if status == 200 else dead + 1
-                if dead >= liveness.failure_threshold and self.child.exit_code() is None:
-                    _LOG.warning("%s: liveness probe failed %d times: killed", self.name, dead)
-                    self.child.kill()
+                dead = 0 if await self._passes(liveness) else dead + 1
+                if dead >= liveness.failure_threshold:
+                    self._kill(f"liveness probe failed {dead} times")
                 next_liveness = now + liveness.period_seconds
-            wait = min(next_readiness, next_liveness if liveness and ready_at else next_readiness)
+            wait = min(
+                next_startup if startup else next_readiness,
+                next_liveness if liveness and ready_at else math.inf,
+            )
             await pause(self._poke, max(min(wait - time.monotonic(), 1), 0.02))
         return ready_at
+
+    def _kill(self, why: str) -> None:
+        if self.child and self.child.exit_code() is None:
+            _LOG.warning("%s: %s: killed", self.name, why)
+            self.child.kill()
 
     def _set_ready(self, *, ready: bool) -> None:
         if ready and not self.ready:

@@ -6,8 +6,62 @@ connection pool would cost more than the question.
 
 import asyncio
 import contextlib
+from collections.abc import Mapping, Sequence
 
+from controlplane.local.controllers.plan import Probe
 from controlplane.local.node.processes import LOOPBACK
+
+
+async def passes(probe: Probe, port: int, env: Mapping[str, str]) -> bool:
+    """Whether a probe succeeds now.
+
+    Args:
+        probe: What to ask.
+        port: Where the container's port is on this machine.
+        env: The container's variables, for a command.
+    """
+    try:
+        async with asyncio.timeout(probe.timeout_seconds):
+            match probe.kind:
+                case "tcpSocket":
+                    _, writer = await asyncio.open_connection(LOOPBACK, port)
+                    writer.close()
+                    return True
+                case "exec":
+                    return await _succeeds(probe.command, env)
+                case "grpc":
+                    return await _serves(port, probe.service)
+            status, _ = await _exchange(port, probe.path, "GET", probe.headers)
+            return 200 <= status < 400
+    except (OSError, ValueError, IndexError, asyncio.IncompleteReadError, TimeoutError):
+        return False
+
+
+async def _succeeds(command: Sequence[str], env: Mapping[str, str]) -> bool:
+    """Run a command to its end; one that does not end in time is killed."""
+    nothing = asyncio.subprocess.DEVNULL
+    child = await asyncio.create_subprocess_exec(
+        *command, env=env, stdin=nothing, stdout=nothing, stderr=nothing
+    )
+    try:
+        return await child.wait() == 0
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            child.kill()
+
+
+async def _serves(port: int, service: str) -> bool:
+    """grpc.health.v1's Check, whose two messages are a field each."""
+    import grpc
+
+    name = service.encode()
+    async with grpc.aio.insecure_channel(f"{LOOPBACK}:{port}") as channel:
+        check = channel.unary_unary("/grpc.health.v1.Health/Check", None, None)
+        try:
+            answer: bytes = await check(b"\x0a" + bytes([len(name)]) + name if name else b"")
+        except grpc.aio.AioRpcError:
+            return False
+    return answer == b"\x08\x01"  # SERVING
 
 
 async def ask(
@@ -24,13 +78,17 @@ async def ask(
         return 0, b""
 
 
-async def _exchange(port: int, path: str, method: str) -> tuple[int, bytes]:
+async def _exchange(
+    port: int, path: str, method: str, headers: Sequence[tuple[str, str]] = ()
+) -> tuple[int, bytes]:
     reader, writer = await asyncio.open_connection(LOOPBACK, port)
     try:
-        writer.write(
-            f"{method} {path} HTTP/1.1\r\nHost: {LOOPBACK}\r\nUser-Agent: kube-probe/serin\r\n"
-            "Content-Length: 0\r\nConnection: close\r\n\r\n".encode()
-        )
+        fields = {"Host": LOOPBACK, "User-Agent": "kube-probe/serin", **dict(headers)}
+        lines = [f"{method} {path} HTTP/1.1", *(f"{name}: {fields[name]}" for name in fields)]
+        if not all(line.isprintable() for line in lines):
+            raise ValueError("a line break in a probe's path or header")
+        head = "\r\n".join([*lines, "Content-Length: 0", "Connection: close", "\r\n"])
+        writer.write(head.encode())
         head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
         status = int(head.split(" ", 2)[1])
         if "transfer-encoding: chunked" in head:

@@ -7,7 +7,7 @@ import pytest
 
 from controlplane.errors import ManifestError
 from controlplane.local.controllers import inference
-from controlplane.local.controllers.plan import Backend
+from controlplane.local.controllers.plan import Backend, Probe
 from tests.support.manifests import RUNTIME, canary, planned, service
 
 
@@ -92,7 +92,8 @@ def test_the_services_arguments_and_env_come_last() -> None:
     (found,) = planned(service(predictor={"model": model})).deployments
 
     assert found.container.args[-1] == "--max_threads=2"
-    assert dict(found.container.env) == {"PREDICTOR_THREADS": "2"}
+    (container,) = found.template["spec"]["containers"]
+    assert container["env"] == [{"name": "PREDICTOR_THREADS", "value": "2"}]
 
 
 def test_a_services_name_is_filled_into_its_runtime() -> None:
@@ -184,10 +185,30 @@ def test_what_cannot_be_served_says_why(predictor: dict[str, Any], complaint: st
         planned(service(predictor=predictor))
 
 
-def test_an_exec_probe_is_refused() -> None:
-    """A probe that only a container can run must not be dropped silently."""
-    tree = {**RUNTIME["spec"]["containers"][0], "livenessProbe": {"exec": {"command": ["true"]}}}
-    runtime = {**RUNTIME, "spec": {"containers": [tree]}}
+@pytest.mark.parametrize(
+    ("handler", "expected"),
+    [
+        ({"httpGet": {"path": "/x", "port": "http1"}}, Probe("/x", 8080)),
+        ({"tcpSocket": {"port": "h2c-grpc"}}, Probe("/", 8081, "tcpSocket")),
+        ({"grpc": {"port": 8081, "service": "s"}}, Probe("/", 8081, "grpc", service="s")),
+        ({"exec": {"command": ["true"]}}, Probe("/", 0, "exec", command=("true",))),
+    ],
+)
+def test_every_form_of_probe_is_read(handler: dict[str, Any], expected: Probe) -> None:
+    """A port may be named, as the container names it."""
+    tree = {**RUNTIME["spec"]["containers"][0], "livenessProbe": handler}
 
-    with pytest.raises(ManifestError, match="httpGet"):
-        planned(service(), runtime=runtime)
+    (deployment,) = planned(
+        service(), runtime={**RUNTIME, "spec": {"containers": [tree]}}
+    ).deployments
+
+    assert deployment.container.liveness == expected
+
+
+def test_a_probe_of_a_port_that_is_not_there_is_told() -> None:
+    """With the names that there are."""
+    probe = {"httpGet": {"port": "http"}}
+    tree = {**RUNTIME["spec"]["containers"][0], "livenessProbe": probe}
+
+    with pytest.raises(ManifestError, match="the port 'http'; its ports are: h2c-grpc, http1"):
+        planned(service(), runtime={**RUNTIME, "spec": {"containers": [tree]}})

@@ -77,3 +77,29 @@ def test_an_update_ends_and_never_takes_too_much(
             state.append(PodFacts(waiting.name, "n", serving=True, age=1))
     if sum(luck) > 3 * replicas + len(now):
         assert [pod.template_hash for pod in state] == ["n"] * replicas
+
+
+def test_recreate_ends_what_is_old_first() -> None:
+    """Nothing of the new template starts while an old pod is there, or leaves."""
+    old = [PodFacts("a", "old", serving=True, age=9), PodFacts("b", "old", serving=True, age=9)]
+    strategy = {"type": "Recreate"}
+
+    assert decide("new", 2, old, strategy) == Decision(0, ("a", "b"))
+    assert decide("new", 2, [], strategy, leaving=2) == Decision()
+    assert decide("new", 2, [], strategy) == Decision(2)
+
+
+@pytest.mark.parametrize(
+    ("rolling", "expected"),
+    [
+        ({"maxSurge": 1, "maxUnavailable": 0}, Decision(1)),
+        ({"maxSurge": 0, "maxUnavailable": 1}, Decision(0, ("o0",))),
+        ({"maxSurge": "50%", "maxUnavailable": "0%"}, Decision(2)),
+        ({"maxSurge": 0, "maxUnavailable": "0%"}, Decision(0, ("o0",))),
+    ],
+)
+def test_a_strategys_bounds_are_kept(rolling: dict[str, object], expected: Decision) -> None:
+    """Of four pods, so many more and so many fewer; never both none."""
+    old = [PodFacts(f"o{place}", "old", serving=True, age=9 - place) for place in range(4)]
+
+    assert decide("new", 4, old, {"rollingUpdate": rolling}) == expected
