@@ -13,7 +13,7 @@ from tests.support.platform import Platform, wait_for
 SECONDS = 90
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
     """Kubectl, and a platform that serves iris."""
     platform = Platform(tmp_path_factory.mktemp("fields") / "state")
@@ -75,3 +75,32 @@ def test_a_predictor_has_what_it_asks_for(kubectl: Kubectl) -> None:
     assert variables["TOKEN"] == "hello"
     with open(variables["FILE"], encoding="utf-8") as file:  # noqa: PTH123  its own path
         assert file.read() == "hello"
+
+
+@pytest.mark.parametrize(
+    ("trigger", "reason", "cause"),
+    [
+        (
+            {"serverAddress": "http://127.0.0.1:1", "query": "up", "threshold": "1"},
+            "KEDAScalerFailed",
+            "127.0.0.1:1",
+        ),
+        (
+            {"timezone": "UTC", "start": "0 0 * * 6", "end": "0 0 * * 7", "desiredReplicas": "2"},
+            "ScaledObjectCheckFailed",
+            "end of range (7) above maximum (6)",
+        ),
+    ],
+)
+def test_a_scaled_object_has_the_cause_as_an_event(
+    kubectl: Kubectl, trigger: dict[str, str], reason: str, cause: str
+) -> None:
+    """As KEDA writes it, so that `kubectl describe` says more than that it does not work."""
+    kind = "cron" if "start" in trigger else "prometheus"
+    triggers = [{"type": kind, "metadata": trigger}]
+    kubectl.patch("so/iris-predictor", {"triggers": triggers, "pollingInterval": 1})
+
+    def told() -> str:
+        return kubectl.out("events", "--for", "scaledobject/iris-predictor")
+
+    wait_for(lambda: reason in told() and cause in told(), SECONDS, "the Event")

@@ -9,7 +9,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
@@ -53,6 +53,8 @@ class _Scaled:
     next_sync: float
     original: int
     polled: Decision | None = None
+    causes: Mapping[str, str] = field(default_factory=dict)
+    """Why triggers failed at the last poll, by their metrics."""
     scraped: bool = False
     """Whether a pod was scraped since this platform started: from then on failures count."""
     task: asyncio.Task[None] | None = None
@@ -183,9 +185,10 @@ class Scaling:
                 # Failing queries would end in the fallback's replicas, for good.
                 raise ManifestError(self._monitoring.error)
         except ManifestError as error:
-            self._set_status(
-                scaled, autoscalers.broken(scaled, "ScaledObjectCheckFailed", str(error))
-            )
+            reason, words = "ScaledObjectCheckFailed", str(error)
+            if words not in str((scaled.get("status") or {}).get("conditions")):
+                events.record(self._objects, scaled, "Warning", reason, words)
+            self._set_status(scaled, autoscalers.broken(scaled, reason, words))
             self._scaled.pop(key, None)
             return None
         if one and one.uid == metadata["uid"]:
@@ -200,6 +203,18 @@ class Scaling:
         words = autoscalers.READY
         events.record(self._objects, scaled, "Normal", "ScaledObjectReady", words)
         return one
+
+    def _tell_causes(
+        self, key: tuple[str, str, str], one: _Scaled, readings: Mapping[str, Reading]
+    ) -> None:
+        """Write why triggers fail as Events of the ScaledObject, as KEDA does; each once."""
+        causes = {name: reading.error for name, reading in readings.items() if reading.error}
+        scaled = self._objects.find(*key)
+        for name, cause in causes.items():
+            if scaled and one.causes.get(name) != cause:
+                said = f"{name}: {cause}"
+                events.record(self._objects, scaled, "Warning", "KEDAScalerFailed", said[:1024])
+        one.causes = causes
 
     async def _turn(self, key: tuple[str, str, str], one: _Scaled, at: float) -> None:
         """KEDA's poll, the HPA's look, or both, on the same readings."""
@@ -219,6 +234,7 @@ class Scaling:
             one.next_poll = _after(one.next_poll, one.rule.polling_interval_seconds, at)
             decision, one.state = scaler.poll(one.rule, one.state, readings, scale, at)
             one.polled = decision
+            self._tell_causes(key, one, readings)
             self._carry_out(key, one, decision, readings, at)
         if at >= one.next_sync and (scale := self._scale(key[1], one.rule)):
             one.next_sync = _after(one.next_sync, self.controller.sync_period_seconds, at)
