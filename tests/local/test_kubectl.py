@@ -75,6 +75,35 @@ def test_apply_of_the_repositorys_manifests_changes_nothing_twice(kubectl: Kubec
     assert "+  maxReplicaCount: 6" in found.stdout
 
 
+def test_apply_of_what_up_made_warns_of_nothing(kubectl: Kubectl) -> None:
+    """`up` notes what it applied as kubectl does, to the byte."""
+    done = kubectl.run("apply", "-k", "keda")
+
+    assert done.stderr == ""
+    assert "iris-predictor unchanged" in done.stdout
+
+
+def test_a_list_is_applied_as_it_was_written_out(kubectl: Kubectl, tmp_path: Path) -> None:
+    """A backup of `kubectl get -o yaml` is one List of all."""
+    backup = tmp_path / "backup.yaml"
+    backup.write_text(kubectl.out("get", "isvc", "-o", "yaml"), "utf-8")
+
+    assert "inferenceservice.serving.kserve.io/iris" in kubectl.out("apply", "-f", backup)
+
+
+def test_a_kind_that_is_not_served_is_one_that_a_cluster_lacks(kubectl: Kubectl) -> None:
+    """Kubectl says so in its own words, and speaks of no OpenAPI."""
+    policy = (
+        "apiVersion: networking.k8s.io/v1\nkind: NetworkPolicy\nmetadata: {name: x}\nspec: {}\n"
+    )
+
+    refused = kubectl.run("apply", "-f", "-", expect=1, text=policy)
+
+    words = 'no matches for kind "NetworkPolicy" in version "networking.k8s.io/v1"'
+    assert words in refused.stderr
+    assert "openapi" not in refused.stderr
+
+
 def test_each_kind_of_patch(kubectl: Kubectl) -> None:
     """Merge, JSON with a test; strategic merge for built-in kinds, and only for those."""
     kubectl.run("patch", "isvc/iris", "--type", "merge", "-p", RATE % 61)

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from controlplane.errors import SerinError
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import MethodNotAllowed, NotFound, Refusal, Unauthorized
-from controlplane.local.api.kubectl import answers, discovery, openapi
+from controlplane.local.api.kubectl import answers, discovery, openapi, swagger
 from controlplane.local.api.paths import MISSING, locate
 from controlplane.local.api.verbs import Verbs
 
@@ -57,8 +57,8 @@ def _document(request: Request) -> Response | None:
         return PlainTextResponse("ok")
     if path == "/version":
         found = discovery.VERSION
-    elif path in {"/api", "/apis"}:
-        return _discovery(path, request)
+    elif path in _NEGOTIATED:
+        return _NEGOTIATED[path](request)
     elif path.startswith("/openapi/"):
         found = _openapi(path)
     else:
@@ -78,8 +78,8 @@ def _document(request: Request) -> Response | None:
     return answers.answer(found)
 
 
-def _discovery(path: str, request: Request) -> Response:
-    core = path == "/api"
+def _discovery(request: Request) -> Response:
+    core = request.url.path.rstrip("/") == "/api"
     for part in request.headers.get("accept", "").split(","):
         if f"as={discovery.AGGREGATED}" in part:
             version = "v2beta1" if "v=v2beta1" in part else "v2"
@@ -100,4 +100,14 @@ def _openapi(path: str) -> Object | bytes:
             return openapi.document("", version)
         case ["apis", group, version] if version in discovery.groups().get(group, {}):
             return openapi.document(group, version)
-    raise NotFound(MISSING)  # /openapi/v2 too: every kubectl since 1.27 reads v3
+    raise NotFound(MISSING)
+
+
+def _swagger(request: Request) -> Response:
+    if "proto-openapi" in request.headers.get("accept", ""):
+        return Response(swagger.protobuf(), media_type=swagger.MEDIA_TYPE)
+    return answers.answer(swagger.document())
+
+
+_NEGOTIATED = {"/api": _discovery, "/apis": _discovery, "/openapi/v2": _swagger}
+"""Documents that have more than one form."""

@@ -56,8 +56,8 @@ def decoded(content: bytes) -> Object:
     if not content.startswith(_MAGIC):
         raise BadRequest("the body is no Kubernetes protobuf")
     try:
-        envelope = dict(_fields(content[len(_MAGIC) :]))
-        named = dict(_fields(envelope[1]))
+        envelope = dict(fields(content[len(_MAGIC) :]))
+        named = dict(fields(envelope[1]))
         version, kind = named[1].decode(), named[2].decode()
         if kind not in _KINDS:
             raise UnsupportedMediaType(
@@ -72,7 +72,7 @@ def decoded(content: bytes) -> Object:
 
 def _message(message: Message, content: bytes) -> Object:
     found: Object = {}
-    for number, value in _fields(content):
+    for number, value in fields(content):
         if number not in message:
             continue
         name, how = message[number]
@@ -93,11 +93,11 @@ def _message(message: Message, content: bytes) -> Object:
 
 
 def _entry(content: bytes) -> tuple[str, bytes]:
-    fields = dict(_fields(content))
-    return fields.get(1, b"").decode(), fields.get(2, b"")
+    entry = dict(fields(content))
+    return entry.get(1, b"").decode(), entry.get(2, b"")
 
 
-def _fields(content: bytes) -> Iterator[tuple[int, Any]]:
+def fields(content: bytes) -> Iterator[tuple[int, Any]]:
     """Field number and value: bytes, or a number."""
     place = 0
     while place < len(content):
