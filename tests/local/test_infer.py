@@ -14,7 +14,7 @@ from tests.support.required import shared_data
 
 FLOWERS = ["5.1", "3.5", "1.4", "0.2", "6.1", "3.0", "5.1", "1.7"]
 SEVEN = str(ROOT / "docs" / "seven.png")
-NO_IMAGE = "tensor 'image': element 0 is no PNG or JPEG, nor base64 of one: it begins with "
+NO_IMAGE = "tensor 'image': element 0 is no PNG or JPEG, nor base64 of one: it "
 
 
 @pytest.mark.parametrize("question", [("iris", *FLOWERS), ("mnist-cnn", SEVEN, SEVEN)])

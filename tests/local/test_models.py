@@ -145,7 +145,9 @@ def test_models_are_listed_shown_and_compared(shop: Shop) -> None:
 
 def test_a_version_that_is_not_there_is_a_sentence_with_those_that_are(shop: Shop) -> None:
     """An unknown model, an unknown beginning, one that begins several, a store that is gone."""
-    assert "There are: other, toy." in shop.serin("models", "list", "nobody", expect=1)
+    unknown = shop.serin("models", "list", "nobody", expect=2)
+    assert "There is no model nobody. There are: " in unknown
+    assert "other, toy." in unknown
     assert shop.versions[0] in shop.serin("models", "show", "toy", "zzz", expect=1)
     assert "begins several versions of toy" in shop.serin("models", "show", "toy", "", expect=1)
     shop.s3.stop()
