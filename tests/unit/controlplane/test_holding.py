@@ -14,7 +14,7 @@ from controlplane.local.node.fleet import Endpoint
 
 REQUEST = b"POST /v2/models/iris/infer HTTP/1.1\r\ncontent-length: 2\r\n\r\nhi"
 NAME = "iris-predictor"
-CONTAINER = Container((), (), (), 8080, 8081, None, None)
+CONTAINER = Container((), (), 8080, 8081, 8082, None, None)
 DEPLOYMENT = DeploymentPlan(NAME, "iris", "s3://models/iris/1", 0, CONTAINER, 5, "h")
 ROUTE = Route("iris", ("iris-models.localhost",), (Backend(NAME, 1),), 10, "/ready")
 ASLEEP = Plan((DEPLOYMENT,), (ROUTE,))
