@@ -145,11 +145,12 @@ def main() -> None:
         card = model_card(model, metrics, corpus.name if args.data else "")
         (folder / "README.md").write_text(card, "utf-8")
 
-        # --- Manifest: the surest texts are the golden sample -----------------------------------
-        inputs, answers = told(
-            continued, prompts, count, model.ending, bytes_of_tokens(model.tokenizer)
-        )
-        surest = np.argsort([-one.lead for one in continued])[:GOLDEN]
+        # --- Manifest: the surest beginnings are the golden sample; processors round otherwise ---
+        table = bytes_of_tokens(model.tokenizer)
+        inputs, answers = told(continued, prompts, count, model.ending, table)
+        begun = [measures.continued(network, ids, SMOKE_TOKENS, model.ending) for ids in prompts]
+        short, said = told(begun, prompts, SMOKE_TOKENS, model.ending, table)
+        surest = np.argsort([-one.lead for one in begun])[:GOLDEN]
         manifest = build_manifest(
             folder,
             model="causal-lm",
@@ -167,8 +168,8 @@ def main() -> None:
             golden_sample=golden_sample(
                 CausalLmModel.inputs,
                 CausalLmModel.outputs,
-                {name: array[surest] for name, array in inputs.items()},
-                {name: array[surest] for name, array in answers.items()},
+                {name: array[surest] for name, array in short.items()},
+                {name: array[surest] for name, array in said.items()},
             ),
         )
         write_manifest(folder, manifest)
