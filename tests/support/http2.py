@@ -13,6 +13,7 @@ import h2.connection
 import h2.events
 from hyperframe.frame import Frame
 
+from predictors.runtime.dataplane.budget import Budget
 from predictors.runtime.grpc.call import MessageLimits, Unary, UnaryCall
 from predictors.runtime.grpc.server import GrpcServer
 from predictors.runtime.grpc.streaming_call import Serve, StreamingCall
@@ -29,6 +30,7 @@ HEADERS = [
 ]
 MAX_BYTES = 1 << 20
 MAX_STREAMS = 50
+BUDGET = 256 << 20
 
 
 class Echo(Unary):
@@ -115,7 +117,8 @@ class Server:
     def __init__(self) -> None:
         self.sent = b""
         self.later = Later()
-        self.limits = MessageLimits(MAX_BYTES, 64 << 20)
+        self.budget = Budget(BUDGET)
+        self.limits = MessageLimits(MAX_BYTES, 64 << 20, self.budget)
         methods: dict[bytes, Unary | Serve] = {
             b"/t/Echo": Echo(),
             b"/t/Big": Big(),

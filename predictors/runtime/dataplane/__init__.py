@@ -1,9 +1,12 @@
 """From a checked request to its answer, whatever the transport.
 
+coalescer     every infer request, from its admission to its answer, a turn of the loop at a time
+budget        the bytes that a process holds for its clients
+unpacking     compressed requests, unpacked within limits
 model         V2Model: what a predictor subclasses
 streaming     StreamingModel: one that schedules requests itself and answers in pieces
 job           a request that waits for a thread, and the piece-wise kind
-batcher       gathers jobs into calls of the model
+batcher       gathers jobs into calls of the model, and bounds what waits in time
 service       one loaded model: readiness, records, metrics and log around each request
 shadow        log lines that compare two versions' answers
 class_counts  answers counted by class

@@ -26,6 +26,7 @@ from predictors.runtime.v2.errors import (
     InvalidRequest,
     NotReady,
     Overloaded,
+    QueueFull,
     V2Error,
 )
 from predictors.runtime.v2.record import Timing
@@ -33,6 +34,7 @@ from predictors.runtime.v2.signature import Arrays, Outputs, Request, inner_shap
 
 INLINE_SECONDS = 1e-3
 _MEASURED_CALLS = 5
+_REMEMBERED = 4  # calls that an estimate of the next one looks back on
 
 logger = logging.getLogger("serin.batching")
 
@@ -41,7 +43,13 @@ class Batcher:
     """Runs one model's `infer`; `run` for short calls, `submit` for the rest."""
 
     def __init__(
-        self, model: V2Model, metrics: ModelMetrics, *, max_rows: int, queue_size: int
+        self,
+        model: V2Model,
+        metrics: ModelMetrics,
+        *,
+        max_rows: int,
+        queue_size: int,
+        queue_seconds: float = 10.0,
     ) -> None:
         self.model = model
         self.inline_rows = 0
@@ -50,7 +58,9 @@ class Batcher:
         self._scores = class_scores(model.outputs)
         self._max_rows = max_rows if model.signature.batched else 1
         self._queue_size = queue_size
+        self._queue_seconds = queue_seconds
         self._queue: deque[Job] = deque()
+        self._call_seconds = 0.0  # of the last calls, the newest weighing most
         self._ready = threading.Condition()
         self._closed = False
         self._worker = threading.Thread(target=self._work, name="infer", daemon=True)
@@ -155,11 +165,34 @@ class Batcher:
             if self._closed:
                 raise NotReady(f"model '{self.model.name}' is shutting down")
             if len(self._queue) >= self._queue_size:
-                raise Overloaded(
-                    f"model '{self.model.name}': {len(self._queue)} requests are waiting already"
-                )
+                raise QueueFull(self.model.name, self._queue_size)
+            self._check_wait(job)
+            job.calls_ahead = self._calls_ahead()
             self._queue.append(job)
             self._ready.notify()
+
+    def _check_wait(self, job: Job) -> None:
+        """Refuse now what would wait longer than its client, or the queue, allows.
+
+        A call takes as long as the last ones, or as those that the front of the queue has waited
+        for, if that is longer.
+        """
+        ahead = self._calls_ahead()
+        if not ahead:
+            return
+        first, now = self._queue[0], time.perf_counter()
+        a_call = max(self._call_seconds, (now - first.queued_at) / (first.calls_ahead + 1))
+        left = self._queue_seconds if job.deadline is None else job.deadline - now
+        if ahead * a_call > min(left, self._queue_seconds):
+            raise Overloaded(
+                f"model '{self.model.name}': this request would wait some {ahead * a_call:.1f} s, "
+                f"{max(min(left, self._queue_seconds), 0):.1f} are allowed"
+            )
+
+    def _calls_ahead(self) -> int:
+        """Calls of the model before a request that is queued now has its first turn."""
+        rows = sum(min(job.rows_left, self._max_rows) for job in self._queue)
+        return -(-rows // self._max_rows)
 
     def close(self) -> None:
         """Finish what is queued, then stop the worker."""
@@ -191,11 +224,14 @@ class Batcher:
             if job.error is not None:  # failed in an earlier batch, with rows still to come
                 self._queue.popleft()
                 continue
-            if job.gone:
-                self._queue.popleft().fail(ClientGone("the client left"))
-                continue
-            if job.deadline is not None and now > job.deadline:
-                self._queue.popleft().fail(DeadlineExceeded("the deadline passed in the queue"))
+            late = job.deadline is not None and now > job.deadline
+            if job.gone or late:
+                self._queue.popleft()
+                job.fail(
+                    ClientGone("the client left")
+                    if job.gone
+                    else DeadlineExceeded("the deadline passed in the queue")
+                )
                 continue
             inner = inner_shapes(job.arrays)
             if kind is not None and inner != kind:
@@ -211,10 +247,19 @@ class Batcher:
             budget -= rows
             if job.rows_left:
                 unfinished.append(job)
-        self._queue.extend(unfinished)  # behind the others: a big request holds nobody up
+        for job in unfinished:  # behind the others: a big request holds nobody up
+            job.queued_at, job.calls_ahead = now, self._calls_ahead()
+            self._queue.append(job)
         return batch
 
     def _compute(self, batch: list[tuple[Job, Arrays, int]]) -> None:
+        started = time.perf_counter()
+        self._compute_now(batch)
+        seconds = time.perf_counter() - started
+        known = self._call_seconds or seconds
+        self._call_seconds = known + (seconds - known) / _REMEMBERED
+
+    def _compute_now(self, batch: list[tuple[Job, Arrays, int]]) -> None:
         rows = sum(taken for _, _, taken in batch)
         try:
             outputs = self._infer(
@@ -230,7 +275,7 @@ class Batcher:
                 job.fail(_placed(error, job, taken))
                 return
             for item in batch:  # one bad row must not fail its neighbours
-                self._compute([item])
+                self._compute_now([item])
             return
         if len(batch) == 1:
             batch[0][0].give(outputs)

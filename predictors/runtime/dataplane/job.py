@@ -18,6 +18,7 @@ class Job:
         "_pieces",
         "_taken",
         "arrays",
+        "calls_ahead",
         "deadline",
         "done",
         "error",
@@ -36,6 +37,7 @@ class Job:
         self.done = done
         self.deadline = deadline  # time.perf_counter() value
         self.queued_at = time.perf_counter()
+        self.calls_ahead = 0  # calls of the model that were due before it when it was queued
         self.gone = False  # set by the transport once the client has left
         self.timing: Timing | None = None
         self.outputs: Arrays | None = None
@@ -85,7 +87,7 @@ class Job:
     def fail(self, error: V2Error) -> None:
         """Finish with an error, once."""
         if self.error is None:
-            self.error = error
+            self.error = error.with_traceback(None)  # whose frames hold this job
             self._taken = self.rows
             self.done()
 

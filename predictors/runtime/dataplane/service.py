@@ -10,7 +10,7 @@ from predictors.runtime.observe.logs import RequestLog
 from predictors.runtime.observe.metrics import ModelMetrics
 from predictors.runtime.observe.telemetry import Tracing
 from predictors.runtime.v2.errors import NotFound, NotReady, V2Error
-from predictors.runtime.v2.record import Call, Timing
+from predictors.runtime.v2.record import Record, Timing
 from predictors.runtime.v2.signature import Outputs, Request
 
 
@@ -58,49 +58,47 @@ class Service:
         """Whether the model can answer piece by piece."""
         return isinstance(self.model, StreamingModel)
 
-    def begin(self, protocol: str) -> Call:
+    def begin(self, record: Record) -> None:
         """Count a request in."""
         self._metrics.begin()
-        started = self.last_request = time.perf_counter()
-        return Call(protocol, started)
+        self.last_request = record.started
 
     def check_ready(self) -> None:
         """Raise NotReady unless the model is loaded."""
         if not self.model.ready:
             raise NotReady(f"model '{self.model.name}' is not ready")
 
-    def accept(self, call: Call, request: Request) -> None:
-        """Take over what the decoded request tells of the call."""
-        call.request_id, call.rows = request.id, request.rows
+    def accept(self, record: Record, request: Request) -> None:
+        """Take over what the decoded request tells."""
+        record.request_id, record.rows = request.id, request.rows
         if self._tracing is not None:
-            request.timing = call.timing = Timing()
+            request.timing = record.timing = Timing()
 
     def turn_away(self) -> None:
         """Count a request that was refused before it was looked at."""
         self._metrics.turned_away()
         self.log.turned_away()
 
-    def end(
-        self,
-        call: Call,
-        error: V2Error | None,
-        status: int | str,
-        outputs: Outputs | None = None,
-    ) -> None:
+    def end(self, record: Record, error: V2Error | None, outputs: Outputs | None = None) -> None:
         """Count a request out and log it; `outputs` are what was answered, where it was."""
         outcome = "ok" if error is None else error.outcome
-        seconds = time.perf_counter() - call.started
-        if call.shadow:
-            self.log.answered(self._shadow.line(call, seconds, outcome, status, outputs))
-        if call.shadow and self._shadow.is_copy(call.shadow):
+        status: int | str
+        if record.protocol == "rest":
+            status = 200 if error is None else error.status
+        else:
+            status = "OK" if error is None else error.grpc_code
+        seconds = time.perf_counter() - record.started
+        if record.shadow:
+            self.log.answered(self._shadow.line(record, seconds, outcome, status, outputs))
+        if record.shadow and self._shadow.is_copy(record.shadow):
             self._metrics.end_copy(outcome)
         else:
             self._metrics.end(outcome, seconds)
         if self.log.enabled:
             text = "" if error is None else str(error)
-            self.log.write((time.time(), call, seconds, outcome, status, text))
+            self.log.write((time.time(), record, seconds, outcome, status, text))
         if self._tracing is not None:
-            self._tracing.record(call, seconds, outcome, status)
+            self._tracing.record(record, seconds, outcome, status)
 
     def close(self) -> None:
         """Compute what is queued, write what is noted."""

@@ -16,7 +16,7 @@ import orjson
 
 from predictors.runtime.dataplane.class_counts import class_scores
 from predictors.runtime.v2.datatypes import to_wire
-from predictors.runtime.v2.record import Call
+from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Outputs
 from predictors.runtime.v2.spec import TensorSpec
 
@@ -40,7 +40,7 @@ class Shadow:
         return mark.partition(b"/")[2] == self._version
 
     def line(
-        self, call: Call, seconds: float, outcome: str, status: int | str, outputs: Outputs | None
+        self, call: Record, seconds: float, outcome: str, status: int | str, outputs: Outputs | None
     ) -> bytes:
         """One line: who, which request, how it ended, and its first row's class and scores.
 

@@ -6,7 +6,7 @@ call            a unary call: message in, message or status out
 streaming_call  a call of many messages each way
 status          gRPC's status codes, as trailers
 methods         every method of a predictor, by path
-infer           ModelInfer, a turn of the event loop at a time
+infer           ModelInfer: calls for the coalescer
 stream_infer    ModelStreamInfer
 health          grpc.health.v1
 

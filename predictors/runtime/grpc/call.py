@@ -4,9 +4,11 @@ What a call's client left, or what failed, is `closed`, and an answer to it then
 """
 
 import time
-import zlib
 from collections.abc import Callable
+from dataclasses import dataclass
 
+from predictors.runtime.dataplane.budget import Budget, Hold
+from predictors.runtime.dataplane.unpacking import unpack
 from predictors.runtime.grpc import status as grpc_status
 from predictors.runtime.grpc.head import CallHead
 from predictors.runtime.http2.frames import (
@@ -31,29 +33,21 @@ from predictors.runtime.v2.errors import (
 
 PREFIX_BYTES = 5  # compressed or not, and the message's length
 _COMPRESSIONS = (b"gzip", b"deflate")
-_GZIP_OR_ZLIB = 47  # zlib's window bits for "look at the header"
 
 
+@dataclass(slots=True)
 class MessageLimits:
-    """How large messages may be, and how much of unfinished ones this process holds."""
+    """How large messages may be, and the budget that counts what is held of them."""
 
-    def __init__(self, max_receive_bytes: int, max_send_bytes: int) -> None:
-        self.max_receive_bytes = max_receive_bytes
-        self.max_send_bytes = max_send_bytes
-        self.held_bytes = 0
-        self._max_held_bytes = max(8 * max_receive_bytes, 256 << 20)
-
-    def hold(self, size: int) -> None:
-        """Hold so many more bytes."""
-        self.held_bytes += size
-        if self.held_bytes > self._max_held_bytes:
-            raise Overloaded("too much is being received at once; try again later")
+    max_receive_bytes: int
+    max_send_bytes: int
+    budget: Budget
 
 
 class GrpcCall(Stream):
     """Messages in, messages out; `take` and `complete` say what to do with those that come in."""
 
-    __slots__ = ("_buffer", "_got", "_limits", "begun", "deadline", "head", "on_lost")
+    __slots__ = ("_buffer", "_got", "_limits", "begun", "deadline", "head", "hold", "on_lost")
 
     def __init__(
         self, sender: Sender, stream_id: int, head: CallHead, limits: MessageLimits
@@ -66,14 +60,16 @@ class GrpcCall(Stream):
         """The perf_counter time by which the client wants its answer."""
         self.on_lost: Callable[[], None] | None = None
         """Called if the client leaves before its answer."""
+        self.hold: Hold | None = None
+        """What is held of the budget for it."""
         self._limits = limits
         self._buffer: bytearray | None = None  # what is no whole message yet
         self._got = 0  # bytes of the body, where it comes in parts
 
     # --- what comes in ---
 
-    def take(self, message: bytes) -> None:
-        """Take a message."""
+    def take(self, message: bytes, *, packed: bool) -> None:
+        """Take a message, or one that `unpacked` reads."""
         raise NotImplementedError
 
     def complete(self) -> None:
@@ -101,7 +97,7 @@ class GrpcCall(Stream):
                 and self.head.length in {None, len(payload)}
                 and size <= self._limits.max_receive_bytes
             ):
-                self.take(payload[PREFIX_BYTES:])
+                self.take(payload[PREFIX_BYTES:], packed=False)
             else:
                 self._assemble(payload, ended=ended)
             if ended and not self.closed:
@@ -124,7 +120,7 @@ class GrpcCall(Stream):
             self._buffer = bytearray()
         buffer = self._buffer
         buffer += payload
-        self._limits.hold(len(payload))
+        self.count(len(payload))
         while len(buffer) >= PREFIX_BYTES and not self.closed:
             size = int.from_bytes(buffer[1:PREFIX_BYTES])
             if size > self._limits.max_receive_bytes:
@@ -133,33 +129,32 @@ class GrpcCall(Stream):
             if len(buffer) < end:
                 break
             message = bytes(memoryview(buffer)[PREFIX_BYTES:end])
-            if buffer[0]:
-                message = self._decompressed(message)
+            packed = bool(buffer[0])
+            if packed and self.head.encoding not in _COMPRESSIONS:
+                raise UnsupportedEncoding(
+                    "a compressed message with grpc-encoding "
+                    f"{self.head.encoding[:40].decode('latin-1')}; "
+                    "expected gzip, deflate or identity"
+                )
             del buffer[:end]
-            self._limits.held_bytes -= end
-            self.take(message)
+            self.take(message, packed=packed)
         if ended and buffer and not self.closed:
             raise InvalidRequest("the body ends inside a message")
         self.consumed(len(payload))
 
-    def _decompressed(self, message: bytes) -> bytes:
-        encoding = self.head.encoding
-        if encoding not in _COMPRESSIONS:
-            raise UnsupportedEncoding(
-                f"a compressed message with grpc-encoding {encoding[:40].decode('latin-1')}; "
-                "expected gzip, deflate or identity"
-            )
-        limit = self._limits.max_receive_bytes
-        stream = zlib.decompressobj(_GZIP_OR_ZLIB)
-        try:
-            plain = stream.decompress(message, limit + 1)
-        except zlib.error as error:
-            raise InvalidRequest(f"the compressed message is damaged: {error}") from error
-        if len(plain) > limit:
-            raise self._too_large(len(plain))
-        if not stream.eof or stream.unused_data:
-            raise InvalidRequest("the compressed message is not one whole stream")
-        return plain
+    def count(self, received: int) -> None:
+        """Count what was received; raises Overloaded where there is no room for it."""
+        if self.hold is None:
+            self.hold = self.new_hold()
+        self.hold.grow(received)
+
+    def new_hold(self) -> Hold:
+        """For what is held of this call's connection."""
+        return Hold(self._limits.budget, self.sender)
+
+    def unpacked(self, message: bytes, hold: Hold) -> bytes:
+        """Unpack a compressed message; in any thread. Raises V2Error."""
+        return unpack(message, self._limits.max_receive_bytes, hold, self._too_large)
 
     def _too_large(self, size: int) -> BodyTooLarge:
         return BodyTooLarge(
@@ -178,8 +173,9 @@ class GrpcCall(Stream):
         if size > min(self.sendable, sender.sendable, sender.max_frame) or (
             sender.paused or sender.table_update or self.begun or not self.ended
         ):
-            self.send_message(message)
-            self.succeed()
+            if self._held(message):
+                self.send_message(message)
+                self.succeed()
             return
         sender.sendable -= size
         head = grpc_status.head_block(self.head.client_id, self.head.traceparent)
@@ -199,6 +195,16 @@ class GrpcCall(Stream):
             )
         )
         self.close()
+
+    def _held(self, message: bytes) -> bool:
+        """Whether there is room for an answer that its client does not take yet."""
+        self.hold = self.hold or self.new_hold()
+        try:
+            self.hold.charge(max(self.hold.size, len(message)))
+        except Overloaded as error:
+            self.fail(error.grpc_code, str(error))
+            return False
+        return True
 
     def _send_too_large(self, message: bytes) -> bool:
         limit = self._limits.max_send_bytes
@@ -233,16 +239,16 @@ class GrpcCall(Stream):
         self.finish(block)
 
     def close(self) -> None:
-        if self._buffer is not None:
-            self._limits.held_bytes -= len(self._buffer)
-            self._buffer = None
+        self._buffer = None
+        if self.hold is not None:
+            self.hold.release()
         super().close()
 
 
 class UnaryCall(GrpcCall):
     """A call of one message; the method answers it at once or later."""
 
-    __slots__ = ("_message", "_method")
+    __slots__ = ("_message", "_method", "_packed")
 
     def __init__(
         self, sender: Sender, stream_id: int, head: CallHead, limits: MessageLimits, method: "Unary"
@@ -250,16 +256,22 @@ class UnaryCall(GrpcCall):
         super().__init__(sender, stream_id, head, limits)
         self._method = method
         self._message: bytes | None = None
+        self._packed = False
 
-    def take(self, message: bytes) -> None:
+    def take(self, message: bytes, *, packed: bool) -> None:
         if self._message is not None:
             raise WrongCardinality("expected one message, got more")
         self._message = message
+        self._packed = packed
 
     def complete(self) -> None:
-        if self._message is None:
+        message, self._message = self._message, None
+        if message is None:
             raise WrongCardinality("expected one message, got none")
-        self._method.answer(self, self._message)
+        if self._packed:
+            self._method.answer_packed(self, message)
+        else:
+            self._method.answer(self, message)
 
     def refuse(self, error: V2Error) -> None:
         self._method.refuse(self, error)
@@ -271,6 +283,11 @@ class Unary:
     def answer(self, call: UnaryCall, message: bytes) -> None:
         """Answer a call, by `answer` or `fail`, at once or later."""
         raise NotImplementedError
+
+    def answer_packed(self, call: UnaryCall, message: bytes) -> None:
+        """Answer a call whose message is compressed; raises V2Error."""
+        call.hold = call.hold or call.new_hold()
+        self.answer(call, call.unpacked(message, call.hold))
 
     def refuse(self, call: UnaryCall, error: V2Error) -> None:
         """End a call whose message could not be read."""

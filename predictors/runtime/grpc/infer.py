@@ -1,161 +1,100 @@
-"""ModelInfer: calls that arrive together are answered together, as `direct` does for REST.
+"""ModelInfer: calls go to the coalescer, with those of REST."""
 
-Once every socket that was readable has been read, the turn's messages are decoded, computed in as
-few calls of the model as fit, encoded and written, step by step rather than one by one. Calls too
-long for that wait in the batcher's queue.
-"""
+from functools import partial
 
-import asyncio
-import logging
-import time
-
-from google.protobuf.message import DecodeError
-
-from predictors.runtime.dataplane.job import Job
-from predictors.runtime.dataplane.service import Service
+from predictors.runtime.dataplane.budget import Hold
+from predictors.runtime.dataplane.coalescer import Caller, Coalescer
+from predictors.runtime.dataplane.unpacking import RATIO
 from predictors.runtime.grpc.call import Unary, UnaryCall
-from predictors.runtime.lean_kserve import pb
-from predictors.runtime.v2.errors import (
-    ClientGone,
-    DeadlineExceeded,
-    InferenceFailed,
-    InvalidRequest,
-    Overloaded,
-    V2Error,
-)
-from predictors.runtime.v2.protobuf import decode_grpc, encode_grpc
-from predictors.runtime.v2.record import Call
+from predictors.runtime.v2.errors import V2Error
+from predictors.runtime.v2.protobuf import decode_grpc, encode_grpc, parse_grpc
 from predictors.runtime.v2.signature import Outputs, Request
-
-_TOGETHER = 64
-logger = logging.getLogger("serin.grpc")
 
 
 class ModelInfer(Unary):
     """Every infer call over gRPC of one model server."""
 
-    def __init__(self, service: Service, queue_size: int) -> None:
-        self._service = service
-        self._queue_size = queue_size
-        self._overloaded = Overloaded(
-            f"model '{service.model.name}': its queue of {queue_size} requests is full"
-        )
-        self._collected: list[tuple[UnaryCall, Call, bytes]] = []
-        self._met = 0  # calls of this turn, answered or not; those that wait are not among them
-        self._queued = 0  # calls that wait for the worker
+    def __init__(self, coalescer: Coalescer) -> None:
+        self._coalescer = coalescer
 
     def answer(self, call: UnaryCall, message: bytes) -> None:
         """Collect a call; past the queue's size it is refused on the spot."""
-        if self._met + self._queued >= self._queue_size:
-            self._service.turn_away()
-            call.fail(self._overloaded.grpc_code, str(self._overloaded))
-            return
-        if not self._met:
-            asyncio.get_running_loop().call_soon(self._end)
-        self._met += 1
-        self._collected.append((call, self._begin(call), message))
-        if len(self._collected) >= _TOGETHER:
-            self._run()  # enough to be warm; the first should not wait for hundreds more
+        self._collect(call, message, packed=False)
+
+    def answer_packed(self, call: UnaryCall, message: bytes) -> None:
+        self._collect(call, message, packed=True)
 
     def refuse(self, call: UnaryCall, error: V2Error) -> None:
-        self._fail(call, self._begin(call), error)
+        caller = GrpcCaller(self._coalescer, call, b"", packed=False)
+        self._coalescer.service.begin(caller)
+        self._coalescer.refuse(caller, error)
 
-    def _begin(self, call: UnaryCall) -> Call:
-        record = self._service.begin("grpc")
-        record.client_id = call.head.client_id
-        record.traceparent = call.head.traceparent
-        record.shadow = call.head.shadow
-        return record
+    def _collect(self, call: UnaryCall, message: bytes, *, packed: bool) -> None:
+        coalescer = self._coalescer
+        if coalescer.full():
+            error = coalescer.turn_away()
+            call.fail(error.grpc_code, str(error))
+            return
+        caller = GrpcCaller(coalescer, call, message, packed=packed)
+        coalescer.service.begin(caller)
+        coalescer.collect(caller)
 
-    def _end(self) -> None:
-        self._run()
-        self._met = 0
 
-    def _run(self) -> None:
-        """Answer all that was collected."""
-        collected, self._collected = self._collected, []
-        short: list[tuple[UnaryCall, Call, Request]] = []
-        batcher = self._service.batcher
-        for call, record, message in collected:
-            try:
-                request = self._decode(call, record, message)
-                if batcher.is_short(request):
-                    short.append((call, record, request))
-                else:
-                    self._queue(call, record, request)
-            except V2Error as error:
-                self._fail(call, record, error)
-            except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
-                self._crash(call, record, error)
-        outputs = batcher.run_many([request for _, _, request in short])
-        for (call, record, request), output in zip(short, outputs, strict=True):
-            self._finish(call, record, request, output)
+class GrpcCaller(Caller):
+    """A call whose message is whole."""
 
-    def _decode(self, call: UnaryCall, record: Call, message: bytes) -> Request:
-        if call.closed:
-            raise ClientGone("the client left")
-        if call.deadline is not None and time.perf_counter() > call.deadline:
-            raise DeadlineExceeded("the deadline passed before the call was read")
-        service = self._service
-        service.check_ready()
-        try:
-            parsed = pb.ModelInferRequest.FromString(message)
-        except DecodeError as error:
-            raise InvalidRequest("the message is not a ModelInferRequest") from error
-        service.check_model(parsed.model_name, parsed.model_version)
-        request = decode_grpc(parsed, service.model.signature)
-        service.accept(record, request)
-        return request
-
-    def _queue(self, call: UnaryCall, record: Call, request: Request) -> None:
-        """Let the worker compute a call; its client may leave meanwhile."""
-        loop = asyncio.get_running_loop()
-
-        def computed() -> None:  # in the worker's thread
-            loop.call_soon_threadsafe(answer)
-
-        def answer() -> None:
-            if call.closed:
-                return
-            self._queued -= 1
-            try:
-                outputs: Outputs | V2Error = job.result()
-            except V2Error as error:
-                outputs = error
-            self._finish(call, record, request, outputs)
-
-        def leave() -> None:
-            job.gone = True
-            self._queued -= 1
-            self._fail(call, record, ClientGone("the client left"))
-
-        job = Job(request.arrays, request.rows, computed, call.deadline)
-        job.timing = request.timing
-        self._service.batcher.submit(job)
-        self._met -= 1  # it counts as waiting from here on
-        self._queued += 1
-        call.on_lost = leave
-
-    def _finish(
-        self, call: UnaryCall, record: Call, request: Request, outputs: Outputs | V2Error
+    def __init__(
+        self, coalescer: Coalescer, call: UnaryCall, message: bytes, *, packed: bool
     ) -> None:
-        model = self._service.model
-        try:
-            if isinstance(outputs, V2Error):
-                raise outputs
-            message = encode_grpc(request, outputs, model.name, model.version)
-        except V2Error as error:
-            self._fail(call, record, error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
-            self._crash(call, record, error)
-        else:
-            self._service.end(record, None, "OK", outputs)
-            call.answer(message)
+        super().__init__("grpc")
+        head = call.head
+        self.client_id = head.client_id
+        self.traceparent = head.traceparent
+        self.shadow = head.shadow
+        self._coalescer = coalescer
+        self._call = call
+        self._message = message
+        self.deadline = call.deadline
+        self.size = len(message) * RATIO if packed else len(message)
+        self._packed = packed
+        if call.hold is not None:
+            self.hold, call.hold = call.hold, None
 
-    def _fail(self, call: UnaryCall, record: Call, error: V2Error) -> None:
-        self._service.end(record, error, error.grpc_code)
-        call.fail(error.grpc_code, str(error))
+    @property
+    def gone(self) -> bool:
+        return self._call.closed
 
-    def _crash(self, call: UnaryCall, record: Call, error: Exception) -> None:
-        logger.error("request failed", exc_info=error, extra={"request_id": record.request_id})
-        self._fail(call, record, InferenceFailed(f"internal error: {type(error).__name__}"))
+    def holding(self) -> Hold:
+        if self.hold is None:
+            self.hold = self._call.new_hold()
+        return self.hold
+
+    def decode(self) -> Request:
+        service = self._coalescer.service
+        message, self._message = self._message, b""
+        if self._packed:
+            message = self._call.unpacked(message, self.holding())
+        parsed = parse_grpc(message, service.model.signature)
+        service.check_model(parsed.model_name, parsed.model_version)
+        return decode_grpc(parsed, service.model.signature)
+
+    def encode(self, request: Request, outputs: Outputs) -> bytes:
+        model = self._coalescer.service.model
+        return encode_grpc(request, outputs, model.name, model.version)
+
+    def send(self, answer: bytes) -> None:
+        call = self._call
+        call.on_lost = None
+        if call.closed:
+            self.release()
+            return
+        call.hold, self.hold = self.hold, None  # let go of once all is sent
+        call.answer(answer)
+
+    def fail(self, error: V2Error) -> None:
+        self.release()
+        self._call.on_lost = None
+        self._call.fail(error.grpc_code, str(error))
+
+    def wait(self) -> None:
+        self._call.on_lost = partial(self._coalescer.left, self)

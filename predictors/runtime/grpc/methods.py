@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from predictors.runtime.dataplane.coalescer import Coalescer
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.grpc.call import Unary, UnaryCall
 from predictors.runtime.grpc.health import Health
@@ -22,11 +23,12 @@ _HEALTH = b"/grpc.health.v1.Health/"
 Reply = Callable[[Any], Any]
 
 
-def v2_methods(service: Service, queue_size: int) -> dict[bytes, Unary | Serve]:
+def v2_methods(coalescer: Coalescer) -> dict[bytes, Unary | Serve]:
     """Every method of a predictor, by path."""
+    service = coalescer.service
     health = Health(service)
     return {
-        _V2 + b"ModelInfer": ModelInfer(service, queue_size),
+        _V2 + b"ModelInfer": ModelInfer(coalescer),
         _V2 + b"ModelStreamInfer": partial(stream_infer, service),
         **Metadata(service).methods,
         _HEALTH + b"Check": health,

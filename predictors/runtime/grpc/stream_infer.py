@@ -14,30 +14,27 @@ kserve's protobuf module has no such answer, so it is written here, as Triton de
 """
 
 import asyncio
-import logging
 import threading
 from collections.abc import Callable
 from typing import Any
 
-from google.protobuf.message import DecodeError
-
+from predictors.runtime.dataplane.budget import LARGE_BYTES
+from predictors.runtime.dataplane.coalescer import crashed
 from predictors.runtime.dataplane.job import Piece, StreamJob
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.grpc.streaming_call import StreamingCall
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.v2.errors import (
     ClientGone,
-    InferenceFailed,
     InvalidRequest,
     V2Error,
     WrongMethod,
 )
-from predictors.runtime.v2.protobuf import decode_grpc, encode_grpc
-from predictors.runtime.v2.record import Call
+from predictors.runtime.v2.protobuf import decode_grpc, encode_grpc, parse_grpc
+from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Request
 
 _ERROR_MESSAGE, _INFER_RESPONSE = b"\x0a", b"\x12"  # fields 1 and 2, both length-delimited
-logger = logging.getLogger("serin.grpc")
 
 
 class StreamCall:
@@ -69,8 +66,9 @@ class StreamCall:
     def receive(self, message: Any) -> None:
         """Take a ModelInferRequest; returns at once."""
         service = self._service
-        call = service.begin("grpc")
+        call = Record("grpc")
         call.client_id, call.traceparent = self._ids
+        service.begin(call)
         try:
             call.request_id = message.id
             service.check_model(message.model_name, message.model_version)
@@ -80,9 +78,8 @@ class StreamCall:
             self._submit(call, request)
         except V2Error as error:
             self._refuse(call, error)
-        except Exception as error:  # a fault of ours must be an answer and a log line
-            logger.exception("request failed", extra={"request_id": call.request_id})
-            self._refuse(call, InferenceFailed(f"internal error: {type(error).__name__}"))
+        except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
+            self._refuse(call, crashed(call, error))
 
     def half_close(self) -> None:
         """The client has sent its last request: the call ends with the last answer."""
@@ -99,7 +96,7 @@ class StreamCall:
         for job in jobs:
             job.gone = True
 
-    def _submit(self, call: Call, request: Request) -> None:
+    def _submit(self, call: Record, request: Request) -> None:
         def pass_on(piece: Piece) -> None:
             if piece.last:
                 self._done(job)
@@ -117,7 +114,7 @@ class StreamCall:
             self._done(job)
             raise
 
-    def _pass_on(self, call: Call, request: Request, piece: Piece) -> None:
+    def _pass_on(self, call: Record, request: Request, piece: Piece) -> None:
         """Send a piece; called from the model's thread, which must not see an exception of ours."""
         model = self._service.model
         try:
@@ -127,10 +124,10 @@ class StreamCall:
             return
         self._send(_field(_INFER_RESPONSE, message + _FINAL[piece.last]))
         if piece.last:
-            self._service.end(call, None, "OK")
+            self._service.end(call, None)
 
-    def _refuse(self, call: Call, error: V2Error) -> None:
-        self._service.end(call, error, error.grpc_code)
+    def _refuse(self, call: Record, error: V2Error) -> None:
+        self._service.end(call, error)
         if isinstance(error, ClientGone):
             return
         whose = pb.ModelInferResponse(model_name=self._service.model.name, id=call.request_id)
@@ -170,9 +167,12 @@ async def stream_infer(service: Service, transport: StreamingCall) -> None:
     async def read() -> None:
         while (message := await transport.read()) is not None:
             try:
-                request = pb.ModelInferRequest.FromString(message)
-            except DecodeError:
-                answers.put_nowait(InvalidRequest("a message is not a ModelInferRequest"))
+                if len(message) > LARGE_BYTES:
+                    request = await asyncio.to_thread(parse_grpc, message, service.model.signature)
+                else:
+                    request = parse_grpc(message, service.model.signature)
+            except InvalidRequest as error:
+                answers.put_nowait(error)
                 return
             stream.receive(request)
         stream.half_close()

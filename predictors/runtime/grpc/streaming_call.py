@@ -28,7 +28,7 @@ class StreamingCall(GrpcCall):
         self, sender: Sender, stream_id: int, head: CallHead, limits: MessageLimits, serve: "Serve"
     ) -> None:
         super().__init__(sender, stream_id, head, limits)
-        self._inbox: deque[bytes] = deque()
+        self._inbox: deque[tuple[bytes, bool]] = deque()  # each with whether it is packed
         self._inbox_bytes = 0
         self._owed = 0  # bytes that the client may send again once the handler has read
         self._whole = False
@@ -45,11 +45,15 @@ class StreamingCall(GrpcCall):
                 return None
             self._came.clear()
             await self._came.wait()
-        message = self._inbox.popleft()
+        message, packed = self._inbox.popleft()
         self._inbox_bytes -= len(message) + _MESSAGE_COST
+        if self.hold is not None:
+            self.hold.shrink(self._inbox_bytes + len(self._buffer or b""))
         if self._owed and self._inbox_bytes < STREAM_WINDOW:
             owed, self._owed = self._owed, 0
             super().consumed(owed)
+        if packed:
+            message = await asyncio.to_thread(self._unpacked_alone, message)
         return message
 
     async def write(self, message: bytes) -> None:
@@ -61,8 +65,16 @@ class StreamingCall(GrpcCall):
 
     # --- for the connection ---
 
-    def take(self, message: bytes) -> None:
-        self._inbox.append(message)
+    def _unpacked_alone(self, message: bytes) -> bytes:
+        """Unpack a message; it is counted only meanwhile, since its handler reads one at a time."""
+        hold = self.new_hold()
+        try:
+            return self.unpacked(message, hold)
+        finally:
+            hold.release()
+
+    def take(self, message: bytes, *, packed: bool) -> None:
+        self._inbox.append((message, packed))
         self._inbox_bytes += len(message) + _MESSAGE_COST
         self._came.set()
 

@@ -128,7 +128,10 @@ class Connection(Session):
         stream = self.streams.get(stream_id)
         if stream is None:
             self._check_known(stream_id)
-            self._spend()
+            if self.late_frames:
+                self.late_frames -= 1
+            else:
+                self._spend()
             return
         if stream.ended:
             raise StreamFault(ErrorCode.STREAM_CLOSED, "DATA behind the end")

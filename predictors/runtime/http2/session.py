@@ -17,6 +17,7 @@ from predictors.runtime.http2.limits import (
     FINISH_SECONDS,
     IDLE_SWEEPS,
     MAX_CONNECTIONS,
+    MAX_FRAME_BYTES,
     STALLED_SWEEPS,
     WORK_PER_TURN,
     Calm,
@@ -42,6 +43,8 @@ class Session(Sender):
         """The newest stream's number."""
         self.last_call = False
         """Whether no more streams may begin."""
+        self.late_frames = 0
+        """DATA that a client may still send for calls which ended before their bodies."""
         self.calmed = False
         """Whether the client was told to calm down."""
         self._connections = connections
@@ -100,6 +103,8 @@ class Session(Sender):
 
     def forget(self, stream: Stream) -> None:
         super().forget(stream)
+        if not stream.ended:  # refused in the middle of its body, of which a window is on its way
+            self.late_frames += max(stream.receivable, 0) // MAX_FRAME_BYTES
         if self.last_call and not self.streams:
             self._close()
 

@@ -17,7 +17,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Any
 
-from predictors.runtime.v2.record import Call
+from predictors.runtime.v2.record import Record
 
 _FLUSH_SECONDS = 0.1
 _BATCH = 16  # request lines formatted in one go
@@ -159,18 +159,24 @@ class RequestLog:
         return "".join(lines).encode()
 
     def _line(
-        self, ended: float, call: Call, seconds: float, outcome: str, status: int | str, error: str
+        self,
+        ended: float,
+        record: Record,
+        seconds: float,
+        outcome: str,
+        status: int | str,
+        error: str,
     ) -> str:
         head = (
             f'{self._head}, "time": "{datetime.fromtimestamp(ended, UTC).isoformat()}", '
-            f'"protocol": "{call.protocol}", "status": {json.dumps(status)}, '
-            f'"outcome": "{outcome}", "rows": {call.rows}, "duration_seconds": {seconds:.6f}, '
-            f'"request_id": {json.dumps(call.request_id[:_MAX_TEXT])}'
+            f'"protocol": "{record.protocol}", "status": {json.dumps(status)}, '
+            f'"outcome": "{outcome}", "rows": {record.rows}, "duration_seconds": {seconds:.6f}, '
+            f'"request_id": {json.dumps(record.request_id[:_MAX_TEXT])}'
         )
-        if call.client_id:
-            head += f', "x_request_id": {json.dumps(call.client_id)}'
-        if call.traceparent:
-            head += f', "traceparent": {json.dumps(call.traceparent)}'
+        if record.client_id:
+            head += f', "x_request_id": {json.dumps(record.client_id)}'
+        if record.traceparent:
+            head += f', "traceparent": {json.dumps(record.traceparent)}'
         if error:
             head += f', "error": {json.dumps(error[:_MAX_TEXT])}'
         return head + "}\n"
@@ -185,5 +191,5 @@ def _whole_lines(chunk: bytes, size: int) -> Iterator[bytes]:
         chunk = chunk[end:]
 
 
-Note = tuple[float, Call, float, str, int | str, str]
+Note = tuple[float, Record, float, str, int | str, str]
 """When it ended (Unix seconds), the call, its seconds, outcome, status and error."""

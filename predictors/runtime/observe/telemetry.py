@@ -13,7 +13,7 @@ import os
 import time
 from typing import TYPE_CHECKING
 
-from predictors.runtime.v2.record import Call
+from predictors.runtime.v2.record import Record
 
 if TYPE_CHECKING:
     from opentelemetry.sdk.trace import TracerProvider
@@ -42,7 +42,7 @@ class Tracing:
         self._error = Status(StatusCode.ERROR)
         self._fixed = {"serin.model.name": model, "serin.model.version": version}
 
-    def record(self, call: Call, seconds: float, outcome: str, status: int | str) -> None:
+    def record(self, call: Record, seconds: float, outcome: str, status: int | str) -> None:
         """Write the span of a request that has just ended."""
         ended = time.time_ns()
         attributes: dict[str, str | int | float] = {

@@ -2,6 +2,7 @@
 
 serve            `serve(Model)`: the server, from load to drain
 settings         PREDICTOR_… variables
+memory           the memory limit, and how much of it may be held for clients
 ports            sockets, reserved before the model loads
 workers          forks that share the ports
 artificial_load  makes a model slow on purpose, for load tests

@@ -21,7 +21,9 @@ from pydantic import ValidationError
 from predictors.runtime.artifact.artifact import ArtifactError, Manifest, read_artifact
 from predictors.runtime.artifact.golden import read_inputs
 from predictors.runtime.dataplane.batcher import Batcher
+from predictors.runtime.dataplane.budget import Budget
 from predictors.runtime.dataplane.class_counts import classes_of
+from predictors.runtime.dataplane.coalescer import Coalescer
 from predictors.runtime.dataplane.model import V2Model
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.dataplane.streaming import StreamBatcher, StreamingModel
@@ -33,12 +35,12 @@ from predictors.runtime.observe import logs
 from predictors.runtime.observe.metrics import ModelMetrics
 from predictors.runtime.observe.telemetry import TelemetryError, tracing_of
 from predictors.runtime.process.artificial_load import slow_down
+from predictors.runtime.process.memory import held_limit
 from predictors.runtime.process.ports import listen, reserve
 from predictors.runtime.process.settings import Settings
 from predictors.runtime.process.workers import Workers
 from predictors.runtime.rest.app import RestApp
 from predictors.runtime.rest.dialect import DialectEndpoint
-from predictors.runtime.rest.endpoint import InferEndpoint
 from predictors.runtime.rest.generate import GenerateEndpoint
 from predictors.runtime.rest.pages import Pages
 from predictors.runtime.rest.protocol import direct_protocol
@@ -151,7 +153,7 @@ class V2Server(ModelServer):
         if isinstance(model, StreamingModel):
             batcher = StreamBatcher(model, metrics, **limits)
         else:
-            batcher = Batcher(model, metrics, **limits)
+            batcher = Batcher(model, metrics, **limits, queue_seconds=settings.queue_seconds)
         batcher.measure(read_inputs(model.manifest.golden_sample, model.signature).arrays)
         self._metrics = metrics
         log = logs.RequestLog(
@@ -161,10 +163,14 @@ class V2Server(ModelServer):
             alone=not self._is_worker,
         )
         self._service = Service(model, batcher, metrics, log, tracing_of(model.name, model.version))
+        budget = Budget(settings.max_held_bytes or held_limit(flags.workers))
+        self._coalescer = Coalescer(self._service, settings.queue_size, budget)
         self._grpc = GrpcServer(
-            v2_methods(self._service, settings.queue_size),
+            v2_methods(self._coalescer),
             MessageLimits(
-                flags.grpc_max_receive_message_length, flags.grpc_max_send_message_length
+                flags.grpc_max_receive_message_length,
+                flags.grpc_max_send_message_length,
+                budget,
             ),
             # More than may wait: what is past the queue is refused at once, and does not wait
             # unseen in its client.
@@ -190,30 +196,20 @@ class V2Server(ModelServer):
 
     async def _run(self, rest: socket.socket, rpc: socket.socket | None) -> None:
         service, settings = self._service, self._settings
-        waiting: set[asyncio.Task[None]] = set()
-        endpoint = InferEndpoint(service, settings.queue_size)
+        coalescer = self._coalescer
         most = settings.max_body_bytes
         generate = dialect = None
         if isinstance(service.model, StreamingModel):
-            generate = GenerateEndpoint(service, endpoint, waiting=waiting, max_body_bytes=most)
+            generate = GenerateEndpoint(coalescer, max_body_bytes=most)
             if (spoken := service.model.dialect()) is not None:
-                dialect = DialectEndpoint(
-                    spoken, service, endpoint, waiting=waiting, max_body_bytes=most
-                )
-        app = RestApp(
-            endpoint,
-            Pages(service),
-            service.batcher,
-            waiting=waiting,
-            max_body_bytes=most,
-            generate=generate,
-            dialect=dialect,
-        )
+                dialect = DialectEndpoint(spoken, coalescer, max_body_bytes=most)
+        pages = Pages(service)
+        app = RestApp(coalescer, pages, max_body_bytes=most, generate=generate, dialect=dialect)
         config = uvicorn.Config(
             app,
             interface="asgi3",
             loop="none",
-            http=direct_protocol(endpoint, waiting, settings.max_body_bytes),
+            http=direct_protocol(coalescer, most),
             ws="none",
             lifespan="off",
             log_config=None,
@@ -225,7 +221,6 @@ class V2Server(ModelServer):
             backlog=_BACKLOG,
         )
         server = _Uvicorn(config)
-        server.server_state.tasks = waiting  # the requests that uvicorn began and did not finish
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for name in (signal.SIGTERM, signal.SIGINT):

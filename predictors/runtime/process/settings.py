@@ -18,11 +18,21 @@ class Settings(BaseSettings):
     max_body_bytes: int = Field(default=8 << 20, ge=1)
     """Largest REST body, and largest after decompression; 413 past it. As kserve's gRPC limit."""
 
+    max_held_bytes: int = Field(default=0, ge=0)
+    """Bytes of requests and answers held at once, over REST and gRPC, from the first byte received
+    to the last one sent; 429 past it. 0: a quarter of what the memory limit of the control group
+    leaves free after loading, at most 128 MiB. One connection holds at most half."""
+
     queue_size: int = Field(default=256, ge=1)
     """Requests of one model that may wait or run at once; 429 past it. Below Envoy's 1,024, so
     the predictor and not the proxy decides; at most 0.3 s of waiting for a model that is answered
     inline (under 1 ms each). For a slow model, set it to what may wait within a client's
     patience."""
+
+    queue_seconds: float = Field(default=10.0, gt=0, allow_inf_nan=False)
+    """How long a request may have to wait, as far as the last calls tell; what would wait longer,
+    or longer than its own deadline, is refused when it comes (429). Not for models that stream:
+    those schedule requests themselves."""
 
     max_batch_rows: int = Field(default=64, ge=1)
     """Rows computed in one call of `infer`; larger requests are cut, small ones gathered."""

@@ -1,12 +1,13 @@
 """V2 over HTTP/1.1, on uvicorn.
 
-protocol  uvicorn's protocol, which answers plain infer requests a turn of the event loop at a time
+protocol  uvicorn's protocol, with a short cut for plain infer requests
 app       the ASGI application: every other request
 guard     what a connection may send, and how long it may take
-endpoint  an infer request from its headers and body to its answer
+caller    an infer request: its headers and body, and its answer's
 generate  generate and generate_stream
+dialect   a second API of a streaming model, in its own form
 pages     health, metadata, and what is refused by name
-bodies    a request's body: read, limited, unpacked
+bodies    a request's body, read within its limits
 asgi      the types of ASGI
 
 Comes in: process. It knows dataplane and what is below, and nothing of gRPC.

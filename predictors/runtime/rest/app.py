@@ -5,28 +5,23 @@ exact path, one decode and one encode is all that V2 needs. What is not V2 is re
 """
 
 import asyncio
-from collections.abc import Sized
 
-from predictors.runtime.dataplane.batcher import Batcher
-from predictors.runtime.dataplane.job import Job
+from predictors.runtime.dataplane.budget import Hold
+from predictors.runtime.dataplane.coalescer import Coalescer
 from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
 from predictors.runtime.rest.bodies import read_body
-from predictors.runtime.rest.dialect import DialectEndpoint
-from predictors.runtime.rest.endpoint import (
+from predictors.runtime.rest.caller import (
     Answer,
-    InferEndpoint,
-    Prepared,
-    deadline_of,
+    Headers,
+    RestCaller,
     error_answer,
+    infer_paths,
     page_answer,
 )
+from predictors.runtime.rest.dialect import DialectEndpoint
 from predictors.runtime.rest.generate import GenerateEndpoint
 from predictors.runtime.rest.pages import Pages
 from predictors.runtime.v2.errors import ClientGone, V2Error
-from predictors.runtime.v2.signature import Outputs, Request
-
-PREPARED = "serin.prepared"
-"""Scope key of a request that `DirectProtocol` has checked already."""
 
 
 class RestApp:
@@ -34,21 +29,18 @@ class RestApp:
 
     def __init__(
         self,
-        endpoint: InferEndpoint,
+        coalescer: Coalescer,
         pages: Pages,
-        batcher: Batcher,
         *,
-        waiting: Sized,
         max_body_bytes: int,
         generate: GenerateEndpoint | None = None,
         dialect: DialectEndpoint | None = None,
     ) -> None:
-        self._endpoint = endpoint
+        self._coalescer = coalescer
         self._generate = generate  # where the model streams
         self._dialect = dialect  # where the model speaks one
         self._pages = pages
-        self._batcher = batcher
-        self._waiting = waiting  # uvicorn's set of requests begun and not answered
+        self._paths = infer_paths(coalescer)
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -60,74 +52,80 @@ class RestApp:
         if self._dialect is not None and self._dialect.takes(path):
             await self._dialect.answer(scope, receive, send)
             return
-        if method == "POST" and path in self._endpoint.paths:
-            answer = await self._infer(scope, receive)
-        else:
-            try:
-                answer = page_answer(*self._pages.answer(method, path))
-            except V2Error as error:
-                answer = error_answer(error)
-        if answer is not None:
-            status, headers, body = answer
-            await send({"type": "http.response.start", "status": status, "headers": headers})
-            await send({"type": "http.response.body", "body": body})
-
-    async def _infer(self, scope: Scope, receive: Receive) -> Answer | None:
-        headers = dict(scope["headers"])
-        prepared: Prepared | None = scope.get(PREPARED)
-        call = prepared[0] if prepared else self._endpoint.begin(headers)
+        if method == "POST" and path in self._paths:
+            await self._infer(scope, receive, send)
+            return
         try:
-            deadline = deadline_of(headers)
-            if prepared is None:
-                self._endpoint.admit(len(self._waiting))
-                body = await read_body(headers, receive, self._max_body_bytes)
-                request = self._endpoint.check(call, headers, body)
-                if not isinstance(request, Request):
-                    return request
-            else:
-                request = prepared[1]
-            outputs: Outputs | V2Error
-            if self._endpoint.is_short(request):
-                (outputs,) = self._endpoint.compute([request])
-            else:
-                outputs = await self._queued(request, deadline, receive)
-            return self._endpoint.finish(call, request, outputs)
-        except ClientGone as error:
-            self._endpoint.refuse(call, error)  # counted and logged; nobody is there to answer
-            return None
+            answer = page_answer(*self._pages.answer(method, path))
         except V2Error as error:
-            return self._endpoint.refuse(call, error)
-        except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
-            return self._endpoint.crash(call, error)
+            answer = error_answer(error)
+        await _send(answer, send)
 
-    async def _queued(self, request: Request, deadline: float | None, receive: Receive) -> Outputs:
-        """Wait for the worker, or for the client to leave."""
-        loop = asyncio.get_running_loop()
-        finished = loop.create_future()
-        job = Job(
-            request.arrays,
-            request.rows,
-            lambda: _finish(loop, finished),
-            deadline,
-        )
-        job.timing = request.timing
-        self._batcher.submit(job)
-        leaving = asyncio.ensure_future(client_left(receive))
+    async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Read a request and let it be answered with the others of its turn."""
+        caller = AsgiCaller(self._coalescer, scope, self._max_body_bytes)
         try:
-            await asyncio.wait((finished, leaving), return_when=asyncio.FIRST_COMPLETED)
-        finally:
+            self._coalescer.service.begin(caller)
+            await self._read(caller, receive)
+            leaving = asyncio.ensure_future(client_left(receive))
+            await asyncio.wait((caller.answered, leaving), return_when=asyncio.FIRST_COMPLETED)
             leaving.cancel()
-        if not finished.done():
-            job.gone = True
-            raise ClientGone("the client left")
-        return job.result()
+            if not caller.answered.done():
+                caller.has_left = True
+                self._coalescer.left(caller)
+            elif (answer := caller.answered.result()) is not None:
+                await _send(answer, send)
+        finally:
+            if not caller.waits:
+                caller.release()
+
+    async def _read(self, caller: "AsgiCaller", receive: Receive) -> None:
+        coalescer = self._coalescer
+        try:
+            coalescer.enter()
+            try:
+                body = await read_body(
+                    caller.headers, receive, self._max_body_bytes, caller.holding()
+                )
+            finally:
+                coalescer.leave()
+        except V2Error as error:
+            coalescer.refuse(caller, error)
+        except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
+            coalescer.crash(caller, error)
+        else:
+            caller.take(body)
+            coalescer.collect(caller)
 
 
-def _finish(loop: asyncio.AbstractEventLoop, finished: "asyncio.Future[None]") -> None:
-    """Called by the worker's thread."""
-    loop.call_soon_threadsafe(_wake, finished)
+class AsgiCaller(RestCaller):
+    """A request on uvicorn's own way: compressed, chunked, pipelined or of HTTP/1.0."""
+
+    def __init__(self, coalescer: Coalescer, scope: Scope, max_bytes: int) -> None:
+        self.headers: Headers = dict(scope["headers"])
+        super().__init__(coalescer, self.headers, max_bytes)
+        self._client = scope["client"]
+        self.answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
+        self.has_left = False
+
+    @property
+    def gone(self) -> bool:
+        return self.has_left
+
+    def holding(self) -> Hold:
+        if self.hold is None:
+            self.hold = Hold(self._coalescer.budget, self._client)
+        return self.hold
+
+    def send(self, answer: Answer | None) -> None:
+        if not self.answered.done():
+            self.answered.set_result(answer)
+
+    def fail(self, error: V2Error) -> None:
+        self.send(None if isinstance(error, ClientGone) else self.error(error))
 
 
-def _wake(finished: "asyncio.Future[None]") -> None:
-    if not finished.done():
-        finished.set_result(None)
+async def _send(answer: Answer, send: Send) -> None:
+    status, headers, body = answer
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})

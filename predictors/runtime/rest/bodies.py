@@ -1,9 +1,12 @@
 """A REST body from the socket: its limits, its content type and its compression."""
 
-import zlib
+import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+from predictors.runtime.dataplane.budget import Hold
+from predictors.runtime.dataplane.unpacking import unpack
 from predictors.runtime.v2.errors import (
     BodyTooLarge,
     ClientGone,
@@ -12,17 +15,25 @@ from predictors.runtime.v2.errors import (
 )
 
 CONTENT_TYPES = (b"application/json", b"application/octet-stream")
-_ENCODINGS = (b"identity", b"gzip", b"deflate")
-_GZIP_OR_ZLIB = 47  # zlib's window bits for "look at the header"
+_PACKED = (b"gzip", b"deflate")
+
+
+def is_packed(headers: dict[bytes, bytes]) -> bool:
+    """Whether the body is compressed, by its header."""
+    return b"content-encoding" in headers and headers[b"content-encoding"].lower() in _PACKED
 
 
 async def read_body(
-    headers: dict[bytes, bytes], receive: Callable[[], Awaitable[dict[str, Any]]], limit: int
+    headers: dict[bytes, bytes],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    limit: int,
+    hold: Hold,
 ) -> bytes:
-    """Read a whole body, at most `limit` bytes before and after decompression.
+    """Read a whole body as it comes, at most `limit` bytes.
 
     Raises:
         BodyTooLarge, UnsupportedEncoding, InvalidRequest: as each says.
+        Overloaded: there is no room for it now.
         ClientGone: the connection closed before the body ended.
     """
     kind = headers.get(b"content-type")
@@ -36,23 +47,40 @@ async def read_body(
             f"Inference-Header-Content-Length; got {kind[:80].decode('latin-1')}"
         )
     encoding = headers.get(b"content-encoding", b"identity")
-    if encoding.lower() not in _ENCODINGS:
+    if encoding.lower() not in (*_PACKED, b"identity"):
         raise UnsupportedEncoding(
             f"expected content-encoding gzip, deflate or identity; got "
             f"{encoding[:80].decode('latin-1')}"
         )
     length = headers.get(b"content-length", b"0")
     if len(length) > 15 or int(length) > limit:
-        raise _too_large(limit)
-    message = await receive()
-    body: bytes = message.get("body", b"")
-    if message.get("more_body"):
-        body = await _read_on(body, receive, limit)
-    elif message["type"] == "http.disconnect":
-        raise ClientGone("the client left before its body ended")
-    if len(body) > limit:
-        raise _too_large(limit)
-    return body if encoding.lower() == b"identity" else _decompressed(body, limit)
+        raise too_large(limit)
+    body = bytearray()
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientGone("the client left before its body ended")
+        part: bytes = message.get("body", b"")
+        if len(body) + len(part) > limit:
+            raise too_large(limit)
+        hold.grow(len(part))
+        body += part
+        if not message.get("more_body"):
+            return bytes(body)
+
+
+async def read_unpacked(
+    headers: dict[bytes, bytes],
+    receive: Callable[[], Awaitable[dict[str, Any]]],
+    limit: int,
+    hold: Hold,
+) -> bytes:
+    """Read a whole body and unpack it where it is compressed; raises as `read_body` does."""
+    body = await read_body(headers, receive, limit, hold)
+    if is_packed(headers):
+        unpacking = partial(unpack, body, limit, hold, lambda _: too_large(limit))
+        body = await asyncio.to_thread(unpacking)
+    return body
 
 
 def json_length(headers: dict[bytes, bytes]) -> int | None:
@@ -68,37 +96,8 @@ def json_length(headers: dict[bytes, bytes]) -> int | None:
     return int(given)
 
 
-async def _read_on(
-    first: bytes, receive: Callable[[], Awaitable[dict[str, Any]]], limit: int
-) -> bytes:
-    body = bytearray(first)
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientGone("the client left before its body ended")
-        body += message.get("body", b"")
-        if len(body) > limit:
-            raise _too_large(limit)
-        if not message.get("more_body"):
-            return bytes(body)
-
-
-def _decompressed(body: bytes, limit: int) -> bytes:
-    stream = zlib.decompressobj(_GZIP_OR_ZLIB)
-    try:
-        plain = stream.decompress(body, limit + 1)
-    except zlib.error as error:
-        raise InvalidRequest(f"the compressed body is damaged: {error}") from error
-    if len(plain) > limit:
-        raise _too_large(limit)
-    if not stream.eof:
-        raise InvalidRequest("the compressed body ends early")
-    if stream.unused_data:
-        raise InvalidRequest(f"{len(stream.unused_data)} bytes left after the compressed body")
-    return plain
-
-
-def _too_large(limit: int) -> BodyTooLarge:
+def too_large(limit: int) -> BodyTooLarge:
+    """The error past the limit."""
     return BodyTooLarge(
         f"the body is over {limit} bytes; send fewer rows, or raise PREDICTOR_MAX_BODY_BYTES"
     )

@@ -1,23 +1,27 @@
 """The HTTP of a dialect: JSON in, JSON or server-sent events out, errors in its own form."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sized
+from collections.abc import AsyncIterator
 
 import orjson
 
+from predictors.runtime.dataplane.budget import LARGE_BYTES, Hold
+from predictors.runtime.dataplane.coalescer import Coalescer, crashed
 from predictors.runtime.dataplane.dialect import Dialect, Exchange
 from predictors.runtime.dataplane.job import Piece, StreamJob
-from predictors.runtime.dataplane.service import Service
 from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
-from predictors.runtime.rest.bodies import read_body
-from predictors.runtime.rest.endpoint import (
+from predictors.runtime.rest.bodies import read_unpacked
+from predictors.runtime.rest.caller import (
     Answer,
-    InferEndpoint,
     deadline_of,
     error_answer,
     page_answer,
+    take_ids,
+    with_ids,
 )
-from predictors.runtime.v2.errors import ClientGone, InferenceFailed, V2Error
+from predictors.runtime.v2.errors import ClientGone, V2Error
+from predictors.runtime.v2.outline import check_json
+from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Request
 
 _JSON = (b"content-type", b"application/json")
@@ -30,17 +34,14 @@ class DialectEndpoint:
     def __init__(
         self,
         dialect: Dialect,
-        service: Service,
-        endpoint: InferEndpoint,
+        coalescer: Coalescer,
         *,
-        waiting: Sized,
         max_body_bytes: int,
     ) -> None:
         self.takes = dialect.takes
         self._dialect = dialect
-        self._service = service
-        self._endpoint = endpoint
-        self._waiting = waiting  # uvicorn's set of requests begun and not answered
+        self._coalescer = coalescer
+        self._service = coalescer.service
         self._max_body_bytes = max_body_bytes
 
     async def answer(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -58,17 +59,25 @@ class DialectEndpoint:
     async def _compute(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
         headers.pop(b"content-type", None)  # `curl -d` says that it is a form
-        call = self._endpoint.begin(headers)
-        begun = False
+        call = Record("rest")
+        take_ids(call, headers)
+        self._service.begin(call)
+        hold = Hold(self._coalescer.budget, scope["client"])
+        begun = entered = False
         failure: V2Error | None = None
         try:
             deadline = deadline_of(headers)
-            self._endpoint.admit(len(self._waiting))
-            body = await read_body(headers, receive, self._max_body_bytes)
-            exchange = self._dialect.read(path, body)
+            self._coalescer.enter()
+            entered = True
+            body = await read_unpacked(headers, receive, self._max_body_bytes, hold)
+            if len(body) > LARGE_BYTES:
+                exchange = await asyncio.to_thread(self._read, path, body)
+            else:
+                exchange = self._dialect.read(path, body)
             self._service.accept(call, Request(exchange.id, {}, exchange.rows, ()))
             streamed = exchange.streamed
-            fields = self._endpoint.with_ids([_EVENTS if streamed else _JSON], call)
+            draining = self._service.draining
+            fields = with_ids([_EVENTS if streamed else _JSON], call, draining=draining)
             async for event, last in self._events(exchange, deadline, receive):
                 if not begun:
                     begun = True
@@ -76,22 +85,26 @@ class DialectEndpoint:
                         fields.append((b"content-length", b"%d" % len(event)))
                     await send({"type": "http.response.start", "status": 200, "headers": fields})
                 await send({"type": "http.response.body", "body": event, "more_body": not last})
-            self._service.end(call, None, 200)
-        except ClientGone as error:
-            self._endpoint.refuse(call, error)  # counted and logged; nobody is there to answer
         except V2Error as error:
             failure = error
-            self._endpoint.refuse(call, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
-            failure = InferenceFailed(f"internal error: {type(error).__name__}")
-            self._endpoint.crash(call, error)
-        if failure is None:
+            failure = crashed(call, error)
+        finally:
+            hold.release()
+            if entered:
+                self._coalescer.leave()
+        self._service.end(call, failure)
+        if failure is None or isinstance(failure, ClientGone):
             return
-        answer = self._refusal(failure, self._endpoint.with_ids([], call))
+        answer = self._refusal(failure, with_ids([], call, draining=self._service.draining))
         if begun:  # the status is sent: the error is an event, and the last one
             await send({"type": "http.response.body", "body": b"data: %b\n\n" % answer[2]})
         else:
             await _whole(answer, send)
+
+    def _read(self, path: str, body: bytes) -> Exchange:
+        check_json(body)
+        return self._dialect.read(path, body)
 
     async def _events(
         self, exchange: Exchange, deadline: float | None, receive: Receive

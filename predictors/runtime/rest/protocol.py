@@ -1,140 +1,133 @@
-"""Short infer requests answered at the pace of the event loop, not of a task each.
+"""uvicorn's protocol, with a short cut for infer requests.
 
-For a model that computes in microseconds, most of a request's time is the ASGI round (a task, a
-scope, three coroutines, two writes) and code that has gone cold in between. So a plain POST to
-the infer path, alone on its connection, is only collected where uvicorn's parser completes it.
-Once every socket that was readable has been read, the whole turn is decoded, computed in as few
-calls of the model as fit, encoded and written. One client waits for nobody; 64 clients share one
-call. There is no timer.
+For a small request the ASGI round costs more than all else: a task, a scope, three coroutines, two
+writes. So a plain POST to the infer path, alone on its connection, goes to the coalescer where
+uvicorn's parser completes it, and its answer is one write.
 
-Everything else (pages, HTTP/1.0, pipelined, compressed, chunked, over-long, with a deadline) takes
-uvicorn's own way, to the same endpoint. uvicorn's version is pinned; tests hold both ways equal.
+Everything else (pages, HTTP/1.0, pipelined, compressed, chunked, over-long) takes uvicorn's own
+way, and to the same coalescer. uvicorn's version is pinned; tests hold both ways equal.
 
 What comes while the queue is full is refused here whichever way it would have gone: no header is
-looked at, no body kept, no line logged, and the answer is the same bytes for all. A refusal must
-cost much less than an answer, or refusing keeps the server from answering.
+looked at, no body kept, no line logged, and the answer is the same bytes for all.
 """
 
 import asyncio
-import time
-from collections.abc import Sized
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from predictors.runtime.rest.app import PREPARED
+from predictors.runtime.dataplane.budget import SMALL_BYTES, Hold
+from predictors.runtime.dataplane.coalescer import Coalescer
 from predictors.runtime.rest.bodies import CONTENT_TYPES
-from predictors.runtime.rest.endpoint import Answer, Headers, InferEndpoint, error_answer
+from predictors.runtime.rest.caller import (
+    Answer,
+    Headers,
+    RestCaller,
+    error_answer,
+    infer_paths,
+)
 from predictors.runtime.rest.guard import Clients, GuardedProtocol
-from predictors.runtime.v2.errors import ClientGone
-from predictors.runtime.v2.record import Call
-from predictors.runtime.v2.signature import Request
+from predictors.runtime.v2.errors import Overloaded, V2Error
 
-_TOGETHER = 64
-_INDIRECT = frozenset({b"content-encoding", b"transfer-encoding", b"x-request-timeout-ms"})
+_INDIRECT = frozenset({b"content-encoding", b"transfer-encoding"})
 
 
-class Turn:
-    """The requests collected in this turn of the event loop."""
+class Refusals:
+    """What is answered to a full queue, written anew when uvicorn's date changes."""
 
-    def __init__(self, endpoint: InferEndpoint, waiting: Sized) -> None:
-        self._endpoint = endpoint
-        self._waiting = waiting  # requests on uvicorn's own way
-        self._collected: list[tuple[DirectProtocol, Call, Headers, bytes]] = []
-        self._met = 0  # requests taken in this turn, answered or not: what the last of them waits
-        self._began_at = 0.0  # time.perf_counter() of the first of them
-        self._full_at = 0.0  # and of the first that was refused after them; 0 before
+    def __init__(self, coalescer: Coalescer) -> None:
+        self._coalescer = coalescer
         self._dated: object = None
-        self._refusal = b""
+        self._whole = b""
 
-    def full(self) -> bool:
-        """Whether as many requests as the queue takes are ahead of the next one.
-
-        A turn refuses for as long as it answered, then answers again: with thousands of clients
-        that come back at once it would otherwise do little else than refuse.
-        """
-        if self._met + len(self._waiting) < self._endpoint.queue_size:
-            return False
-        now = time.perf_counter()
-        if not self._full_at:
-            self._full_at = now
-        elif self._met and now - self._full_at > self._full_at - self._began_at:
-            self._met, self._full_at = len(self._collected), 0.0
-            self._began_at = now
-            return self._met + len(self._waiting) >= self._endpoint.queue_size
-        return True
-
-    def refusal(self, dated: list[tuple[bytes, bytes]]) -> bytes:
-        """Count a refusal; the whole answer, written anew when uvicorn's date changes."""
-        self._endpoint.turn_away()
+    def one(self, dated: list[tuple[bytes, bytes]]) -> bytes:
+        """Count a refusal; the whole answer."""
+        error = self._coalescer.turn_away()
         if self._dated is not dated:
             self._dated = dated
-            status, headers, body = error_answer(self._endpoint.overloaded)
-            lines = [b"%b: %b\r\n" % pair for pair in (*dated, *headers)]
-            self._refusal = b"".join((STATUS_LINE[status], *lines, b"\r\n", body))
-        return self._refusal
+            self._whole = whole(error_answer(error), dated)
+        return self._whole
 
-    def add(self, protocol: "DirectProtocol", headers: Headers, body: bytes) -> None:
-        """Collect a complete request."""
-        if not self._met:
-            asyncio.get_running_loop().call_soon(self._end)
-            self._began_at = time.perf_counter()
-        self._met += 1
-        self._collected.append((protocol, self._endpoint.begin(headers), headers, body))
-        if len(self._collected) >= _TOGETHER:
-            self.run()  # enough to be warm; the first should not wait for hundreds more
 
-    def _end(self) -> None:
-        self._met, self._full_at = 0, 0.0
-        self.run()
+def whole(answer: Answer, dated: list[tuple[bytes, bytes]]) -> bytes:
+    """An answer as it is written."""
+    status, headers, body = answer
+    lines = [b"%b: %b\r\n" % pair for pair in (*dated, *headers)]
+    return b"".join((STATUS_LINE[status], *lines, b"\r\n", body))
 
-    def run(self) -> None:
-        """Answer all that was collected, step by step rather than one by one."""
-        endpoint = self._endpoint
-        collected, self._collected = self._collected, []
-        short: list[tuple[DirectProtocol, Call, Request]] = []
-        answers: list[tuple[DirectProtocol, Answer]] = []
-        for protocol, call, headers, body in collected:
-            if protocol.transport.is_closing():
-                endpoint.refuse(call, ClientGone("the client left"))
-                continue
-            request = endpoint.check(call, headers, body)
-            if not isinstance(request, Request):
-                answers.append((protocol, request))
-            elif endpoint.is_short(request):
-                short.append((protocol, call, request))
-            else:
-                self._met = max(self._met - 1, 0)  # it counts as waiting from here on
-                protocol.hand_over((call, request))
-        outputs = endpoint.compute([request for _, _, request in short])
-        for (protocol, call, request), output in zip(short, outputs, strict=True):
-            answers.append((protocol, endpoint.finish(call, request, output)))
-        for protocol, answer in answers:
-            protocol.write(answer)
+
+class DirectCaller(RestCaller):
+    """A request on the short way."""
+
+    def __init__(self, protocol: "DirectProtocol", headers: Headers) -> None:
+        super().__init__(protocol.coalescer, headers, protocol.max_body_bytes)
+        self._protocol = protocol
+
+    @property
+    def gone(self) -> bool:
+        return self._protocol.transport.is_closing()
+
+    def holding(self) -> Hold:
+        if self.hold is None:
+            self.hold = Hold(self._coalescer.budget, self._protocol)
+        return self.hold
+
+    def send(self, answer: Answer) -> None:
+        hold, self.hold = self.hold, None
+        self._protocol.write(answer, hold)
+
+    def fail(self, error: V2Error) -> None:
+        self.release()
+        self._protocol.write(self.error(error), None)
+
+    def wait(self) -> None:
+        self._protocol.wait(self)
+
+
+class Waiting:
+    """Stands in the place of uvicorn's cycle while an answer takes more than a turn.
+
+    uvicorn then queues what is pipelined behind it, and lets it end before it shuts down.
+    """
+
+    def __init__(self, caller: DirectCaller) -> None:
+        self.caller = caller
+        self.response_started = False
+        self.response_complete = False
+        self.disconnected = False
+        self.keep_alive = True
+        self.body = bytearray()
+        self.more_body = False
+        self.message_event = asyncio.Event()
 
 
 class DirectProtocol(GuardedProtocol):
     """uvicorn's protocol with a short cut; the class attributes are set by `direct_protocol`."""
 
-    turn: Turn
-    short: bool
+    coalescer: Coalescer
+    refusals: Refusals
     max_body_bytes: int
     urls: frozenset[bytes]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._refusing = False  # a request that came to a full queue, until its body is over
+        self._fault: Overloaded | None = None  # why else it is refused
         self._reading = False  # a request on the short way, until its body is complete
         self._collected = False  # one that waits for the turn to end
         self._fields: Headers = {}
         self._body = b""
+        self._parts: list[bytes] = []  # of a body that comes in several
+        self._size = 0  # of the parts
+        self._hold: Hold | None = None  # of a large body, and then of a large answer
+        self._waiting: Waiting | None = None  # a request whose answer takes more than a turn
         self._dated: list[tuple[bytes, bytes]] | None = None
         self._common = b""
 
     def on_message_begin(self) -> None:
         """Start a request; uvicorn's scope is made only where the application is asked."""
         if self._collected:
-            self.turn.run()  # the request before this one, while url and headers are still its own
+            self.coalescer.run()  # the one before this, while url and headers are still its own
         self.begin_message()
         self.url = b""
         self.headers = []
@@ -153,79 +146,150 @@ class DirectProtocol(GuardedProtocol):
             and not self.parser.should_upgrade()
             and not self.flow.write_paused
         )
-        if plain and self.turn.full():
+        if plain and self.coalescer.full():
             self._refusing = True
             return
         fields = self.fields
         if (
             plain
-            and self.short
             and fields.get(b"content-type", b"application/json") in CONTENT_TYPES
             and _INDIRECT.isdisjoint(fields)
         ):
             self._reading = True
             self._fields = fields
-            self._body = b""
+            self._size = 0
         else:
             self._ask_application()
 
     def on_body(self, body: bytes) -> None:
-        """Collect the body, up to the limit."""
+        """Collect the body, up to the limits."""
         self.count_body(len(body))
         if self._refusing:
             return
         if not self._reading:
             super().on_body(body)
             return
-        self._body = self._body + body if self._body else body
-        if len(self._body) > self.max_body_bytes:
+        if self._size:
+            if not self._parts:
+                self._parts.append(self._body)
+            self._parts.append(body)
+        else:
+            self._body = body
+        self._size += len(body)
+        if self._size > self.max_body_bytes:
             self._leave()  # the application refuses it
+        elif self._size > SMALL_BYTES:
+            self._count()
+
+    def _count(self) -> None:
+        """Count a large body against the budget; past it the rest is thrown away as it comes."""
+        if self._hold is None:
+            self._hold = Hold(self.coalescer.budget, self)
+        try:
+            self._hold.grow(self._size - self._hold.size)
+        except Overloaded as error:
+            self._reading, self._refusing, self._fault = False, True, error
+            self._whole()
+            self._let_go()
 
     def on_message_complete(self) -> None:
         """The request is whole."""
         self.end_message()
-        if self._reading and self.turn.full():  # others were quicker with their bodies
+        if self._reading and self.coalescer.full():  # others were quicker with their bodies
             self._reading, self._refusing = False, True
+            self._whole()
+            self._let_go()
         if self._refusing:
-            self._refusing = False
-            self.transport.write(self.turn.refusal(self.server_state.default_headers))
+            self.transport.write(self._refused())
             self.on_response_complete()
         elif self._reading:
             self._reading = False
             self._collected = True
-            self.turn.add(self, self._fields, self._body)
+            caller = DirectCaller(self, self._fields)
+            self.coalescer.service.begin(caller)
+            caller.take(self._whole())
+            if self._hold is not None:
+                caller.hold, self._hold = self._hold, None
+            self.coalescer.collect(caller)
         else:
             super().on_message_complete()
 
-    def hand_over(self, prepared: tuple[Call, Request]) -> None:
-        """Let the application finish a checked request that is too long for the event loop."""
-        self._collected = False
-        self._ask_application(prepared)
-        super().on_message_complete()
+    def _whole(self) -> bytes:
+        """The body, which is kept no longer."""
+        if self._parts:
+            self._body = b"".join(self._parts)
+            self._parts.clear()
+        body = self._body if self._size else b""
+        self._body = b""
+        return body
 
-    def write(self, answer: Answer) -> None:
-        """Answer the collected request."""
+    def _refused(self) -> bytes:
+        """The answer to a request whose body was not kept."""
+        fault, self._fault = self._fault, None
+        self._refusing = False
+        dated = self.server_state.default_headers
+        if fault is None:
+            return self.refusals.one(dated)
+        self.coalescer.service.turn_away()
+        return whole(error_answer(fault), dated)
+
+    def wait(self, caller: DirectCaller) -> None:
+        """Let a request be answered in a later turn."""
+        if self._waiting is not None:
+            return  # it was read in one later turn, and is computed in another
+        self._waiting = Waiting(caller)
+        # It has what HttpToolsProtocol asks of a cycle.
+        self.cycle = cast("RequestResponseCycle", self._waiting)
+
+    def write(self, answer: Answer, hold: Hold | None) -> None:
+        """Answer the collected request; what is held is let go once that is sent."""
         self._collected = False
+        closes = False
+        if self._waiting is not None:
+            self._waiting.response_complete = True
+            closes = not self._waiting.keep_alive
+            self._waiting = None
         if self.transport.is_closing():
+            if hold is not None:
+                hold.release()
             return
         status, headers, body = answer
         if self._dated is not self.server_state.default_headers:
             self._dated = self.server_state.default_headers
             self._common = b"".join([b"%b: %b\r\n" % pair for pair in self._dated])
+        if closes and (b"connection", b"close") not in headers:
+            headers.append((b"connection", b"close"))
         lines = [b"%b: %b\r\n" % pair for pair in headers]
         self.transport.write(b"".join((STATUS_LINE[status], self._common, *lines, b"\r\n", body)))
+        if hold is not None:
+            self._hold = hold
+            if not self.flow.write_paused:
+                self._let_go()
         if (b"connection", b"close") in headers:
             self.transport.close()
         self.on_response_complete()
 
+    def resume_writing(self) -> None:
+        """What was written is on its way."""
+        super().resume_writing()
+        if not self._reading:
+            self._let_go()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """The client is gone, and what it waits for is not needed any more."""
+        super().connection_lost(exc)
+        self._let_go()
+        if self._waiting is not None:
+            self.coalescer.left(self._waiting.caller)
+
     def shutdown(self) -> None:
         """Let a request that has begun be answered before the connection closes."""
-        if self._collected:
-            self.turn.run()
+        if self._collected and self._alone():
+            self.coalescer.run()
         if self._reading:
             self._leave()
         if self._refusing:
-            self.transport.write(self.turn.refusal(self.server_state.default_headers))
+            self.transport.write(self._refused())
         super().shutdown()
 
     def _alone(self) -> bool:
@@ -233,32 +297,34 @@ class DirectProtocol(GuardedProtocol):
         cycle: RequestResponseCycle | None = self.cycle  # None until the first, whatever its type
         return cycle is None or cycle.response_complete
 
+    def _let_go(self) -> None:
+        if self._hold is not None:
+            self._hold.release()
+            self._hold = None
+
     def _leave(self) -> None:
         """Take uvicorn's way after all, with what was read so far."""
         self._reading = False
+        self._let_go()
         self._ask_application()
-        super().on_body(self._body)
+        super().on_body(self._whole())
 
-    def _ask_application(self, prepared: tuple[Call, Request] | None = None) -> None:
+    def _ask_application(self) -> None:
         """Take uvicorn's own way: make its scope, which is for this request alone, and its task."""
         url, headers, expects = self.url, self.headers, self.expect_100_continue
         super().on_message_begin()
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope holds
-        if prepared is not None:
-            self.scope[PREPARED] = prepared  # type: ignore[literal-required]  # uvicorn's type is closed
         super().on_headers_complete()
 
 
-def direct_protocol(
-    endpoint: InferEndpoint, waiting: Sized, max_body_bytes: int
-) -> type[DirectProtocol]:
+def direct_protocol(coalescer: Coalescer, max_body_bytes: int) -> type[DirectProtocol]:
     """The protocol class of one server, for `uvicorn.Config(http=…)`."""
     facts = {
         "clients": Clients(),
-        "turn": Turn(endpoint, waiting),
-        "short": endpoint.short,
+        "coalescer": coalescer,
+        "refusals": Refusals(coalescer),
         "max_body_bytes": max_body_bytes,
-        "urls": frozenset(path.encode() for path in endpoint.paths),
+        "urls": frozenset(path.encode() for path in infer_paths(coalescer)),
     }
     return type("DirectProtocol", (DirectProtocol,), facts)

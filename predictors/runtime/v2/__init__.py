@@ -6,6 +6,7 @@ spec            TensorSpec: one declared tensor, and what is held to it
 signature       a model's tensors by name, and Request: what both transports decode to
 decode, encode  an infer body of JSON with binary tensors behind it, both ways
 json_data       the `data` of a tensor in JSON
+outline         a look at a large body before it is parsed
 parameters      inputs that come as parameters of a request
 protobuf        the same request as kserve's protobuf messages
 generate_codec  the bodies of generate and generate_stream

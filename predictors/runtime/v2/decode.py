@@ -14,6 +14,7 @@ import orjson
 from predictors.runtime.v2.datatypes import Array, from_wire
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.json_data import from_json, kind_of
+from predictors.runtime.v2.outline import LOOKED_AT_BYTES, check_json
 from predictors.runtime.v2.parameters import add_parameters
 from predictors.runtime.v2.signature import Arrays, Request, Signature, Wanted
 from predictors.runtime.v2.spec import Shape, TensorSpec
@@ -89,6 +90,8 @@ def _parted(body: bytes, json_length: int) -> tuple[bytes, memoryview]:
 
 def document_of(body: bytes) -> dict[str, Any]:
     """The JSON object that a body is."""
+    if len(body) > LOOKED_AT_BYTES:
+        check_json(body)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

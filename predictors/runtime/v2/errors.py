@@ -7,7 +7,8 @@ V2Error
 │   └── WrongCardinality    400  UNIMPLEMENTED       no message or several, where gRPC wants one
 ├── NotFound                404  NOT_FOUND           no such model, version or path
 │   └── WrongMethod         405  UNIMPLEMENTED
-├── Overloaded              429  RESOURCE_EXHAUSTED  the model's queue is full
+├── Overloaded              429  RESOURCE_EXHAUSTED  too many requests, or too much of them
+│   └── QueueFull           429  RESOURCE_EXHAUSTED  the model's queue is full
 ├── ClientGone              499  CANCELLED           the client left before its turn came
 ├── InferenceFailed         500  INTERNAL            the model raised: the server's fault
 ├── NotReady                503  UNAVAILABLE         not loaded yet, or shutting down
@@ -71,11 +72,18 @@ class WrongMethod(NotFound):
 
 
 class Overloaded(V2Error):
-    """The model's queue is full; trying again later may help."""
+    """Too much waits or is held already; trying again later may help."""
 
     status = 429
     grpc_code = "RESOURCE_EXHAUSTED"
     outcome = "rejected"
+
+
+class QueueFull(Overloaded):
+    """As many requests wait as may."""
+
+    def __init__(self, model: str, size: int) -> None:
+        super().__init__(f"model '{model}': its queue of {size} requests is full")
 
 
 class ClientGone(V2Error):

@@ -6,12 +6,14 @@ from math import prod
 from typing import Any
 
 import numpy as np
+from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.v2.datatypes import BINARY_ONLY, Array, from_wire, to_wire
 from predictors.runtime.v2.decode import request_id
 from predictors.runtime.v2.errors import InvalidRequest
+from predictors.runtime.v2.outline import LOOKED_AT_BYTES, check_message
 from predictors.runtime.v2.parameters import add_parameters
 from predictors.runtime.v2.signature import Outputs, Request, Signature, Wanted
 from predictors.runtime.v2.spec import Shape, TensorSpec
@@ -33,6 +35,20 @@ _CONTENTS = {
 
 
 _DOUBLE_PARAM = 4  # of Triton's InferParameter
+
+
+def parse_grpc(message: bytes, signature: Signature) -> Any:
+    """Read a ModelInferRequest, unless reading it would cost far more than it weighs.
+
+    Raises:
+        InvalidRequest: as it says.
+    """
+    if len(message) > LOOKED_AT_BYTES:
+        check_message(message, signature)
+    try:
+        return pb.ModelInferRequest.FromString(message)
+    except DecodeError as error:
+        raise InvalidRequest("the message is not a ModelInferRequest") from error
 
 
 def decode_grpc(message: Any, signature: Signature) -> Request:

@@ -1,5 +1,6 @@
-"""Call: one infer call from its first byte to its answer, as its log line and its span tell it."""
+"""Record: one infer call from first byte to answer, as its log line and its span tell it."""
 
+import time
 from dataclasses import dataclass
 
 
@@ -19,7 +20,7 @@ class Timing:
         self.batch_rows = rows
 
 
-class Call:
+class Record:
     """Filled in as the call goes on; a failed one stays as far as it came."""
 
     __slots__ = (
@@ -33,9 +34,9 @@ class Call:
         "traceparent",
     )
 
-    def __init__(self, protocol: str, started: float) -> None:
+    def __init__(self, protocol: str) -> None:
         self.protocol = protocol
-        self.started = started  # time.perf_counter()
+        self.started = time.perf_counter()
         self.request_id = ""
         self.client_id = ""  # x-request-id, as Envoy sets it
         self.traceparent = ""

@@ -47,6 +47,12 @@ class TensorSpec:
         object.__setattr__(self, "dtype", NUMPY_OF[self.datatype])
 
     @property
+    def row_bytes(self) -> int:
+        """Bytes of a row, as far as the shape tells; an element of BYTES is taken for 32."""
+        size = 32 if self.dtype.hasobject else self.dtype.itemsize
+        return size * prod(abs(axis) for axis in self.shape[1:])
+
+    @property
     def batched(self) -> bool:
         """Whether the first axis is the batch."""
         return bool(self.shape) and self.shape[0] == -1

@@ -1,6 +1,7 @@
 """Which requests are computed together, and where."""
 
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
@@ -12,6 +13,7 @@ from predictors.runtime import InvalidRequest, Manifest, TensorSpec, V2Model
 from predictors.runtime.dataplane.batcher import Batcher
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.observe.metrics import ModelMetrics
+from predictors.runtime.v2.errors import Overloaded
 from predictors.runtime.v2.signature import Request
 
 
@@ -74,3 +76,53 @@ def test_a_refusal_of_a_request_that_was_cut_says_which_rows_it_counts(batcher: 
 
     assert done.wait(5)
     assert str(job.error) == "in rows 16 to 19: tensor 'a': element 1 is negative"
+
+
+class Gate(Adder):
+    """Adds once it is let."""
+
+    let = threading.Semaphore(0)
+    began = threading.Semaphore(0)
+
+    def infer(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        self.began.release()
+        assert self.let.acquire(timeout=5)
+        return super().infer(arrays)
+
+
+@pytest.fixture
+def busy() -> Iterator[Batcher]:
+    """One that computes a request, of calls that took a second, and may keep others for 2.5."""
+    model = Gate("gate", Path(), Manifest("0", "gate", "python", {}))
+    metrics = ModelMetrics("gate", "0", "python")
+    made = Batcher(model, metrics, max_rows=8, queue_size=40, queue_seconds=2.5)
+    made._call_seconds = 1.0
+    Gate.let, Gate.began = threading.Semaphore(0), threading.Semaphore(0)
+    made.submit(row())
+    assert Gate.began.acquire(timeout=5)
+    yield made
+    for _ in range(40):
+        Gate.let.release()
+    made.close()
+
+
+def row(rows: int = 1, deadline: float | None = None) -> Job:
+    return Job({"a": np.ones(rows, int)}, rows, lambda: None, deadline)
+
+
+def test_what_would_wait_too_long_is_refused_when_it_comes(busy: Batcher) -> None:
+    """Three calls of a second are more than 2.5 s; a request of many rows holds up one call."""
+    for _ in range(10):  # two calls of eight rows
+        busy.submit(row())
+    busy.submit(row(100))
+    with pytest.raises(Overloaded, match=r"wait some 3\.0 s, 2\.5 are allowed"):
+        busy.submit(row())
+
+
+def test_what_would_wait_past_its_deadline_is_refused_when_it_comes(busy: Batcher) -> None:
+    """An empty queue refuses nobody, since what computes may be over at any moment."""
+    soon = time.perf_counter() + 0.5
+    busy.submit(row(deadline=soon))
+    with pytest.raises(Overloaded, match=r"would wait some 1\.0 s"):
+        busy.submit(row(deadline=soon))
+    busy.submit(row(deadline=soon + 60))

@@ -134,7 +134,7 @@ def test_bad_call_has_its_status_and_a_message(case: str) -> None:
         assert code == status
         assert message
         assert client.answer(client.call("/t/Echo", b"next"))[1] == framed(b"next")
-        assert client.server.limits.held_bytes == 0
+        assert client.server.budget.held == 0
         assert not client.server.protocol.streams
 
     run(scenario)

@@ -101,7 +101,7 @@ def test_message_larger_than_our_windows_is_let_in() -> None:
         client.exchange()
 
         assert client.answer(stream)[1] == framed(message)
-        assert server.limits.held_bytes == 0
+        assert server.budget.held == 0
 
     run(scenario)
 

@@ -105,7 +105,7 @@ def test_flood_is_told_to_calm_down(case: str, monkeypatch: pytest.MonkeyPatch) 
         assert sent < 2_200
         assert server.wire.closed
         assert not server.protocol.streams
-        assert server.limits.held_bytes == 0
+        assert server.budget.held == 0
 
     run(scenario)
 
@@ -196,22 +196,41 @@ def test_client_that_does_not_read_is_not_read_from() -> None:
     run(scenario)
 
 
+def test_bodies_that_were_refused_half_way_cost_their_client_nothing() -> None:
+    """What is on its way when a call is refused was sent in good faith, a window of it."""
+
+    async def scenario() -> None:
+        server = greeted()
+        server.budget.limit = 100_000
+        prefix = b"\0" + (900_000).to_bytes(4)
+        for stream in range(1, 100, 2):
+            server.give(raw(1, 4, stream, BLOCK) + raw(0, 0, stream, prefix + bytes(16_000)))
+        for _ in range(40):
+            for stream in range(21, 100, 2):
+                server.give(raw(0, 0, stream, bytes(16_000)))
+
+        assert not server.wire.closed
+        assert not any(isinstance(frame, GoAwayFrame) for frame in server.frames())
+
+    run(scenario)
+
+
 def test_many_large_beginnings_are_refused_before_they_fill_the_memory() -> None:
     """Unfinished messages of a process are bounded, whatever each stream may hold."""
 
     async def scenario() -> None:
         server = greeted()
-        server.limits._max_held_bytes = 100_000
+        server.budget.limit = 400_000
         prefix = b"\0" + (500_000).to_bytes(4)
         for stream in range(1, 20, 2):
             server.give(raw(1, 4, stream, BLOCK) + raw(0, 0, stream, prefix + bytes(16_000)))
         open_streams = set(server.protocol.streams)
-        held = server.limits.held_bytes
+        held = server.budget.held
         server.protocol.connection_lost(None)
 
         assert open_streams == set(range(1, 13, 2))
         assert held <= 100_000
-        assert server.limits.held_bytes == 0
+        assert server.budget.held == 0
 
     run(scenario)
 

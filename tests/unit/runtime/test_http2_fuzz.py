@@ -111,7 +111,7 @@ def test_broken_connections_never_crash_hang_or_leave_anything(
             server.wire.closed = True
             server.protocol.connection_lost(None)
         assert not server.protocol.streams
-        assert server.limits.held_bytes == 0
+        assert server.budget.held == 0
 
     @settings(max_examples=CONNECTIONS // CONNECTIONS_A_SEED, deadline=None, database=None)
     @given(st.integers(0, 2**32))

@@ -34,7 +34,7 @@ def test_body_that_stands_still_is_answered_for(begun: bytes) -> None:
         server.protocol.sweep()
 
         assert not server.protocol.streams
-        assert server.limits.held_bytes == 0
+        assert server.budget.held == 0
         assert not server.wire.closed
 
     run(scenario)

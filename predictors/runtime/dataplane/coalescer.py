@@ -1,0 +1,362 @@
+"""Coalescer: what comes in one turn of the event loop is answered together, over either transport.
+
+For a model that computes in microseconds, most of a request's time would be a task of its own and
+code that has gone cold in between. So a request is only collected where its transport has it whole.
+Once every socket that was readable has been read, the whole turn is decoded, computed in as few
+calls of the model as fit, encoded and written. One client waits for nobody; 64 clients share one
+call. There is no timer.
+
+What is too long for that waits in the batcher's queue; what is too large to be read or written
+between two turns is read and written by a thread. What comes while the queue is full is refused
+unread: a refusal must cost much less than an answer, or refusing keeps the server from answering.
+"""
+
+import asyncio
+import ctypes
+import logging
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from typing import Any, TypeVar
+
+from predictors.runtime.dataplane.budget import LARGE_BYTES, Budget, Hold, weight
+from predictors.runtime.dataplane.job import Job
+from predictors.runtime.dataplane.service import Service
+from predictors.runtime.v2.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    InferenceFailed,
+    Overloaded,
+    QueueFull,
+    V2Error,
+)
+from predictors.runtime.v2.record import Record
+from predictors.runtime.v2.signature import Outputs, Request
+
+_TOGETHER = 64
+T = TypeVar("T")
+
+
+class Caller(Record):
+    """One infer request as its transport has it: a record, and how to read and answer it."""
+
+    # Defaults of the class, not set in each: most requests change none of them.
+    deadline: float | None = None
+    """The perf_counter time by which the client wants its answer."""
+    size = 0
+    """Bytes that reading it goes through."""
+    hold: Hold | None = None
+    """What it holds of the budget, until it is answered."""
+    waits = False
+    """Whether its answer comes in a later turn."""
+    job: Job | None = None
+
+    @property
+    def gone(self) -> bool:
+        """Whether nobody is there to answer."""
+        raise NotImplementedError
+
+    def holding(self) -> Hold:
+        """What it holds, from now on."""
+        raise NotImplementedError
+
+    def decode(self) -> Request:
+        """Read the request; in any thread. Raises V2Error."""
+        raise NotImplementedError
+
+    def encode(self, request: Request, outputs: Outputs) -> Any:
+        """Write the answer, for `send`; in any thread. Raises V2Error."""
+        raise NotImplementedError
+
+    def send(self, answer: Any) -> None:
+        """Answer; what is held is released once that is sent."""
+        raise NotImplementedError
+
+    def fail(self, error: V2Error) -> None:
+        """Answer with an error, and release what is held."""
+        raise NotImplementedError
+
+    def wait(self) -> None:
+        """Learn that the answer comes in a later turn: tell `Coalescer.left` if the client goes."""
+
+    def release(self) -> None:
+        """Hold nothing any more."""
+        if self.hold is not None:
+            self.hold.release()
+
+
+class Coalescer:
+    """Every infer request of one model server, from its admission to its answer."""
+
+    def __init__(self, service: Service, queue_size: int, budget: Budget) -> None:
+        self.service = service
+        self.budget = budget
+        self.overloaded = QueueFull(service.model.name, queue_size)
+        self._queue_size = queue_size
+        self._waiting = 0  # requests begun and not answered that are not of this turn
+        self._collected: list[Caller] = []
+        self._met = 0  # requests taken in this turn, answered or not: what the last of them waits
+        self._began_at = 0.0  # time.perf_counter() of the first of them
+        self._full_at = 0.0  # and of the first that was refused after them; 0 before
+        self._apart = ThreadPoolExecutor(1, "large")
+        self._large: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()
+
+    # --- admission ---
+
+    def full(self) -> bool:
+        """Whether as many requests as the queue takes are ahead of the next one.
+
+        A turn refuses for as long as it answered, then answers again: with thousands of clients
+        that come back at once it would otherwise do little else than refuse.
+        """
+        if self._met + self._waiting < self._queue_size:
+            return False
+        now = time.perf_counter()
+        if not self._full_at:
+            self._full_at = now
+        elif self._met and now - self._full_at > self._full_at - self._began_at:
+            self._met, self._full_at = len(self._collected), 0.0
+            self._began_at = now
+            return self._met + self._waiting >= self._queue_size
+        return True
+
+    def turn_away(self) -> Overloaded:
+        """Count a request that is refused unread; the refusal."""
+        self.service.turn_away()
+        return self.overloaded
+
+    def enter(self) -> None:
+        """Count a request among those that wait, until `leave`; for what is not collected yet.
+
+        Raises:
+            NotReady, Overloaded: waiting would be in vain.
+        """
+        self.service.check_ready()
+        if self._met + self._waiting >= self._queue_size:
+            raise self.overloaded
+        self._waiting += 1
+
+    def leave(self) -> None:
+        """The end of what `enter` began."""
+        self._waiting -= 1
+
+    # --- a turn ---
+
+    def collect(self, caller: Caller) -> None:
+        """Take a request, begun and whole; it is answered by the end of the turn, or later."""
+        if not self._met:
+            asyncio.get_running_loop().call_soon(self._end)
+            self._began_at = time.perf_counter()
+        self._met += 1
+        self._collected.append(caller)
+        if len(self._collected) >= _TOGETHER:
+            self.run()  # enough to be warm; the first should not wait for hundreds more
+
+    def _end(self) -> None:
+        self._met, self._full_at = 0, 0.0
+        self.run()
+
+    def run(self) -> None:
+        """Answer all that was collected, step by step rather than one by one."""
+        collected, self._collected = self._collected, []
+        short: list[tuple[Caller, Request]] = []
+        for caller in collected:
+            try:
+                request = self._sorted(caller)
+                if request is not None:
+                    short.append((caller, request))
+            except V2Error as error:
+                self.refuse(caller, error)
+            except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
+                self.crash(caller, error)
+        for caller, answer in self._written(short):
+            caller.send(answer)
+
+    def _written(self, short: list[tuple[Caller, Request]]) -> list[tuple[Caller, Any]]:
+        """Compute and encode short requests; those that failed are answered already."""
+        service = self.service
+        outputs = service.batcher.run_many([request for _, request in short])
+        answers: list[tuple[Caller, Any]] = []
+        for (caller, request), output in zip(short, outputs, strict=True):
+            try:
+                if isinstance(output, V2Error):
+                    raise output
+                answers.append((caller, caller.encode(request, output)))
+            except V2Error as error:
+                self.refuse(caller, error)
+            except Exception as error:  # noqa: BLE001 - as above
+                self.crash(caller, error)
+            else:
+                service.end(caller, None, output)
+        return answers
+
+    def _sorted(self, caller: Caller) -> Request | None:
+        """Read a request; None where it is on its way to an answer in a later turn."""
+        if caller.gone:
+            raise ClientGone("the client left")
+        if caller.deadline is not None and time.perf_counter() > caller.deadline:
+            raise DeadlineExceeded("the deadline passed before the request was read")
+        service = self.service
+        if not service.model.ready:
+            service.check_ready()
+        if caller.size > LARGE_BYTES:
+            self._read_apart(caller)
+        else:
+            request = caller.decode()
+            service.accept(caller, request)
+            if service.batcher.is_short(request):
+                return request
+            self._submit(caller, request)
+        self._met = max(self._met - 1, 0)  # it counts as waiting from here on
+        return None
+
+    def refuse(self, caller: Caller, error: V2Error) -> None:
+        """Answer with an error; the request is over."""
+        self.service.end(caller, error)
+        caller.fail(error)
+
+    def crash(self, caller: Caller, error: Exception) -> None:
+        """Answer an unforeseen exception, and log it whole."""
+        self.refuse(caller, crashed(caller, error))
+
+    # --- later turns ---
+
+    def left(self, caller: Caller) -> None:
+        """Learn that a client has gone while its request waits."""
+        if not self._back(caller):
+            return
+        hold, caller.hold = caller.hold, None  # held until batcher or thread let go of it
+        if caller.job is not None:
+            caller.job.gone = True
+        self.refuse(caller, ClientGone("the client left"))
+        caller.hold = hold
+
+    def _wait(self, caller: Caller) -> None:
+        self._waiting += 1
+        caller.waits = True
+        caller.wait()
+
+    def _back(self, caller: Caller) -> bool:
+        """End a request's waiting; whether its client still waits for it."""
+        waits, caller.waits = caller.waits, False
+        self._waiting -= waits
+        return waits
+
+    def _submit(self, caller: Caller, request: Request) -> None:
+        """Let the batcher's thread compute a request."""
+        loop = asyncio.get_running_loop()
+        caller.holding().charge(weight(request))
+
+        def computed() -> None:  # in the batcher's thread
+            loop.call_soon_threadsafe(self._computed, caller, request)
+
+        job = Job(request.arrays, request.rows, computed, caller.deadline)
+        job.timing = request.timing
+        self.service.batcher.submit(job)
+        caller.job = job
+        self._wait(caller)
+
+    def _computed(self, caller: Caller, request: Request) -> None:
+        job, caller.job = caller.job, None  # each knows the other: nothing would free them soon
+        if not caller.waits or job is None:
+            caller.release()
+        elif job.error is not None:
+            self._answer(caller, {}, job.error)
+        else:
+            outputs = job.result()
+            write = partial(caller.encode, request, outputs)
+            if sum(array.nbytes for array in outputs.values()) > LARGE_BYTES:
+                self._do_apart(caller, write, partial(self._answer, caller, outputs))
+            else:
+                self._answer(caller, outputs, tried(caller, write))
+
+    def _answer(self, caller: Caller, outputs: Outputs, answer: Any) -> None:
+        """End a request's waiting with its answer, or the error in its place."""
+        if not self._back(caller):
+            caller.release()
+        elif isinstance(answer, V2Error):
+            self.refuse(caller, answer)
+        else:
+            self.service.end(caller, None, outputs)
+            caller.send(answer)
+
+    def _read_apart(self, caller: Caller) -> None:
+        self._wait(caller)
+        self._do_apart(caller, caller.decode, partial(self._read, caller))
+
+    def _read(self, caller: Caller, request: Request | V2Error) -> None:
+        """Go on with a request that the thread has read."""
+        if not caller.waits:
+            caller.release()
+            return
+        if isinstance(request, V2Error):
+            self._answer(caller, {}, request)
+            return
+        self.service.accept(caller, request)
+        if self.service.batcher.is_short(request):
+            (outputs,) = self.service.batcher.run_many([request])
+            if isinstance(outputs, V2Error):
+                self._answer(caller, {}, outputs)
+            else:
+                answer = tried(caller, partial(caller.encode, request, outputs))
+                self._answer(caller, outputs, answer)
+            return
+        self._back(caller)
+        error = tried(caller, partial(self._submit, caller, request))
+        if error is not None:
+            self.refuse(caller, error)
+
+    def _do_apart(
+        self, caller: Caller, act: Callable[[], T], then: Callable[[T | V2Error], None]
+    ) -> None:
+        """Do in the thread what would hold up the event loop.
+
+        One after the other, and each taken over before the next begins: what such a request takes
+        beside what is counted, it takes alone.
+        """
+        self._large.append((partial(tried, caller, act), then))
+        if len(self._large) == 1:
+            self._begin_apart()
+
+    def _begin_apart(self) -> None:
+        loop = asyncio.get_running_loop()
+        done = self._apart.submit(self._large[0][0])
+        done.add_done_callback(lambda done: loop.call_soon_threadsafe(self._end_apart, done))
+
+    def _end_apart(self, done: "Future[Any]") -> None:
+        _, then = self._large[0]
+        try:
+            then(done.result())
+        finally:
+            self._large.popleft()
+            if self._large:
+                self._begin_apart()
+            else:
+                self._apart.submit(_give_back)
+
+
+def tried(record: Record, act: Callable[[], T]) -> T | V2Error:
+    """What an act gives, or the error that it ends with."""
+    try:
+        return act()
+    except V2Error as error:
+        # Its frames hold what was read so far, and the callers of this would hold its frames.
+        return error.with_traceback(None)
+    except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
+        return crashed(record, error)
+
+
+def _give_back() -> None:
+    """Let the system have what large requests took: glibc keeps what was freed in small parts."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
+    if trim is not None:
+        trim(0)
+
+
+def crashed(record: Record, error: Exception) -> InferenceFailed:
+    """Log an unforeseen exception whole; what its client is told."""
+    logger = logging.getLogger(f"serin.{record.protocol}")
+    logger.error("request failed", exc_info=error, extra={"request_id": record.request_id})
+    return InferenceFailed(f"internal error: {type(error).__name__}")

@@ -1,0 +1,107 @@
+"""A look at a large body before it is parsed: whether parsing would cost far more than it weighs.
+
+Two bytes can ask a parser for an object of a hundred. So what only a request of objects without
+numbers would have is counted first, which costs a few milliseconds, and refused.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from predictors.runtime.v2.errors import BodyTooLarge, InvalidRequest
+from predictors.runtime.v2.signature import Signature
+
+LOOKED_AT_BYTES = 1 << 16
+"""Smaller bodies cannot cost much."""
+_PARAMETERS = 64  # of a request or tensor
+_OTHERS = 64  # names, versions, ids, and fields of later protocols
+_SHAPE_BYTES = 320  # a varint has at most 10 bytes, numpy's arrays at most 32 axes
+
+_JSON_COSTS = {"[": 88, "{": 150, '"': 30, ":": 100}  # bytes, as CPython's objects
+_MAX_JSON_COST = 64 << 20
+
+# ModelInferRequest's fields, and InferInputTensor's
+_REQUEST_PARAMETERS, _INPUTS, _OUTPUTS, _RAW = 4, 5, 6, 7
+_TENSOR_SHAPE, _TENSOR_PARAMETERS = 3, 4
+_OUTPUT_PARAMETERS = 2
+_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
+_VARINT_BYTES = 10
+
+Limits = dict[int, int]
+"""How often a field may come, by its number; any other at most _OTHERS times in all."""
+
+
+def check_json(body: bytes) -> None:
+    """Refuse a JSON body whose lists, objects and strings would take too much memory.
+
+    Raises:
+        BodyTooLarge: it would, whatever its own size.
+    """
+    octets = np.frombuffer(body, np.uint8)  # bytes.count takes four times as long
+    cost = sum(
+        int(np.count_nonzero(octets == ord(mark))) * size for mark, size in _JSON_COSTS.items()
+    )
+    if cost > _MAX_JSON_COST:
+        raise BodyTooLarge(
+            f"the body's lists, objects and strings would take some {cost >> 20} MiB to read, "
+            f"{_MAX_JSON_COST >> 20} are allowed: send fewer rows, or binary tensor data"
+        )
+
+
+def check_message(message: bytes, signature: Signature) -> None:
+    """Refuse a ModelInferRequest that has more parts than the model has tensors.
+
+    Raises:
+        InvalidRequest: naming what there is too much of; or the message is damaged.
+    """
+    inputs, outputs = len(signature.inputs), len(signature.outputs)
+    tops = {_REQUEST_PARAMETERS: _PARAMETERS, _INPUTS: inputs, _OUTPUTS: outputs, _RAW: inputs}
+    for number, start, end in _limited(message, 0, len(message), tops, "the request"):
+        if number == _INPUTS:
+            tensor = {_TENSOR_PARAMETERS: _PARAMETERS, _TENSOR_SHAPE: 32}
+            for inner, first, last in _limited(message, start, end, tensor, "an input"):
+                if inner == _TENSOR_SHAPE and last - first > _SHAPE_BYTES:
+                    raise InvalidRequest("an input's shape has too many sizes")
+        elif number == _OUTPUTS:
+            for _ in _limited(message, start, end, {_OUTPUT_PARAMETERS: _PARAMETERS}, "an output"):
+                pass
+
+
+def _limited(
+    message: bytes, start: int, end: int, limits: Limits, whose: str
+) -> Iterator[tuple[int, int, int]]:
+    """The fields of a message: number, and where the value begins and ends."""
+    left = limits | {0: _OTHERS}
+    while start < end:
+        tag, start = _varint(message, start, end)
+        number, kind = tag >> 3, tag & 7
+        if kind == _BYTES:
+            size, start = _varint(message, start, end)
+            stop = start + size
+        elif kind == _VARINT:
+            _, stop = _varint(message, start, end)
+        elif kind in (_FIXED64, _FIXED32):
+            stop = start + (8 if kind == _FIXED64 else 4)
+        else:
+            stop = end + 1  # groups: no field of V2 is one
+        if stop > end:
+            raise InvalidRequest("the message is not a ModelInferRequest")
+        counted = number if number in left else 0
+        left[counted] -= 1
+        if left[counted] < 0:
+            raise InvalidRequest(
+                f"field {number} of {whose} comes more than {limits.get(number, _OTHERS)} times"
+            )
+        yield number, start, stop
+        start = stop
+
+
+def _varint(message: bytes, start: int, end: int) -> tuple[int, int]:
+    """A number, and where it ends."""
+    value = 0
+    for place in range(start, min(end, start + _VARINT_BYTES)):
+        byte = message[place]
+        value |= (byte & 0x7F) << 7 * (place - start)
+        if byte < 0x80:
+            return value, place + 1
+    raise InvalidRequest("the message is not a ModelInferRequest")
