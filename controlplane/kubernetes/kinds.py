@@ -64,7 +64,7 @@ KINDS = (
     Kind("coordination.k8s.io", "v1", "Lease", "leases"),
     Kind(
         *("apps", "v1", "Deployment", "deployments", ("deploy",)),
-        verbs=READ,
+        verbs=(*READ, "patch"),
         subresources=("scale",),
         categories=WORKLOAD,
     ),

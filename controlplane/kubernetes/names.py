@@ -8,6 +8,8 @@ SOURCE = "internal.serving.kserve.io/storage-initializer-sourceuri"
 """The pod template's annotation that KServe's storage initializer downloads."""
 REVISION = "deployment.kubernetes.io/revision"
 """A ReplicaSet's annotation: the latest template of its Deployment has the highest."""
+RESTARTED = "kubectl.kubernetes.io/restartedAt"
+"""The pod template's annotation that `kubectl rollout restart` writes."""
 SERVED = "serin/served"
 """A ReplicaSet's annotation: a pod of it was ready once. What never was is no way back."""
 

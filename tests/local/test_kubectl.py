@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -102,6 +103,39 @@ def test_a_kind_that_is_not_served_is_one_that_a_cluster_lacks(kubectl: Kubectl)
     words = 'no matches for kind "NetworkPolicy" in version "networking.k8s.io/v1"'
     assert words in refused.stderr
     assert "openapi" not in refused.stderr
+
+
+def test_a_restart_rolls_the_pods_and_loses_no_request(kubectl: Kubectl) -> None:
+    """`rollout restart` is what a runbook says first; a new pod answers before the old one goes."""
+    pods = ("get", "pods", "-l", "app=isvc.iris-predictor", "-o", "name")
+    before = kubectl.out(*pods)
+    done, codes = threading.Event(), set[int]()
+    asking = threading.Thread(target=ask_until, args=(kubectl.platform, done, codes))
+    asking.start()
+    try:
+        kubectl.run("rollout", "restart", "deploy/iris-predictor")
+        kubectl.run("rollout", "status", "deploy/iris-predictor", "--timeout=50s")
+        wait_for(lambda: before.strip() not in kubectl.out(*pods), 40, "the old pod's end")
+    finally:
+        done.set()
+        asking.join()
+
+    assert codes == {200}
+
+
+def ask_until(platform: Platform, done: threading.Event, codes: set[int]) -> None:
+    """Ask iris again and again; what it answered with."""
+    while not done.is_set():
+        codes.add(platform.infer()[0])
+
+
+def test_what_a_deployment_takes_back_is_refused_with_what_lasts(kubectl: Kubectl) -> None:
+    """`set env` and its like name the InferenceService; a scale warns of the ScaledObject."""
+    refused = kubectl.run("set", "env", "deploy/iris-predictor", "A=b", expect=1).stderr
+    scaled = kubectl.run("scale", "deploy/iris-predictor", "--replicas=1").stderr
+
+    assert "patch spec.predictor.model.env of isvc/iris" in refused
+    assert "scaledobject/iris-predictor" in scaled
 
 
 def test_each_kind_of_patch(kubectl: Kubectl) -> None:

@@ -1,5 +1,6 @@
 """The scale subresource of a Deployment: autoscaling/v1 Scale. Pure."""
 
+from collections.abc import Iterable
 from typing import Any
 
 from controlplane.kubernetes import patchtypes
@@ -33,6 +34,23 @@ def patched(deployment: Object, media_type: str, patch: Any) -> Object:
     if media_type == patchtypes.STRATEGIC:  # a Scale has no lists: the two are the same
         media_type = patchtypes.MERGE
     return patches.patched(KIND, media_type, of(deployment), patch)
+
+
+def taken_back(deployment: Object, scaled: Iterable[Object]) -> list[str]:
+    """A warning where a ScaledObject sets the number of pods again."""
+    name = deployment["metadata"]["name"]
+    by = [one["metadata"]["name"] for one in scaled if _target(one) == name]
+    return [
+        f"the autoscaler of scaledobject/{one} sets the replicas of {name} again: what lasts is "
+        "its minReplicaCount and maxReplicaCount, or ./serin up --replicas"
+        for one in by
+    ]
+
+
+def _target(scaled: Object) -> Any:
+    spec = scaled.get("spec")
+    target = spec.get("scaleTargetRef") if isinstance(spec, dict) else None
+    return target.get("name") if isinstance(target, dict) else None
 
 
 def replicas(wanted: Any, name: str) -> int:

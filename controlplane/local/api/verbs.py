@@ -176,6 +176,7 @@ class Verbs:
         body = await bodies.read(request, patch=is_patch)
         wanted = scale.patched(found, bodies.media_type_of(request), body) if is_patch else body
         replicas = scale.replicas(wanted, place.name)
+        scaled = self.objects.list_of("ScaledObject", place.namespace)
         if not bodies.is_dry(request, {}):
             found = self.objects.modify(
                 place.kind.name,
@@ -184,7 +185,7 @@ class Verbs:
                 lambda one: one["spec"].update(replicas=replicas),
             )
             await self.objects.save()
-        return answers.answer(scale.of(found))
+        return answers.answer(scale.of(found), warnings=scale.taken_back(found, scaled))
 
     def _log(self, place: Place, request: Request) -> Response:
         pod = self.resources.get(place.kind, place.namespace or "", place.name)

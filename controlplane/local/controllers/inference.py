@@ -15,7 +15,7 @@ import orjson
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.kinds import KINDS
 from controlplane.kubernetes.meta import Object, owner_reference
-from controlplane.kubernetes.names import AUTOSCALER_CLASS, SERVICE_LABEL, SOURCE
+from controlplane.kubernetes.names import AUTOSCALER_CLASS, RESTARTED, SERVICE_LABEL, SOURCE
 from controlplane.kubernetes.refusals import Invalid
 from controlplane.local.api.schemas import schema_of, strategic, validation
 
@@ -68,6 +68,13 @@ def deployment_name(service: Object, predictor: Tree) -> str:
     """The Deployment's name as KServe builds it: iris-predictor, iris-canary-predictor."""
     middle = f"-{predictor['name']}" if predictor.get("name") else ""
     return f"{service['metadata']['name']}{middle}-predictor"
+
+
+def keep_restart(old: Object, wanted: Object) -> None:
+    """Leave in a Deployment that is to be written what `kubectl rollout restart` wrote into it."""
+    before = old["spec"]["template"]["metadata"].get("annotations") or {}
+    if RESTARTED in before:
+        wanted["spec"]["template"]["metadata"]["annotations"][RESTARTED] = before[RESTARTED]
 
 
 def replicas(service: Object, predictor: Tree, ready_canaries: int) -> int:

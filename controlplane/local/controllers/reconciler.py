@@ -141,6 +141,8 @@ class Controllers:
         old = self.objects.find(*key_of(wanted))
         if old and not inference.is_kept_by_kserve(service):
             replicas = old["spec"]["replicas"]
+        if old:
+            inference.keep_restart(old, wanted)
         wanted["spec"]["replicas"] = self._bounded(wanted, replicas, is_new=old is None)
         if old is None:
             self._put(wanted)
