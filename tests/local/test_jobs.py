@@ -64,19 +64,19 @@ def reason(status: dict[str, Any]) -> str:
 
 def test_init_containers_run_first(kubectl: Kubectl) -> None:
     """One after another, on the volumes of the pod; each has a log of its own."""
-    mount = {"volumeMounts": [{"name": "w", "mountPath": "/work"}]}
+    mount = {"volumeMounts": [{"name": "w", "mountPath": "/scratch"}]}
     first = [
         {
             "name": name,
             "image": "i",
-            "command": ["sh", "-c", f"echo {name} >> /work/x; echo I am {name}"],
+            "command": ["sh", "-c", f"echo {name} >> /scratch/x; echo I am {name}"],
             **mount,
         }
         for name in ("one", "two")
     ]
     volumes = [{"name": "w", "emptyDir": {}}]
     pod = {"initContainers": first, "volumes": volumes}
-    apply(kubectl, "init", "cat /work/x; echo main", pod=pod, container=mount)
+    apply(kubectl, "init", "cat /scratch/x; echo main", pod=pod, container=mount)
 
     ended(kubectl, "init")
 

@@ -143,12 +143,18 @@ def test_what_does_not_fit_is_a_400_before_any_event(
 def test_a_setting_of_null_is_one_that_is_not_given(lm: Predictor) -> None:
     """Clients that are built of optional fields send nulls; infer's parameters too."""
     plain = generate(lm, text_input=PROMPT, max_tokens=9).json["text_output"]
-    nulls = {"stop": None, "seed": None, "temperature": None, "top_k": None, "truncate": None}
+    nulls: dict[str, Any] = {
+        "stop": None,
+        "seed": None,
+        "temperature": None,
+        "top_k": None,
+        "truncate": None,
+    }
+    parameters: dict[str, Any] = {"max_tokens": 9, **nulls}
     tensor = {"name": "text_input", "shape": [1], "datatype": "BYTES", "data": [PROMPT]}
-    asked = lm.infer({"inputs": [tensor], "parameters": {"max_tokens": 9, **nulls}}).json
+    asked = lm.infer({"inputs": [tensor], "parameters": parameters}).json
 
     assert generate(lm, text_input=PROMPT, max_tokens=9, **nulls).json["text_output"] == plain
-    parameters = {"max_tokens": 9, **nulls}
     assert generate(lm, text_input=PROMPT, parameters=parameters).json["text_output"] == plain
     assert asked["outputs"][0]["data"] == [plain]
 
