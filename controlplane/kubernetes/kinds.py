@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 READ = ("get", "list", "watch")
+LOOK = ("get", "list")
 ALL = ("create", "delete", "deletecollection", *READ, "patch", "update")
 
 
@@ -21,7 +22,7 @@ class Kind:
     subresources: tuple[str, ...] = ()
     categories: tuple[str, ...] = ()
     schema: str = "builtin"
-    """The file of schemas/ that holds it."""
+    """The file of schemas/ that holds it; `none`: it is never read, only made."""
 
     @property
     def api_version(self) -> str:
@@ -41,12 +42,17 @@ class Kind:
     @property
     def is_custom(self) -> bool:
         """Whether a CustomResourceDefinition describes it."""
-        return self.schema != "builtin"
+        return self.schema not in {"builtin", "none"}
 
 
 KSERVE = "serving.kserve.io"
 GATEWAY = "gateway.networking.k8s.io"
 WORKLOAD = ("all",)
+
+_DEFINITION = (
+    *("apiextensions.k8s.io", "v1"),
+    *("CustomResourceDefinition", "customresourcedefinitions"),
+)
 
 KINDS = (
     Kind("", "v1", "Namespace", "namespaces", ("ns",), namespaced=False),
@@ -90,6 +96,18 @@ KINDS = (
         *(GATEWAY, "v1", "HTTPRoute", "httproutes"),
         categories=("gateway-api",),
         schema="httproutes",
+    ),
+    *(
+        Kind(*names, short, namespaced, LOOK, categories=categories, schema="none")
+        for names, short, namespaced, categories in (
+            (("", "v1", "Service", "services"), ("svc",), True, WORKLOAD),
+            (("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"), (), True, ()),
+            (("", "v1", "Node", "nodes"), ("no",), False, ()),
+            (("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"), ("pvc",), True, ()),
+            (("", "v1", "PersistentVolume", "persistentvolumes"), ("pv",), False, ()),
+            (("storage.k8s.io", "v1", "StorageClass", "storageclasses"), ("sc",), False, ()),
+            (_DEFINITION, ("crd", "crds"), False, ()),
+        )
     ),
 )
 

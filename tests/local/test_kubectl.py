@@ -138,6 +138,31 @@ def test_what_a_deployment_takes_back_is_refused_with_what_lasts(kubectl: Kubect
     assert "scaledobject/iris-predictor" in scaled
 
 
+def test_what_a_runbook_looks_at_first_is_there(kubectl: Kubectl) -> None:
+    """Services, the node, claims and the cluster's address; the token may do everything."""
+    assert kubectl.out("get", "svc", "-o", "name").strip() == "service/iris-predictor"
+    assert kubectl.out("get", "nodes", "--no-headers").split()[:2] == ["laptop", "Ready"]
+    assert "127.0.0.1" in kubectl.out("get", "endpointslices", "--no-headers")
+    assert "No resources found" in kubectl.run("get", "pvc").stderr
+    assert "inferenceservices.serving.kserve.io" in kubectl.out("get", "crd", "-o", "name")
+    assert "https://127.0.0.1:" in kubectl.out("cluster-info")
+    assert kubectl.out("auth", "can-i", "create", "isvc").strip() == "yes"
+    assert "iris-predictor" in kubectl.out("describe", "svc", "iris-predictor")
+
+
+def test_what_a_laptop_does_not_do_names_what_to_do(kubectl: Kubectl) -> None:
+    """In one sentence, whichever way kubectl asks for it."""
+    pod = kubectl.out("get", "pods", "-l", "app=isvc.iris-predictor", "-o", "name").split()[0]
+
+    inside = kubectl.run("exec", pod, "--", "ls", expect=1).stderr
+    forward = kubectl.run("port-forward", pod, "18999:8080", expect=1).stderr
+    made = kubectl.run("create", "deployment", "x", "--image=a", expect=1).stderr
+
+    assert "./serin status --json" in inside
+    assert "ask the gateway" in forward
+    assert "made from an InferenceService" in made
+
+
 def test_each_kind_of_patch(kubectl: Kubectl) -> None:
     """Merge, JSON with a test; strategic merge for built-in kinds, and only for those."""
     kubectl.run("patch", "isvc/iris", "--type", "merge", "-p", RATE % 61)

@@ -11,7 +11,7 @@ from starlette.routing import Route
 from controlplane.errors import SerinError
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import MethodNotAllowed, NotFound, Refusal, Unauthorized
-from controlplane.local.api.kubectl import answers, discovery, openapi, swagger
+from controlplane.local.api.kubectl import answers, discovery, instead, openapi, swagger
 from controlplane.local.api.paths import MISSING, locate
 from controlplane.local.api.verbs import Verbs
 
@@ -28,6 +28,8 @@ def application(verbs: Verbs, token: str) -> Starlette:
             given = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, expected):
                 raise Unauthorized("Unauthorized")
+            if request.method == "POST" and (review := discovery.review(request.url.path)):
+                return answers.answer(review, 201)
             found = _document(request)
             return found or await verbs.answer(locate(request.url.path), request)
         except Refusal as refusal:
@@ -74,7 +76,7 @@ def _document(request: Request) -> Response | None:
         if found is None:
             raise NotFound(MISSING)
     if request.method != "GET":
-        raise MethodNotAllowed("the server does not allow this method on the requested resource")
+        raise MethodNotAllowed(instead.MISSING)
     return answers.answer(found)
 
 

@@ -3,9 +3,10 @@
 from dataclasses import dataclass
 
 from controlplane.kubernetes.kinds import Kind, by_path
-from controlplane.kubernetes.refusals import NotFound
+from controlplane.kubernetes.refusals import MethodNotAllowed, NotFound
+from controlplane.local.api.kubectl import instead
 
-MISSING = "the server could not find the requested resource"
+MISSING = instead.ABSENT
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,11 @@ def locate(path: str) -> Place:
         namespace, rest = rest[1], rest[2:]
     kind = by_path(group, version, rest[0])
     rest += [""] * (3 - len(rest))
-    if kind is None or len(rest) > 3 or (rest[2] and rest[2] not in kind.subresources):
+    if kind is None:
+        raise NotFound(instead.absent(rest[0]))
+    if rest[2] and instead.is_known(kind.plural, rest[2]):
+        raise MethodNotAllowed(instead.sentence(kind.plural, rest[2]))
+    if len(rest) > 3 or (rest[2] and rest[2] not in kind.subresources):
         raise NotFound(MISSING)
     if not kind.namespaced:
         namespace = ""

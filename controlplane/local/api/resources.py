@@ -9,13 +9,14 @@ import orjson
 
 from controlplane.kubernetes import patchtypes
 from controlplane.kubernetes.kinds import KINDS, Kind
-from controlplane.kubernetes.meta import Object, now, owned, with_spec_of
+from controlplane.kubernetes.meta import Object, key_of, now, owned, with_spec_of
 from controlplane.kubernetes.refusals import AlreadyExists, BadRequest, Conflict, Invalid, NotFound
 from controlplane.local.api import deployments, ownership, patches
 from controlplane.local.api.admission import Resolve, admit
 from controlplane.local.api.kubectl.selectors import selected
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.rules.builtin import default_job
+from controlplane.local.api.views import view
 
 TRIES = 5
 """How often a patch without resourceVersion is made anew when somebody else was faster."""
@@ -57,7 +58,12 @@ class Resources:
         Raises:
             NotFound: There is none.
         """
-        found = self.objects.find(kind.name, namespace, name)
+        made = view(kind.name, self.objects)
+        if made is None:
+            found = self.objects.find(kind.name, namespace, name)
+        else:
+            key = (kind.name, namespace, name)
+            found = next((one for one in made if key_of(one) == key), None)
         if found is None:
             raise NotFound(
                 f'{kind.resource} "{name}" not found', group=kind.group, kind=kind.plural, name=name
@@ -67,7 +73,12 @@ class Resources:
     def list_of(self, kind: Kind, namespace: str | None, labels: str, fields: str) -> list[Object]:
         """The objects that fit the selectors; namespace None is all of them."""
         fits = selected(labels, fields)
-        return [one for one in self.objects.list_of(kind.name, namespace) if fits(one)]
+        made = view(kind.name, self.objects)
+        if made is None:
+            made = self.objects.list_of(kind.name, namespace)
+        elif namespace:
+            made = [one for one in made if one["metadata"].get("namespace") == namespace]
+        return [one for one in made if fits(one)]
 
     async def create(
         self, kind: Kind, namespace: str, body: Object, how: Write

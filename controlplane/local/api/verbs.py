@@ -13,7 +13,7 @@ from controlplane.kubernetes import patchtypes
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import BadRequest, MethodNotAllowed
 from controlplane.local.api import bodies, patches, scale, watching
-from controlplane.local.api.kubectl import answers, podlogs
+from controlplane.local.api.kubectl import answers, instead, podlogs
 from controlplane.local.api.paths import Place
 from controlplane.local.api.resources import Resources
 
@@ -54,7 +54,7 @@ class Verbs:
             return await self._scale(place, request)
         verb = (_ONE if place.name else _MANY).get(request.method, "")
         if verb not in place.kind.verbs or (verb == "create" and place.namespace is None):
-            raise _not_allowed()
+            raise _not_allowed(place)
         return await self._handlers[verb](place, request)
 
     async def _get(self, place: Place, request: Request) -> Response:
@@ -78,6 +78,8 @@ class Verbs:
         return answers.answer(answers.many_as(form, place.kind, found, revision, include))
 
     def _watch(self, place: Place, request: Request) -> Response:
+        if "watch" not in place.kind.verbs:
+            raise MethodNotAllowed(f"{place.kind.plural} cannot be watched here: list them again")
         query = request.query_params
         since = query.get("resourceVersion", "")
         if since and not (since.isdecimal() and len(since) <= 18):
@@ -171,7 +173,7 @@ class Verbs:
         if request.method == "GET":
             return answers.answer(scale.of(found))
         if request.method not in {"PUT", "PATCH"}:
-            raise _not_allowed()
+            raise _not_allowed(place)
         is_patch = request.method == "PATCH"
         body = await bodies.read(request, patch=is_patch)
         wanted = scale.patched(found, bodies.media_type_of(request), body) if is_patch else body
@@ -226,5 +228,5 @@ def _include(request: Request) -> str:
     return request.query_params.get("includeObject", "Metadata")
 
 
-def _not_allowed() -> MethodNotAllowed:
-    return MethodNotAllowed("the server does not allow this method on the requested resource")
+def _not_allowed(place: Place) -> MethodNotAllowed:
+    return MethodNotAllowed(instead.sentence(place.kind.plural, place.subresource))

@@ -118,7 +118,8 @@ def owned_pod(name: str, owner: Object) -> Object:
             "annotations": dict(metadata.get("annotations") or {}),
             "ownerReferences": [owner_reference(owner)],
         },
-        "spec": {**template["spec"], "nodeName": NODE},
+        # A cluster's pods all have a securityContext, and `kubectl debug` relies on it.
+        "spec": {"securityContext": {}, **template["spec"], "nodeName": NODE},
     }
 
 

@@ -34,7 +34,8 @@ class Column:
 def _columns(text: str) -> list[Column]:
     """From names; wide ones in parentheses."""
     return [
-        Column(name.strip("()"), "string", int(name.startswith("("))) for name in text.split(",")
+        Column(name[1:-1], "string", 1) if name.startswith("(") else Column(name)
+        for name in text.split(",")
     ]
 
 
@@ -167,6 +168,26 @@ def _event(one: Object) -> list[Any]:
     ]
 
 
+def _service(one: Object) -> list[Any]:
+    spec = one["spec"]
+    ports = ",".join(f"{port['port']}/{port['protocol']}" for port in spec["ports"])
+    selector = ",".join(f"{key}={value}" for key, value in sorted(spec["selector"].items()))
+    return [_name(one), spec["type"], spec["clusterIP"], "<none>", ports, _age(one), selector]
+
+
+def _slice(one: Object) -> list[Any]:
+    addresses = ",".join(address for end in one["endpoints"] for address in end["addresses"])
+    return [_name(one), one["addressType"], "<unset>", addresses, _age(one)]
+
+
+def _node(one: Object) -> list[Any]:
+    info, address = one["status"]["nodeInfo"], one["status"]["addresses"][0]["address"]
+    return [
+        *(_name(one), "Ready", "<none>", _age(one), info["kubeletVersion"], address, "<none>"),
+        *(info["osImage"], info["kernelVersion"], info["containerRuntimeVersion"]),
+    ]
+
+
 def _data(one: Object) -> list[Any]:
     return [
         _name(one),
@@ -201,6 +222,23 @@ BUILTIN: dict[str, tuple[list[Column], Cells]] = {
     "Lease": (
         _columns("Holder,Age"),
         lambda one: [_name(one), one["spec"].get("holderIdentity", ""), _age(one)],
+    ),
+    "Service": (_columns("Type,Cluster-IP,External-IP,Port(s),Age,(Selector)"), _service),
+    "EndpointSlice": (_columns("AddressType,Ports,Endpoints,Age"), _slice),
+    "Node": (
+        _columns(
+            "Status,Roles,Age,Version,(Internal-IP),(External-IP),(OS-Image),(Kernel-Version),"
+            "(Container-Runtime)"
+        ),
+        _node,
+    ),
+    **dict.fromkeys(
+        ("PersistentVolumeClaim", "PersistentVolume", "StorageClass"),
+        (_columns("Age"), lambda one: [_name(one), _age(one)]),
+    ),
+    "CustomResourceDefinition": (
+        _columns("Created At"),
+        lambda one: [_name(one), one["metadata"].get("creationTimestamp", "")],
     ),
     "Namespace": (_columns("Status,Age"), lambda one: [_name(one), "Active", _age(one)]),
     "Event": (

@@ -24,6 +24,37 @@ _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _UPDATES = ("get", "patch", "update")
 
 
+_REVIEWS: dict[str, tuple[str, Object]] = {
+    "authorization.k8s.io/v1/SelfSubjectAccessReview": (
+        "selfsubjectaccessreviews",
+        {"allowed": True, "reason": "the one token may do all that is served here"},
+    ),
+    "authorization.k8s.io/v1/SelfSubjectRulesReview": (
+        "selfsubjectrulesreviews",
+        {
+            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
+            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
+            "incomplete": False,
+        },
+    ),
+    "authentication.k8s.io/v1/SelfSubjectReview": (
+        "selfsubjectreviews",
+        {"userInfo": {"username": "serin", "groups": ["system:masters"]}},
+    ),
+}
+"""What `kubectl auth can-i` and `whoami` are told: there is one user, and no RBAC."""
+
+
+def review(path: str) -> Object | None:
+    """The answer to a review of oneself; None where the path is no such thing."""
+    for name, (plural, status) in _REVIEWS.items():
+        version, _, kind = name.rpartition("/")
+        if path == f"/apis/{version}/{plural}":
+            head: Object = {"kind": kind, "apiVersion": version, "metadata": {}, "spec": {}}
+            return {**head, "status": status}
+    return None
+
+
 def groups() -> dict[str, dict[str, list[Kind]]]:
     """Group → version → kinds; the core group is empty."""
     found: dict[str, dict[str, list[Kind]]] = {}

@@ -40,6 +40,9 @@ def document(group: str, version: str) -> bytes:
         paths |= _paths(kind)
         if kind.is_custom:
             schemas[_name(kind)] = _custom(kind)
+        elif kind.schema == "none":
+            named = {"x-kubernetes-group-version-kind": [_gvk(kind)]}
+            schemas[_name(kind)] = {**schema_of(kind), **named}
     wanted = [_name(kind) for kind in kinds if not kind.is_custom]
     wanted += [META] if any(kind.is_custom for kind in kinds) else []
     while wanted:

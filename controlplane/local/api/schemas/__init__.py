@@ -25,6 +25,8 @@ META = "io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta"
 @cache
 def schema_of(kind: Kind) -> Schema:
     """A kind's structural schema; metadata is ObjectMeta, without which no object is."""
+    if kind.schema == "none":
+        return {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
     if kind.is_custom:
         schema = dict(_version(kind)["schema"]["openAPIV3Schema"])
         meta = _inlined({"$ref": _PREFIX + META})

@@ -1,0 +1,137 @@
+"""What can be read and is stored nowhere, and what is said where nothing can be done."""
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from controlplane.kubernetes.kinds import KINDS, by_name
+from controlplane.kubernetes.meta import Object
+from controlplane.kubernetes.refusals import MethodNotAllowed, NotFound
+from controlplane.local.api import paths, views
+from controlplane.local.api.kubectl import discovery, instead, openapi, tables
+from controlplane.local.api.objects import Objects
+from controlplane.local.api.resources import Resources
+
+MADE = [kind for kind in KINDS if kind.schema == "none"]
+
+
+def deployment() -> Object:
+    """Of a model iris."""
+    labels = {"app": "isvc.iris-predictor"}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {
+            "name": "iris-predictor",
+            "namespace": "models",
+            "labels": {"serving.kserve.io/inferenceservice": "iris"},
+        },
+        "spec": {"replicas": 1, "selector": {"matchLabels": labels}, "template": {}},
+    }
+
+
+def pod(name: str, *, ready: bool, **metadata: Any) -> Object:
+    """Of that Deployment."""
+    labels = {"app": "isvc.iris-predictor"}
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "models", "labels": labels, **metadata},
+        "spec": {},
+        "status": {"conditions": [{"type": "Ready", "status": str(ready)}]},
+    }
+
+
+@pytest.fixture
+def resources() -> Resources:
+    """The verbs on a Deployment with two pods, and a Job's pod."""
+
+    async def resolve(uri: str, kept: str) -> None:
+        return None
+
+    objects = Objects()
+    objects.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "models"}})
+    for one in (deployment(), pod("a", ready=True), pod("b", ready=False)):
+        objects.create(one)
+    objects.create({**pod("c", ready=True), "metadata": {"name": "c", "namespace": "models"}})
+    return Resources(objects, resolve, lambda pod: None)
+
+
+def names(resources: Resources, kind: str, namespace: str | None = None) -> list[str]:
+    """Those that a list has."""
+    found = by_name(kind)
+    assert found
+    return [one["metadata"]["name"] for one in resources.list_of(found, namespace, "", "")]
+
+
+def test_services_and_slices_are_those_of_the_models(resources: Resources) -> None:
+    """One Service a Deployment, one EndpointSlice a pod of it, each with the pod's readiness."""
+    kind = by_name("EndpointSlice")
+    assert kind
+    slices = resources.list_of(kind, "models", "kubernetes.io/service-name=iris-predictor", "")
+
+    assert names(resources, "Service") == ["iris-predictor"]
+    assert names(resources, "Service", "default") == []
+    ready = {one["metadata"]["name"]: one["endpoints"][0]["conditions"]["ready"] for one in slices}
+    assert ready == {"a": True, "b": False}
+    assert resources.get(kind, "models", "a") in slices
+
+
+def test_what_is_looked_at_twice_is_the_same(resources: Resources) -> None:
+    """Its uid and its resource version too, although it is made anew."""
+    for kind in MADE:
+        first, again = (views.view(kind.name, resources.objects) for _ in range(2))
+        assert first == again
+        assert tables.table(kind, first or [], "1", include="None")["columnDefinitions"]
+
+
+def test_each_made_kind_can_be_discovered_and_is_in_openapi() -> None:
+    """Kubectl finds it, and its document is well-formed."""
+    for kind in MADE:
+        listed = discovery.resource_list(kind.group, kind.version)
+        assert listed
+        assert kind.plural in {one["name"] for one in listed["resources"]}
+        assert kind.name.encode() in openapi.document(kind.group, kind.version)
+
+
+def test_what_is_not_there_is_not_found(resources: Resources) -> None:
+    """As of any other kind."""
+    kind = by_name("Node")
+    assert kind
+    assert names(resources, "Node") == ["laptop"]
+    assert names(resources, "PersistentVolumeClaim") == []
+    with pytest.raises(NotFound, match='nodes "other" not found'):
+        resources.get(kind, "", "other")
+
+
+@pytest.mark.parametrize("part", ["exec", "attach", "portforward", "ephemeralcontainers"])
+def test_what_a_pod_does_not_do_names_what_to_do(part: str) -> None:
+    """Instead of a resource that could not be found."""
+    with pytest.raises(MethodNotAllowed, match=r"\./serin status"):
+        paths.locate(f"/api/v1/namespaces/models/pods/a/{part}")
+
+
+def test_kinds_that_are_made_say_of_what() -> None:
+    """Whoever writes one is told; a version that is not served leads to the same sentence."""
+    for kind in KINDS:
+        if "create" not in kind.verbs:
+            assert instead.sentence(kind.plural) != instead.MISSING, kind.name
+    with pytest.raises(NotFound, match="made from a ScaledObject"):
+        paths.locate("/apis/autoscaling/v1/namespaces/models/horizontalpodautoscalers")
+
+
+def test_a_review_of_oneself_says_yes() -> None:
+    """There is one token, which may do everything."""
+    review = discovery.review("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+
+    assert review
+    assert review["status"]["allowed"] is True
+    assert discovery.review("/apis/apps/v1/deployments") is None
+
+
+def test_nothing_that_is_made_is_stored(resources: Resources) -> None:
+    """The file holds what people and controllers wrote."""
+    asyncio.run(resources.objects.save())
+
+    assert all(resources.objects.list_of(kind.name) == [] for kind in MADE)
