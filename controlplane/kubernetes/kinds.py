@@ -106,6 +106,8 @@ KINDS = (
             (("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"), ("pvc",), True, ()),
             (("", "v1", "PersistentVolume", "persistentvolumes"), ("pv",), False, ()),
             (("storage.k8s.io", "v1", "StorageClass", "storageclasses"), ("sc",), False, ()),
+            (("metrics.k8s.io", "v1beta1", "PodMetrics", "pods"), (), True, ()),
+            (("metrics.k8s.io", "v1beta1", "NodeMetrics", "nodes"), (), False, ()),
             (_DEFINITION, ("crd", "crds"), False, ()),
         )
     ),

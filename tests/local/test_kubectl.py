@@ -150,6 +150,17 @@ def test_what_a_runbook_looks_at_first_is_there(kubectl: Kubectl) -> None:
     assert "iris-predictor" in kubectl.out("describe", "svc", "iris-predictor")
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems list processes otherwise")
+def test_top_shows_what_a_model_uses(kubectl: Kubectl) -> None:
+    """CPU and memory of its pod's process, and of all together."""
+    name, cpu, memory = kubectl.out("top", "pods", "--no-headers").split()[:3]
+
+    assert name.startswith("iris-predictor-")
+    assert cpu.endswith("m")
+    assert int(memory.removesuffix("Mi")) > 10
+    assert kubectl.out("top", "nodes", "--no-headers").split()[0] == "laptop"
+
+
 def test_what_a_laptop_does_not_do_names_what_to_do(kubectl: Kubectl) -> None:
     """In one sentence, whichever way kubectl asks for it."""
     pod = kubectl.out("get", "pods", "-l", "app=isvc.iris-predictor", "-o", "name").split()[0]

@@ -1,4 +1,4 @@
-"""Kinds to read only, made from other objects when somebody asks: what runbooks look at. Pure.
+"""Kinds to read only, made from other objects when somebody asks: what runbooks look at.
 
 Services and EndpointSlices are those of the models' Deployments, the node is this machine. Nothing
 is stored, so there is nothing to watch.
@@ -10,8 +10,9 @@ from collections.abc import Callable, Iterator
 
 from controlplane.kubernetes.conditions import condition
 from controlplane.kubernetes.kinds import KINDS
-from controlplane.kubernetes.meta import Object, owner_reference
+from controlplane.kubernetes.meta import Object, now, owner_reference
 from controlplane.kubernetes.names import SERVICE_LABEL
+from controlplane.local.api.kubectl import usage
 from controlplane.local.api.kubectl.discovery import VERSION
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.schemas import columns_of
@@ -95,8 +96,8 @@ def _nodes(objects: Objects) -> Iterator[Object]:
                 {"type": "InternalIP", "address": "127.0.0.1"},
                 {"type": "Hostname", "address": NODE},
             ],
-            "capacity": {"pods": MOST_PODS},
-            "allocatable": {"pods": MOST_PODS},
+            "capacity": {"pods": MOST_PODS, **usage.capacity()},
+            "allocatable": {"pods": MOST_PODS, **usage.capacity()},
             "nodeInfo": {
                 "kubeletVersion": VERSION["gitVersion"],
                 "kubeProxyVersion": "",
@@ -153,6 +154,26 @@ def _definitions(objects: Objects) -> Iterator[Object]:
         }
 
 
+def _pod_metrics(objects: Objects) -> Iterator[Object]:
+    yield from usage.pods(objects.list_of("Pod"))
+
+
+def _node_metrics(objects: Objects) -> Iterator[Object]:
+    """All pods together: what else the machine does is not Serin's to tell."""
+    used = [one["containers"][0]["usage"] for one in _pod_metrics(objects)]
+    if used:
+        cpu = sum(int(one["cpu"].removesuffix("n")) for one in used)
+        memory = sum(int(one["memory"].removesuffix("Ki")) for one in used)
+        yield {
+            "kind": "NodeMetrics",
+            "apiVersion": usage.VERSION,
+            "metadata": {"name": NODE},
+            "timestamp": now(),
+            "window": "1s",
+            "usage": {"cpu": f"{cpu}n", "memory": f"{memory}Ki"},
+        }
+
+
 def _none(objects: Objects) -> Iterator[Object]:  # noqa: ARG001  asked as the others are
     yield from ()
 
@@ -179,6 +200,8 @@ _VIEWS: dict[str, Callable[[Objects], Iterator[Object]]] = {
     "EndpointSlice": _slices,
     "Node": _nodes,
     "CustomResourceDefinition": _definitions,
+    "PodMetrics": _pod_metrics,
+    "NodeMetrics": _node_metrics,
     "PersistentVolumeClaim": _none,
     "PersistentVolume": _none,
     "StorageClass": _none,

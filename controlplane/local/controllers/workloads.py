@@ -148,6 +148,8 @@ def pod_status(state: PodReport, container: str, image: str) -> Object:
         "state": _container_state(state, running=running),
         "lastState": {},
     }
+    if state.pid is not None:
+        entry["containerID"] = f"process://{state.pid}"
     if state.ended_at:
         entry["lastState"] = {"terminated": terminated(state.exit_code, state.ended_at)}
     status["containerStatuses"] = [entry]

@@ -1,6 +1,8 @@
 """What can be read and is stored nowhere, and what is said where nothing can be done."""
 
 import asyncio
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -135,3 +137,29 @@ def test_nothing_that_is_made_is_stored(resources: Resources) -> None:
     asyncio.run(resources.objects.save())
 
     assert all(resources.objects.list_of(kind.name) == [] for kind in MADE)
+
+
+def test_top_counts_what_a_pods_process_and_its_children_use(resources: Resources) -> None:
+    """From the operating system's list; a pod whose process is not known is left out."""
+    own = pod("here", ready=True)
+    with subprocess.Popen(
+        [sys.executable, "-c", "import subprocess, sys; subprocess.run(['cat'])"],
+        stdin=subprocess.PIPE,
+        start_new_session=True,
+    ) as process:
+        try:
+            statuses = [{"name": "m", "containerID": f"process://{process.pid}"}]
+            own["status"]["containerStatuses"] = statuses
+            resources.objects.create(own)
+            found = views.view("PodMetrics", resources.objects)
+            whole = views.view("NodeMetrics", resources.objects)
+        finally:
+            process.communicate()
+
+    assert found
+    assert whole
+    (only,) = found
+    assert only["metadata"]["name"] == "here"
+    assert int(only["containers"][0]["usage"]["memory"].removesuffix("Ki")) > 1000
+    assert whole[0]["usage"]["memory"].endswith("Ki")
+    assert views.view("PodMetrics", resources.objects) == []

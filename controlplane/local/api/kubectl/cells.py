@@ -233,7 +233,7 @@ BUILTIN: dict[str, tuple[list[Column], Cells]] = {
         _node,
     ),
     **dict.fromkeys(
-        ("PersistentVolumeClaim", "PersistentVolume", "StorageClass"),
+        ("PersistentVolumeClaim", "PersistentVolume", "StorageClass", "PodMetrics", "NodeMetrics"),
         (_columns("Age"), lambda one: [_name(one), _age(one)]),
     ),
     "CustomResourceDefinition": (
