@@ -1,4 +1,4 @@
-"""`serin bench`: Serin beside its peers on this machine."""
+"""`serin bench`: measures Serin beside other servers on this machine."""
 
 from pathlib import Path
 
@@ -9,20 +9,20 @@ COMMAS = "one,two"
 
 @click.command("bench")
 @click.option("--models", default="iris,mnist-forest", show_default=True, metavar=COMMAS)
-@click.option("--peers", metavar=COMMAS, help="Which to measure; all, if not given.")
+@click.option("--peers", metavar=COMMAS, help="Servers to measure.  [default: all]")
 @click.option(
     "--connections",
     default="1,8,64",
     show_default=True,
     metavar=COMMAS,
-    help="How many requests are under way at a time.",
+    help="Number of requests in progress at a time.",
 )
 @click.option(
     "--seconds",
     type=click.IntRange(min=1),
     default=4,
     show_default=True,
-    help="How long each load lasts.",
+    help="Duration of each load.",
 )
 @click.option(
     "--warm-up",
@@ -36,7 +36,7 @@ COMMAS = "one,two"
 @click.option(
     "--overload",
     is_flag=True,
-    help="Also load Serin with four times what it can answer, and see what the accepted wait.",
+    help="Also load Serin with four times its capacity, and measure the accepted requests' wait.",
 )
 @click.option(
     "--soak",

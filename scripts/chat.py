@@ -1,4 +1,4 @@
-"""`serin chat`: talks with a text model in the terminal."""
+"""`serin chat`: chats with a text model in the terminal."""
 
 import sys
 import unicodedata
@@ -11,7 +11,9 @@ PROMPT = "> "
 
 @click.command("chat")
 @click.argument("model", default="causal-lm")
-@click.option("--system", metavar="TEXT", help="What the model is told before the conversation.")
+@click.option(
+    "--system", metavar="TEXT", help="Instructions to the model, before the conversation."
+)
 @click.option(
     "--temperature",
     type=click.FloatRange(0, 2),
@@ -25,7 +27,7 @@ PROMPT = "> "
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for each word.",
+    help="Time limit of each word.",
 )
 def command(
     model: str,
@@ -34,14 +36,14 @@ def command(
     host: str | None,
     timeout_seconds: float,
 ) -> None:
-    """Talk with a text model; MODEL is causal-lm unless another is named.
+    """Chat with a text model; the default MODEL is causal-lm.
 
     \b
-    serin chat                        a line asks, an empty one does nothing
-    echo "Hello" | serin chat         one question for each line of stdin
+    serin chat                        sends each line; an empty line does nothing
+    echo "Hello" | serin chat         sends each line of stdin as a question
 
-    Ctrl-C ends an answer, and the conversation where none is being given; so does Ctrl-D. What a
-    model no longer has room for is forgotten, the oldest first.
+    Ctrl-C stops an answer; between answers it ends the conversation, as Ctrl-D does. When the
+    model has no room left, it forgets the oldest turns first.
     """
     from scripts.client.chat import Messages
     from scripts.client.gateway import Gateway

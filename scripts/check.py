@@ -1,4 +1,4 @@
-"""`serin check`: everything that can be said about the code without running it."""
+"""`serin check`: runs every static check of the code."""
 
 import contextlib
 import os
@@ -53,7 +53,7 @@ class Run:
 def command() -> None:
     """Lint, types, import rules, shell, YAML, manifests, sizes, spelling: all of them, in a table.
 
-    Exits 1 if any complains, after showing what each said. Ctrl-C ends those that run.
+    Exits 1 if any check fails, and prints the output of each. Ctrl-C stops the checks.
     """
     from controlplane import parts
     from scripts.checks.tools import checks

@@ -68,9 +68,9 @@ class Verbs(click.Group):
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: ./serin up",
 )
-@click.option("--debug", is_flag=True, help="Show a traceback where something fails.")
+@click.option("--debug", is_flag=True, help="Show a traceback on failure.")
 def serin(debug: bool) -> None:
-    """Serve machine-learning models: on this laptop as on a Kubernetes cluster."""
+    """Serve machine-learning models on this laptop or on a Kubernetes cluster."""
 
 
 def main() -> int:

@@ -8,12 +8,12 @@ import click
 @click.command("dashboards")
 @click.option("--draw", type=click.Path(file_okay=False, path_type=Path), metavar="FOLDER")
 @click.option("--minutes", type=click.FloatRange(min=1), default=15.0, show_default=True)
-@click.option("--prometheus", "url", metavar="URL", help="Instead of the one of this platform.")
+@click.option("--prometheus", "url", metavar="URL", help="Another Prometheus than this platform's.")
 def command(draw: Path | None, minutes: float, url: str | None) -> None:
     """Write monitoring/dashboards from scripts/boards; `serin check` compares them.
 
     With --draw, draw each dashboard's panels over the last --minutes into FOLDER instead, as SVG,
-    from the live data of a Prometheus: for those without Grafana, and for the docs.
+    from the live data of a Prometheus. This needs no Grafana.
     """
     from controlplane import parts
 

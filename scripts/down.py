@@ -7,8 +7,8 @@ import click
 def command() -> None:
     """Stop everything that runs here.
 
-    The gateway closes first and requests under way are finished. Models, the store and logs stay in
-    .serin. Running it where nothing runs is fine.
+    Closes the gateway first and finishes requests in progress. Models, the store and logs stay in
+    .serin. It succeeds if nothing runs.
     """
     from controlplane import statefolder
     from controlplane.local import client

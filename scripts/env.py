@@ -1,4 +1,4 @@
-"""`serin env`: what makes kubectl speak to this laptop, for `eval $(./serin env)`."""
+"""`serin env`: prints the settings that point kubectl at this laptop."""
 
 import shlex
 
@@ -7,7 +7,7 @@ import click
 
 @click.command("env")
 def command() -> None:
-    """Print the shell line that makes kubectl speak to what runs here.
+    """Print the shell line that points kubectl at this laptop's platform.
 
     \b
     eval $(./serin env) && kubectl get isvc -o wide

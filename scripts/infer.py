@@ -1,4 +1,4 @@
-"""`serin infer`: asks a served model, and shows its answer to a person."""
+"""`serin infer`: sends a request to a served model and shows the answer."""
 
 import json
 import sys
@@ -22,7 +22,7 @@ from scripts.verbs.values import ValuesCommand
     metavar="NAME=VALUE",
     help="Another input of the model, such as max_tokens=32; may be given several times.",
 )
-@click.option("--grpc", "over_grpc", is_flag=True, help="Ask over gRPC instead of REST.")
+@click.option("--grpc", "over_grpc", is_flag=True, help="Use gRPC instead of REST.")
 @click.option(
     "--host",
     metavar="URL",
@@ -37,7 +37,7 @@ from scripts.verbs.values import ValuesCommand
     default=30.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long to wait for each answer.",
+    help="Time limit of each answer.",
 )
 def command(
     model: str,
@@ -48,17 +48,17 @@ def command(
     as_json: bool,
     timeout_seconds: float,
 ) -> None:
-    """Ask a served model and show its answer.
+    """Send a request to a served model and show the answer.
 
     \b
-    serin infer iris 5.1 3.5 1.4 0.2                  one flower; with commas, too
-    serin infer iris 5.1 3.5 1.4 0.2 6.7 3.0 5.2 2.3  two
-    serin infer mnist-cnn photo.jpg                   a written digit, PNG or JPEG
+    serin infer iris 5.1 3.5 1.4 0.2                  one flower; or with commas
+    serin infer iris 5.1 3.5 1.4 0.2 6.7 3.0 5.2 2.3  two flowers
+    serin infer mnist-cnn photo.jpg                   a digit, as PNG or JPEG
     serin infer nli "A man sleeps." "He is awake."    one text for each text input
-    serin infer causal-lm "Once upon a time"          goes on as text is generated
+    serin infer causal-lm "Once upon a time"          prints text as it comes
 
-    What the model takes is read from its V2 metadata. Text that begins with two dashes goes after
-    a -- of its own.
+    The inputs come from the model's V2 metadata. Put text that begins with two dashes after a
+    separate --.
     """
     from scripts.client import rest, rpc, stream
     from scripts.client.question import question_of

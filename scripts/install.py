@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 def command(parts: tuple[str, ...]) -> None:
     """Install the packages of a part: requirements/PART.txt.
 
-    The wrapper does it, and needs none of this program's packages for it. Parts that a verb needs
-    are installed when it first runs.
+    The wrapper installs them and needs no packages for that. A verb installs the parts that it
+    needs when it first runs.
     """
     done = subprocess.run([ROOT / "serin", "install", *parts], check=False)
     raise SystemExit(done.returncode)

@@ -1,4 +1,4 @@
-"""`serin load`: asks a model at a rate that you set, and says how long its clients would wait."""
+"""`serin load`: sends requests at a fixed rate and reports the latency."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -32,9 +32,13 @@ POLL_SECONDS = 0.25
     show_default=True,
     help="From --low to --rate over the duration.",
 )
-@click.option("--low", type=click.FloatRange(min=0), help="Of a curve.  [default: a tenth of rate]")
+@click.option(
+    "--low",
+    type=click.FloatRange(min=0),
+    help="Lowest rate of a curve.  [default: a tenth of rate]",
+)
 @click.option("--load", "trace", type=FILE, help="CSV of seconds,requests_per_second instead.")
-@click.option("--even", is_flag=True, help="Equal gaps, as wrk2; else as independent clients come.")
+@click.option("--even", is_flag=True, help="Equal gaps, as wrk2; default: independent clients.")
 @click.option("--grpc", "over_grpc", is_flag=True, help="gRPC instead of REST.")
 @click.option("--data", type=FILE, help="V2 requests as JSON, one a line, sent in turn.")
 @click.option(
@@ -43,10 +47,10 @@ POLL_SECONDS = 0.25
     help="REST: one request at a time on each.  [default: 64, over gRPC 4]",
 )
 @click.option("--timeout", type=POSITIVE, default=30.0, show_default=True, metavar="SECONDS")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the arrivals' chance.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random arrivals.")
 @click.option("--host", metavar="URL", help="Another gateway than this checkout's.")
 @click.option("--context", metavar="NAME", help="The gateway of a cluster, by kubectl's context.")
-@click.option("--yes", is_flag=True, help="Load a machine that is not this one.")
+@click.option("--yes", is_flag=True, help="Allow a load on another machine.")
 @click.option("--output", "-o", "outputs", type=OUT, multiple=True, help="FILE.json or FILE.svg.")
 @click.option("--json", "as_json", is_flag=True, help="Print the whole result, as JSON.")
 def command(
@@ -69,7 +73,7 @@ def command(
     outputs: tuple[Path, ...],
     as_json: bool,
 ) -> None:
-    """Load a model at a rate, whatever it answers, and measure what its clients would see.
+    """Send requests to a model at a rate, and measure the latency that its clients would see.
 
     \b
     serin load iris --rate 500                      the golden sample, row by row
@@ -77,9 +81,9 @@ def command(
     serin load mnist-forest --grpc --load trace.csv --json
     serin load iris --context kind-serin            a cluster's gateway
 
-    Every request has its time before the load begins, and its latency counts from that time: a
-    server that stops for a second makes all that should have been sent meanwhile late. Exits 1 if
-    nothing was answered.
+    Every request has a planned time before the load begins, and its latency counts from that
+    time: if a server stops for a second, all requests of that second are late. Exits 1 if no
+    request was answered.
     """
     import sys
     from datetime import UTC, datetime

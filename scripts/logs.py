@@ -1,4 +1,4 @@
-"""`serin logs`: what the predictors, or everything, wrote."""
+"""`serin logs`: prints the logs of predictors, or of everything."""
 
 import re
 import sys
@@ -13,14 +13,14 @@ from scripts.show.records import readable
 
 @click.command("logs")
 @click.argument("model", required=False)
-@click.option("-f", "--follow", is_flag=True, help="Go on with what is written from now on.")
+@click.option("-f", "--follow", is_flag=True, help="Print new lines as they are written.")
 @click.option("--tail", "lines", default=100, show_default=True, help="Lines of each file; -1 all.")
 def command(model: str | None, follow: bool, lines: int) -> None:
     """Print the logs of MODEL's pods, or of everything that runs here.
 
-    Each line starts with the file's name where there is more than one. On a terminal a request is
-    one short line: time, model, status, duration, id; what is piped is JSON, with every field. Logs
-    outlive ./serin down.
+    If there are several files, each line starts with the file's name. On a terminal a request is
+    one short line: time, model, status, duration, id. In a pipe it is JSON with every field. Logs
+    stay after ./serin down.
     """
     from controlplane import statefolder
     from controlplane.errors import SerinError

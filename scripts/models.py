@@ -1,4 +1,4 @@
-"""`serin models`: which versions are published, what each is, and whether it is still sound."""
+"""`serin models`: lists, compares, verifies and deletes published versions."""
 
 import sys
 from collections.abc import Iterator
@@ -22,12 +22,12 @@ _output = click.option(
 @_output
 @click.pass_context
 def command(ctx: click.Context, output: str | None) -> None:
-    """Show published versions; without a verb, all of them.
+    """Manage published versions; without a verb, list all.
 
     \b
     serin models
     serin models list iris -o json
-    serin models show iris 1f2e     a version by how its name begins
+    serin models show iris 1f2e     the beginning of a version is enough
     serin models diff iris 1f2e 77ab
     serin models verify             hashes every byte again
     serin models gc --keep 3 --dry-run
@@ -64,7 +64,7 @@ def list_(model: str | None, output: str | None) -> None:
 @click.argument("version")
 @_output
 def show(model: str, version: str, output: str | None) -> None:
-    """Show what a version is: its metrics, data, code, tensors and files."""
+    """Show a version's metrics, data, code, tensors and files."""
     from controlplane import statefolder
     from controlplane.local import client
     from scripts.show import versions
@@ -84,7 +84,7 @@ def show(model: str, version: str, output: str | None) -> None:
 @click.argument("other")
 @_output
 def diff(model: str, version: str, other: str, output: str | None) -> None:
-    """Show in what two versions differ; exits 0 if they do, and if they do not."""
+    """Show how two versions differ; exits 0 in both cases."""
     from scripts.show import columns, versions
 
     with _catalog() as catalog:
@@ -107,7 +107,7 @@ def diff(model: str, version: str, other: str, output: str | None) -> None:
 @click.argument("model", required=False)
 @click.argument("version", required=False)
 def verify(model: str | None, version: str | None) -> None:
-    """Hash every published byte again; exits 1 if anything is not what was published.
+    """Hash every published byte again; exits 1 if anything has changed.
 
     Publishing the same artifact again repairs it.
     """
@@ -139,9 +139,9 @@ def verify(model: str | None, version: str | None) -> None:
     type=click.IntRange(min=1),
     required=True,
     metavar="N",
-    help="How many of each model's newest versions stay in any case.",
+    help="Number of each model's newest versions to keep.",
 )
-@click.option("--dry-run", is_flag=True, help="Only say what would be deleted.")
+@click.option("--dry-run", is_flag=True, help="Print what would be deleted, and delete nothing.")
 @click.option(
     "--no-cluster",
     is_flag=True,
@@ -150,9 +150,9 @@ def verify(model: str | None, version: str | None) -> None:
 def gc(keep: int, dry_run: bool, no_cluster: bool) -> None:
     """Delete old versions.
 
-    Never one that an InferenceService names, here or in kubectl's current cluster, nor one that was
-    served before the current one: a rollback needs it. What was left half published for a day goes
-    as well.
+    Keeps every version that an InferenceService names, here or in kubectl's current cluster, and
+    the version served before it, because a rollback needs it. Also deletes what has been half
+    published for a day.
     """
     from datetime import UTC, datetime
 

@@ -1,4 +1,4 @@
-"""`serin new`: writes a model's module, training script and manifests, ready to be made yours."""
+"""`serin new`: writes a new model's code and manifests, for you to change."""
 
 import contextlib
 
@@ -7,20 +7,20 @@ import click
 
 @click.group("new")
 def command() -> None:
-    """Start something new from an example that works."""
+    """Create something new from an example that works."""
 
 
 @command.command("model")
 @click.argument("name")
 def model(name: str) -> None:
-    """Write a model called NAME, which trains, serves and passes every check as it is.
+    """Write a model called NAME that trains, serves and passes every check.
 
     \b
     serin new model fraud-score
     serin up fraud-score
 
-    NAME is kebab-case: Kubernetes' name of it, and with underscores Python's. docs/add-a-model.md
-    says what to change then.
+    NAME is kebab-case, as in Kubernetes; Python uses it with underscores. docs/add-a-model.md
+    explains what to change.
     """
     from scripts.new_model import files
 

@@ -1,4 +1,4 @@
-"""`serin rollback`: serves the version before the current one again, or another one."""
+"""`serin rollback`: serves the previous version again, or the version that you name."""
 
 import click
 
@@ -14,12 +14,12 @@ def command(model: str, to: str | None) -> None:
     """Roll MODEL back, without losing a request.
 
     \b
-    serin rollback mnist-forest            what was served before; again: forth
+    serin rollback mnist-forest            the previous version; twice: back
     serin rollback mnist-forest --to 1f2e  any published version
 
-    While a version that was asked for does not serve, this goes back to the one that does. It
-    writes the InferenceService's storageUri, as kubectl patch would, and that stays until somebody
-    chooses again: ./serin up --newest moves on.
+    If the requested version does not serve yet, this returns to the version that serves. It writes
+    the InferenceService's storageUri, as kubectl patch would, and that stays until you choose
+    another version, for example with ./serin up --newest.
     """
     from controlplane import statefolder
     from controlplane.local.apiclient import Kubernetes

@@ -1,4 +1,4 @@
-"""`serin rollout`: rolls a version out step by step, judged against the one that serves."""
+"""`serin rollout`: rolls a version out step by step, guarded."""
 
 import functools
 import sys
@@ -16,7 +16,7 @@ _OPTIONS = (
     click.option(
         "--kubeconfig",
         type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Default: KUBECONFIG, or what runs on this laptop.",
+        help="Default: KUBECONFIG, or this laptop's platform.",
     ),
     click.option("--context", help="Of the kubeconfig; default: its current one."),
     click.option("-n", "--namespace", help="Default: the context's."),
@@ -53,17 +53,18 @@ def _cluster(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.group("rollout")
 def command() -> None:
-    """Roll a version out behind guards: more requests step by step, or none at all again.
+    """Roll a version out step by step; guards compare it with the stable version.
 
     \b
     serin rollout start iris 1f2e --slo p99=50ms,errors=0.1% --watch
     serin rollout start iris 1f2e --shadow 500  compares answers first
     serin rollout status iris
-    serin rollout pause iris                    the weight stays; guards go on
+    serin rollout pause iris                    keeps weight and guards
     serin rollout abort iris
 
-    The canary is compared with stable while both serve: errors, latency, the classes it answers and
-    how sure it is. What is wrong stops it at once; too few requests, or no metrics, never pass it.
+    The engine compares the canary with stable while both serve: errors, latency, classes and
+    confidence. A worse canary is stopped at once. Too few requests, or no metrics, never let it
+    pass.
     """
 
 
@@ -95,28 +96,28 @@ def _watched(api: "Kubernetes", model: str, rollout: str) -> int:
     "--slo",
     default="",
     metavar="p99=50ms,errors=0.1%",
-    help="Absolute limits, beside the comparison with stable.",
+    help="Absolute limits, in addition to the comparison with stable.",
 )
 @click.option(
     "--min-requests",
     type=click.IntRange(min=1),
     default=500,
     show_default=True,
-    help="Of each version, before a step can be passed.",
+    help="Requests that each version needs before a step can pass.",
 )
 @click.option(
     "--step-seconds",
     type=click.FloatRange(min=1),
     default=60.0,
     show_default=True,
-    help="How long a step lasts at least.",
+    help="Shortest duration of a step.",
 )
 @click.option(
     "--latency-floor",
     default="5ms",
     show_default=True,
     metavar="TIME",
-    help="Faster is fast enough: what is below is not compared.",
+    help="Latency below this is not compared.",
 )
 @click.option(
     "--shadow",
@@ -131,9 +132,9 @@ def _watched(api: "Kubernetes", model: str, rollout: str) -> int:
     default="5%",
     show_default=True,
     metavar="SHARE",
-    help="How many of these the canary may answer with another class.",
+    help="Share of these that the canary may answer with another class.",
 )
-@click.option("--watch", is_flag=True, help="Tell what happens until it is over.")
+@click.option("--watch", is_flag=True, help="Print progress until the rollout ends.")
 @_cluster
 def start(
     model: str,
@@ -150,7 +151,7 @@ def start(
 ) -> None:
     """Roll VERSION of MODEL out; with --watch, exit 1 unless it is promoted.
 
-    VERSION is the last part of its storageUri, or all of it; on the laptop its beginning will do.
+    VERSION is the last part of the storageUri, or all of it; on the laptop its beginning is enough.
     """
     from controlplane.rollout.plan import (
         Plan,
@@ -184,10 +185,10 @@ def start(
 @command.command("status")
 @_MODEL
 @click.option("-o", "--output", type=click.Choice(["json"]), help="Print JSON.")
-@click.option("--watch", is_flag=True, help="Tell what happens until it is over.")
+@click.option("--watch", is_flag=True, help="Print progress until the rollout ends.")
 @_cluster
 def status(model: str, output: str | None, watch: bool, target: "Target") -> None:
-    """Show where MODEL's rollout is, and what each guard says."""
+    """Show the phase of MODEL's rollout, and each guard with its numbers."""
     from controlplane.rollout.record import Records
     from scripts.rollouts import shown
     from scripts.show import columns
@@ -261,9 +262,9 @@ def _order(word: str, sentence: str) -> None:
 
 
 for _word, _sentence in {
-    "pause": "Stay at the current weight; guards go on judging.",
-    "resume": "Go on after a pause, or after the engine was killed.",
-    "promote": "Judge no more: give MODEL's canary everything, then make it stable.",
-    "abort": "Take the canary's requests away, then the canary.",
+    "pause": "Keep the current weight; the guards keep judging.",
+    "resume": "Continue after a pause, or after the engine was killed.",
+    "promote": "Stop judging: give MODEL's canary all requests, then make it stable.",
+    "abort": "Take all requests from the canary, then remove it.",
 }.items():
     _order(_word, _sentence)

@@ -21,7 +21,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     type=click.Choice(["constant", "step", "spike", "daily"]),
     default="spike",
     show_default=True,
-    help="A built-in load, where no file is given.",
+    help="Built-in load, if no file is given.",
 )
 @click.option(
     "--rates",
@@ -38,7 +38,7 @@ SECONDS = click.FloatRange(min=0, min_open=True)
     default=0.05,
     show_default=True,
     metavar="SECONDS",
-    help="One request, alone in a pod.",
+    help="Time of one request, alone in a pod.",
 )
 @click.option(
     "--concurrency",
@@ -66,11 +66,15 @@ SECONDS = click.FloatRange(min=0, min_open=True)
 @click.option(
     "--signal",
     type=click.Choice(["in-flight", "waiting", "rate"]),
-    help="What the query means; without, told by its words.",
+    help="What the query measures.  [default: read from its words]",
 )
-@click.option("--replicas", type=click.IntRange(min=0), help="At the start; else minReplicaCount.")
+@click.option(
+    "--replicas",
+    type=click.IntRange(min=0),
+    help="Replicas at the start.  [default: minReplicaCount]",
+)
 @click.option("--sync-period", type=SECONDS, default=15.0, show_default=True, help="Of the HPA.")
-@click.option("--seed", type=int, default=1, show_default=True, help="Of the arrivals' chance.")
+@click.option("--seed", type=int, default=1, show_default=True, help="Seed of the random arrivals.")
 @click.option("--start", default="00:00", show_default=True, metavar="HH:MM", help="UTC, for cron.")
 @click.option("--output", "-o", type=click.Path(dir_okay=False, path_type=Path), help="SVG file.")
 @click.option("--json", "as_json", is_flag=True, help="Print every decision and the sums, as JSON.")
@@ -93,10 +97,10 @@ def command(
     output: Path | None,
     as_json: bool,
 ) -> None:
-    """Replay SCALEDOBJECT.yaml as KEDA and the HPA would run it, and say what comes of it.
+    """Replay SCALEDOBJECT.yaml as KEDA and the HPA would run it, and report the result.
 
-    Shows each change of replicas with the rule that made it, then latency, misses of the objective
-    and what it costs in replica-hours. The same seed gives the same run.
+    Shows each change of replicas with the rule that made it, then latency, missed objectives and
+    the cost in replica-hours. The same seed gives the same run.
 
     \b
     ./serin simulate keda/iris.yaml --curve step --rates 40 400 -o step.svg

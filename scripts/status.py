@@ -1,4 +1,4 @@
-"""`serin status`: which models run, which versions, and what is wrong."""
+"""`serin status`: lists models, versions, canaries, Jobs and faults."""
 
 import json
 
@@ -6,16 +6,15 @@ import click
 
 
 @click.command("status")
-@click.option("--json", "as_json", is_flag=True, help="Print everything known, as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print all details as JSON.")
 def command(as_json: bool) -> None:
     """Show every model that should run, its canaries, and Jobs of the last hour.
 
     \b
     └ canary 10 %   its share of the requests; 0 → 10 %: once it is ready
-    1f2e… → 72b7…   the version that answers, and the one that shall
+    1f2e… → 72b7…   the version that serves, and the next one
 
-    Exits 0 if every model and canary answers as wanted, 1 if one is not ready or nothing runs.
-    Jobs do not count.
+    Exits 0 if every model and canary is ready, 1 if one is not or nothing runs. Jobs do not count.
     """
     from controlplane import statefolder
     from controlplane.local import client

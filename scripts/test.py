@@ -1,4 +1,4 @@
-"""`serin test`: pytest, with what this repository's tests need."""
+"""`serin test`: runs the tests with pytest."""
 
 import os
 import signal
@@ -36,7 +36,7 @@ def command(arguments: tuple[str, ...]) -> None:
     \b
     serin test                       unit, contract, local; cluster's smoke tests
     serin test tests/unit -k digits  some of them
-    serin test -x --lf               what failed last time, until one fails again
+    serin test -x --lf               the last failures, until one fails again
     serin test tests/cluster         all: on the testbed beside the checkout, or
                                      on what KUBECONFIG names
     """

@@ -1,4 +1,4 @@
-"""`serin top`: what the models do now, in a terminal, from Prometheus."""
+"""`serin top`: shows live rate, latency, replicas and alerts, from Prometheus."""
 
 import math
 import sys
@@ -38,7 +38,7 @@ def command(
 ) -> None:
     """Show rate, failures, latency, replicas of Deployments by version; rollouts and alerts.
 
-    All of it is over the last minute. Ctrl-C ends it.
+    All figures cover the last minute. Ctrl-C ends it.
     """
     from scripts.show import columns, lines
     from scripts.verbs import asked

@@ -29,11 +29,11 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     \b
     serin train iris
     serin train mnist-forest --data ~/mnist  arguments go to the script
-    serin train iris --smoke                 proves the pipeline, not the model
+    serin train iris --smoke                 tests the pipeline, not the model
     serin train iris --help                  lists all arguments
 
-    The artifact goes to the running platform's store, or to the one in .serin. ./serin up serves
-    the first one; of a model that is served already, ./serin up --newest.
+    The artifact goes to the running platform's store, or to the one in .serin. ./serin up serves a
+    model's first version; if the model is already served, use ./serin up --newest.
     """
     from controlplane import parts, statefolder
     from controlplane.errors import UnknownModel

@@ -1,4 +1,4 @@
-"""`serin up`: trains what was never trained, and serves it behind a real Envoy."""
+"""`serin up`: trains models that have no version, and serves them behind Envoy."""
 
 import click
 
@@ -9,7 +9,7 @@ import click
     "--replicas",
     type=click.IntRange(1, 64),
     metavar="N",
-    help="Processes a model; without it, its ScaledObject's minReplicaCount.",
+    help="Processes per model.  [default: the ScaledObject's minReplicaCount]",
 )
 @click.option(
     "--port",
@@ -17,14 +17,16 @@ import click
     metavar="PORT",
     help="The gateway's port on loopback, 0 for any free one.  [default: SERIN_PORT, or 8080]",
 )
-@click.option("--newest", is_flag=True, help="Serve what was published last, whatever was chosen.")
+@click.option(
+    "--newest", is_flag=True, help="Serve the newest version, whatever was chosen before."
+)
 def command(
     models: tuple[str, ...], replicas: int | None, port: int | None, *, newest: bool
 ) -> None:
     """Serve MODELs, or every model that has a manifest.
 
-    What has no published version is trained first. What was served before is served again, and a
-    line says where a newer version is published. Models that are not named stay as they are.
+    Trains a model first if it has no published version. Serves again what was served before, and
+    reports if a newer version is published. Does not change models that you do not name.
     """
     from controlplane import parts
     from controlplane.local import client
