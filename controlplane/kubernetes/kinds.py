@@ -101,6 +101,7 @@ KINDS = (
         Kind(*names, short, namespaced, LOOK, categories=categories, schema="none")
         for names, short, namespaced, categories in (
             (("", "v1", "Service", "services"), ("svc",), True, WORKLOAD),
+            (("", "v1", "Endpoints", "endpoints"), ("ep",), True, ()),
             (("discovery.k8s.io", "v1", "EndpointSlice", "endpointslices"), (), True, ()),
             (("", "v1", "Node", "nodes"), ("no",), False, ()),
             (("", "v1", "PersistentVolumeClaim", "persistentvolumeclaims"), ("pvc",), True, ()),

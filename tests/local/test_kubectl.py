@@ -143,6 +143,7 @@ def test_what_a_runbook_looks_at_first_is_there(kubectl: Kubectl) -> None:
     assert kubectl.out("get", "svc", "-o", "name").strip() == "service/iris-predictor"
     assert kubectl.out("get", "nodes", "--no-headers").split()[:2] == ["laptop", "Ready"]
     assert "127.0.0.1" in kubectl.out("get", "endpointslices", "--no-headers")
+    assert "127.0.0.1" in kubectl.out("get", "endpoints", "--no-headers")
     assert "No resources found" in kubectl.run("get", "pvc").stderr
     assert "inferenceservices.serving.kserve.io" in kubectl.out("get", "crd", "-o", "name")
     assert "https://127.0.0.1:" in kubectl.out("cluster-info")

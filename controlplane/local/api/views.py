@@ -21,6 +21,7 @@ NODE = "laptop"
 MOST_PODS = "110"
 _PORTS = ({"name": "http", "port": 80}, {"name": "grpc", "port": 8081})
 """Those that HTTPRoutes name."""
+_OF_SERVICE = "kubernetes.io/service-name"
 
 
 def view(kind: str, objects: Objects) -> list[Object] | None:
@@ -55,7 +56,7 @@ def _slices(objects: Objects) -> Iterator[Object]:
         if owner is None:
             continue
         slices = _head("discovery.k8s.io/v1", "EndpointSlice", pod)
-        labels = {"kubernetes.io/service-name": owner["metadata"]["name"]}
+        labels = {_OF_SERVICE: owner["metadata"]["name"]}
         slices["metadata"]["labels"] = {**slices["metadata"]["labels"], **labels}
         status = pod.get("status") or {}
         ready = any(
@@ -78,6 +79,20 @@ def _slices(objects: Objects) -> Iterator[Object]:
             ],
             "ports": [],
         }
+
+
+def _endpoints(objects: Objects) -> Iterator[Object]:
+    """One for each Service: the addresses of its slices."""
+    slices = [*_slices(objects)]
+    for one in objects.list_of("Deployment"):
+        subset: dict[str, list[Object]] = {}
+        for slice_ in slices:
+            if slice_["metadata"]["labels"][_OF_SERVICE] == one["metadata"]["name"]:
+                (end,) = slice_["endpoints"]
+                word = "addresses" if end["conditions"]["ready"] else "notReadyAddresses"
+                address = {"ip": end["addresses"][0], "nodeName": NODE}
+                subset.setdefault(word, []).append({**address, "targetRef": end["targetRef"]})
+        yield {**_head("v1", "Endpoints", one), "subsets": [subset] if subset else []}
 
 
 def _nodes(objects: Objects) -> Iterator[Object]:
@@ -197,6 +212,7 @@ def _head(version: str, kind: str, about: Object) -> Object:
 
 _VIEWS: dict[str, Callable[[Objects], Iterator[Object]]] = {
     "Service": _services,
+    "Endpoints": _endpoints,
     "EndpointSlice": _slices,
     "Node": _nodes,
     "CustomResourceDefinition": _definitions,

@@ -78,6 +78,10 @@ def test_services_and_slices_are_those_of_the_models(resources: Resources) -> No
     ready = {one["metadata"]["name"]: one["endpoints"][0]["conditions"]["ready"] for one in slices}
     assert ready == {"a": True, "b": False}
     assert resources.get(kind, "models", "a") in slices
+    (endpoints,) = views.view("Endpoints", resources.objects) or []
+    (subset,) = endpoints["subsets"]
+    assert [end["targetRef"]["name"] for end in subset["addresses"]] == ["a"]
+    assert [end["targetRef"]["name"] for end in subset["notReadyAddresses"]] == ["b"]
 
 
 def test_what_is_looked_at_twice_is_the_same(resources: Resources) -> None:

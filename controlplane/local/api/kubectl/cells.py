@@ -180,6 +180,11 @@ def _slice(one: Object) -> list[Any]:
     return [_name(one), one["addressType"], "<unset>", addresses, _age(one)]
 
 
+def _endpoints(one: Object) -> list[Any]:
+    ready = [end["ip"] for subset in one["subsets"] for end in subset.get("addresses", ())]
+    return [_name(one), ",".join(ready) or "<none>", _age(one)]
+
+
 def _node(one: Object) -> list[Any]:
     info, address = one["status"]["nodeInfo"], one["status"]["addresses"][0]["address"]
     return [
@@ -225,6 +230,7 @@ BUILTIN: dict[str, tuple[list[Column], Cells]] = {
     ),
     "Service": (_columns("Type,Cluster-IP,External-IP,Port(s),Age,(Selector)"), _service),
     "EndpointSlice": (_columns("AddressType,Ports,Endpoints,Age"), _slice),
+    "Endpoints": (_columns("Endpoints,Age"), _endpoints),
     "Node": (
         _columns(
             "Status,Roles,Age,Version,(Internal-IP),(External-IP),(OS-Image),(Kernel-Version),"

@@ -15,6 +15,7 @@ _WAYS = {
     "replicasets": "a ReplicaSet is made from an InferenceService: apply one",
     "horizontalpodautoscalers": "a HorizontalPodAutoscaler is made from a ScaledObject: apply one",
     "services": "a Service is made from an InferenceService, and the gateway answers for it",
+    "endpoints": "Endpoints are made from pods",
     "endpointslices": "an EndpointSlice is made from a pod",
     "nodes": "the only node is this machine; ./serin down stops all that runs on it",
     "persistentvolumeclaims": "a laptop has no volumes to claim: a Job's emptyDir is a folder, and "
