@@ -26,7 +26,7 @@ ROUNDING = 1e-3  # ten votes of 0.1 are 1.0000001 in FP32
 
 def shown(answer: dict[str, Any], metadata: dict[str, Any], asked: Sequence[str]) -> str:
     """The answer for what is no terminal: aligned columns, one line for each row asked."""
-    header = ["asked"]
+    header = ["input"]
     columns: list[list[str]] = []
     for output, labels in _outputs(answer, metadata):
         header.append(output["name"].replace("_", " "))
@@ -69,7 +69,7 @@ def _table(
         show_edge=False,
     )
     table.show_lines = len(asked) > 1
-    table.add_column("asked", overflow="fold")
+    table.add_column("input", overflow="fold")
     columns = []
     for output, labels in _outputs(answer, metadata):
         short = all(len(_short(value)) <= ASKED_CELLS for value in output["data"])

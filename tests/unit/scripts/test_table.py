@@ -77,7 +77,7 @@ def test_what_is_piped_has_neither_bars_nor_blanks_at_the_end() -> None:
     }
 
     assert table.shown(answer, METADATA, ["1 2", "3 4"]) == (
-        "asked  class name  probabilities\n"
+        "input  class name  probabilities\n"
         "1 2    setosa      setosa 75.0%, versicolor 25.0%, virginica 0.0%\n"
         "3 4    virginica   versicolor 50.0%, virginica 50.0%, setosa 0.0%\n"
     )
