@@ -179,3 +179,18 @@ def test_documents_name_verbs_and_options_that_there_are(path: Path) -> None:
         known = {option for parameter in command.params for option in parameter.opts}
         given = {word.partition("=")[0] for word in words if re.match(r"--[a-z]", word)}
         assert given <= {*known, "--help"}, f"{path}: ./serin {line}"
+
+
+@pytest.mark.parametrize("path", [*tracked(".md")], ids=str)
+def test_documents_link_to_files_and_headings_that_exist(path: Path) -> None:
+    """Every relative link of a document has its file, and its heading as GitHub writes anchors."""
+    for link in re.findall(r"\]\((?!https?:)([^)\s]+)\)", (ROOT / path).read_text("utf-8")):
+        name, _, anchor = link.partition("#")
+        target = (ROOT / path).parent / name if name else ROOT / path
+        assert target.exists(), f"{path}: {link}"
+        if anchor:
+            headings = re.findall(r"^#+ (.*)$", target.read_text("utf-8"), re.MULTILINE)
+            anchors = {
+                re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings
+            }
+            assert anchor in anchors, f"{path}: {link}"
