@@ -6,6 +6,7 @@ guard     what a connection may send, and how long it may take
 caller    an infer request: its headers and body, and its answer's
 generate  generate and generate_stream
 dialect   a second API of a streaming model, in its own form
+files     an infer request made of files
 pages     health, metadata, and what is refused by name
 bodies    a request's body, read within its limits
 asgi      the types of ASGI

@@ -19,9 +19,11 @@ from predictors.runtime.rest.caller import (
     page_answer,
 )
 from predictors.runtime.rest.dialect import DialectEndpoint
+from predictors.runtime.rest.files import FileRequests
 from predictors.runtime.rest.generate import GenerateEndpoint
 from predictors.runtime.rest.pages import Pages
 from predictors.runtime.v2.errors import ClientGone, V2Error
+from predictors.runtime.v2.signature import Request
 
 
 class RestApp:
@@ -41,6 +43,7 @@ class RestApp:
         self._dialect = dialect  # where the model speaks one
         self._pages = pages
         self._paths = infer_paths(coalescer)
+        self._files = FileRequests(coalescer.service.model.signature)
         self._max_body_bytes = max_body_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -63,7 +66,7 @@ class RestApp:
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read a request and let it be answered with the others of its turn."""
-        caller = AsgiCaller(self._coalescer, scope, self._max_body_bytes)
+        caller = AsgiCaller(self._coalescer, scope, self._max_body_bytes, self._files)
         try:
             self._coalescer.service.begin(caller)
             await self._read(caller, receive)
@@ -85,7 +88,11 @@ class RestApp:
             coalescer.enter()
             try:
                 body = await read_body(
-                    caller.headers, receive, self._max_body_bytes, caller.holding()
+                    caller.headers,
+                    receive,
+                    self._max_body_bytes,
+                    caller.holding(),
+                    self._files.content_types,
                 )
             finally:
                 coalescer.leave()
@@ -99,10 +106,17 @@ class RestApp:
 
 
 class AsgiCaller(RestCaller):
-    """A request on uvicorn's own way: compressed, chunked, pipelined or of HTTP/1.0."""
+    """A request on uvicorn's own way: of files, compressed, chunked, pipelined or of HTTP/1.0."""
 
-    def __init__(self, coalescer: Coalescer, scope: Scope, max_bytes: int) -> None:
+    def __init__(
+        self, coalescer: Coalescer, scope: Scope, max_bytes: int, files: FileRequests
+    ) -> None:
         self.headers: Headers = dict(scope["headers"])
+        self._files = files
+        self._files_type = b""
+        """The content type of a body of files; nothing else reads that header then."""
+        if files.takes(self.headers.get(b"content-type")):
+            self._files_type = self.headers.pop(b"content-type")
         super().__init__(coalescer, self.headers, max_bytes)
         self._client = scope["client"]
         self.answered: asyncio.Future[Answer | None] = asyncio.get_running_loop().create_future()
@@ -111,6 +125,11 @@ class AsgiCaller(RestCaller):
     @property
     def gone(self) -> bool:
         return self.has_left
+
+    def read(self, body: bytes) -> Request:
+        if self._files_type:
+            return self._files.request(self._files_type, body)
+        return super().read(body)
 
     def holding(self) -> Hold:
         if self.hold is None:

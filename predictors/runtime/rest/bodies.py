@@ -28,8 +28,16 @@ async def read_body(
     receive: Callable[[], Awaitable[dict[str, Any]]],
     limit: int,
     hold: Hold,
+    others: tuple[bytes, ...] = (),
 ) -> bytes:
     """Read a whole body as it comes, at most `limit` bytes.
+
+    Args:
+        headers: the request's.
+        receive: gives its parts.
+        limit: bytes that it may have.
+        hold: counts them.
+        others: content types that may have come beside V2's, for the message.
 
     Raises:
         BodyTooLarge, UnsupportedEncoding, InvalidRequest: as each says.
@@ -42,9 +50,10 @@ async def read_body(
         and kind not in CONTENT_TYPES
         and not kind.lower().startswith(CONTENT_TYPES)
     ):
+        also = "".join(f", or {other.decode()}" for other in others)
         raise UnsupportedEncoding(
             "expected content-type application/json, or application/octet-stream with "
-            f"Inference-Header-Content-Length; got {kind[:80].decode('latin-1')}"
+            f"Inference-Header-Content-Length{also}; got {kind[:80].decode('latin-1')}"
         )
     encoding = headers.get(b"content-encoding", b"identity")
     if encoding.lower() not in (*_PACKED, b"identity"):

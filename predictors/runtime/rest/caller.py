@@ -57,6 +57,10 @@ class RestCaller(Caller):
         if self._packed:
             most = self._max_bytes
             body = unpack(body, most, self.holding(), lambda _: too_large(most))
+        return self.read(body)
+
+    def read(self, body: bytes) -> Request:
+        """Read the body, unpacked."""
         return decode(body, json_length(self._headers), self._coalescer.service.model.signature)
 
     def encode(self, request: Request, outputs: Outputs) -> Answer:

@@ -53,6 +53,12 @@ class TensorSpec:
         return size * prod(abs(axis) for axis in self.shape[1:])
 
     @property
+    def media_types(self) -> tuple[str, ...]:
+        """Which files an element is one of, as its parameter `content_type` declares."""
+        declared = str((self.parameters or {}).get("content_type", ""))
+        return tuple(name.strip() for name in declared.split(",")) if declared else ()
+
+    @property
     def batched(self) -> bool:
         """Whether the first axis is the batch."""
         return bool(self.shape) and self.shape[0] == -1
