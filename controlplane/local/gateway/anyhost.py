@@ -165,7 +165,7 @@ def _pages(ready: Mapping[str, bool]) -> list[Json]:
     about: Json = {
         "name": "serin",
         "version": version("kserve"),
-        "extensions": ["binary_tensor_data"],
+        "extensions": ["binary_tensor_data", "classification"],
     }
     whole = all(ready.values())
     return [

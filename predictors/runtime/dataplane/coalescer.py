@@ -204,7 +204,7 @@ class Coalescer:
         if caller.size > LARGE_BYTES:
             self._read_apart(caller)
         else:
-            request = caller.decode()
+            request = _decoded(caller)
             service.accept(caller, request)
             if service.batcher.is_short(request):
                 return request
@@ -252,7 +252,8 @@ class Coalescer:
         def computed() -> None:  # in the batcher's thread
             loop.call_soon_threadsafe(self._computed, caller, request)
 
-        job = Job(request.arrays, request.rows, computed, caller.deadline)
+        deadline = request.due(caller.started, caller.deadline)
+        job = Job(request.arrays, request.rows, computed, deadline)
         job.timing = request.timing
         self.service.batcher.submit(job)
         caller.job = job
@@ -284,7 +285,7 @@ class Coalescer:
 
     def _read_apart(self, caller: Caller) -> None:
         self._wait(caller)
-        self._do_apart(caller, caller.decode, partial(self._read, caller))
+        self._do_apart(caller, partial(_decoded, caller), partial(self._read, caller))
 
     def _read(self, caller: Caller, request: Request | V2Error) -> None:
         """Go on with a request that the thread has read."""
@@ -335,6 +336,14 @@ class Coalescer:
                 self._begin_apart()
             else:
                 self._apart.submit(_give_back)
+
+
+def _decoded(caller: Caller) -> Request:
+    """Read a request, unless the time that it gives itself has passed by then."""
+    request = caller.decode()
+    if request.timeout is not None and time.perf_counter() > caller.started + request.timeout:
+        raise DeadlineExceeded("the request's timeout passed while it was read")
+    return request
 
 
 def tried(record: Record, act: Callable[[], T]) -> T | V2Error:

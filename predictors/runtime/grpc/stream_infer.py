@@ -104,7 +104,8 @@ class StreamCall:
             if piece.last:
                 self._end_if_over()
 
-        job = StreamJob(request.arrays, request.rows, pass_on, self._deadline)
+        deadline = request.due(call.started, self._deadline)
+        job = StreamJob(request.arrays, request.rows, pass_on, deadline)
         job.timing = request.timing
         with self._guard:
             self._jobs.add(job)

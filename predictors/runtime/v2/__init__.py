@@ -7,6 +7,7 @@ signature       a model's tensors by name, and Request: what both transports dec
 decode, encode  an infer body of JSON with binary tensors behind it, both ways
 json_data       the `data` of a tensor in JSON
 outline         a look at a large body before it is parsed
+directives      what parameters ask for by the names of MLServer and Triton
 parameters      inputs that come as parameters of a request
 protobuf        the same request as kserve's protobuf messages
 generate_codec  the bodies of generate and generate_stream

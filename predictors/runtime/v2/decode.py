@@ -12,11 +12,18 @@ from typing import Any
 import orjson
 
 from predictors.runtime.v2.datatypes import Array, from_wire
+from predictors.runtime.v2.directives import (
+    check_place,
+    class_spec,
+    classes_of,
+    read_contents,
+    timeout_of,
+)
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.json_data import from_json, kind_of
 from predictors.runtime.v2.outline import LOOKED_AT_BYTES, check_json
 from predictors.runtime.v2.parameters import add_parameters
-from predictors.runtime.v2.signature import Arrays, Request, Signature, Wanted
+from predictors.runtime.v2.signature import Arrays, Classes, Request, Signature, Wanted
 from predictors.runtime.v2.spec import Shape, TensorSpec
 
 # Ids for requests that came without: unique by the process's prefix, and cheaper than a UUID each.
@@ -53,6 +60,7 @@ def decode(body: bytes, json_length: int | None, signature: Signature) -> Reques
     # Only a body with these bytes can hold a boolean; most need not be searched for one.
     booleans = b"true" in body or b"false" in body
     arrays: Arrays = {}
+    contents: dict[str, object] = {}
     for tensor in tensors:
         if type(tensor) is not dict:
             raise InvalidRequest(f"each of 'inputs' must be an object, got {kind_of(tensor)}")
@@ -60,7 +68,10 @@ def decode(body: bytes, json_length: int | None, signature: Signature) -> Reques
         shape = spec.accept(tensor.get("shape"))
         size = None
         if "parameters" in tensor:
-            size = _binary_size(spec, tensor, framed=json_length is not None)
+            parameters = _parameters(tensor, f"tensor '{spec.name}'")
+            check_place(parameters, f"tensor '{spec.name}'")
+            contents[spec.name] = parameters.get("content_type")
+            size = _binary_size(spec, tensor, parameters, framed=json_length is not None)
         if size is None:
             arrays[spec.name] = from_json(spec, shape, tensor, booleans=booleans)
         else:
@@ -68,16 +79,19 @@ def decode(body: bytes, json_length: int | None, signature: Signature) -> Reques
             raw = raw[size:]
     if len(raw):
         raise InvalidRequest(f"{len(raw)} bytes left after the last binary tensor")
-    if "parameters" in document:
-        add_parameters(arrays, _parameters(document, "the request"), signature)
-    return Request(
-        request_id(document.get("id")),
-        arrays,
-        signature.rows_of(arrays),
-        _wanted(document, signature)
-        if "outputs" in document or "parameters" in document
-        else signature.as_json,
-    )
+    if "parameters" not in document and "outputs" not in document:
+        if contents:
+            read_contents(arrays, contents, None, signature)
+        identity = request_id(document.get("id"))
+        return Request(identity, arrays, signature.rows_of(arrays), signature.as_json)
+    parameters = _parameters(document, "the request")
+    timeout = timeout_of(parameters, signature)
+    read_contents(arrays, contents, parameters.get("content_type"), signature)
+    add_parameters(arrays, parameters, signature)
+    wanted, classes = _wanted(document, parameters, signature)
+    rows = signature.rows_of(arrays)
+    identity = request_id(document.get("id"))
+    return Request(identity, arrays, rows, wanted, timeout=timeout, classes=classes)
 
 
 def _parted(body: bytes, json_length: int) -> tuple[bytes, memoryview]:
@@ -120,8 +134,9 @@ def _from_binary(spec: TensorSpec, shape: Shape, raw: memoryview, size: int) -> 
     return array
 
 
-def _binary_size(spec: TensorSpec, tensor: dict[str, Any], *, framed: bool) -> int | None:
-    parameters = _parameters(tensor, f"tensor '{spec.name}'")
+def _binary_size(
+    spec: TensorSpec, tensor: dict[str, Any], parameters: dict[str, Any], *, framed: bool
+) -> int | None:
     size = parameters.get("binary_data_size")
     if size is None:
         return None
@@ -148,22 +163,29 @@ def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any]:
     return parameters
 
 
-def _wanted(document: dict[str, Any], signature: Signature) -> Wanted:
-    parameters = _parameters(document, "the request")
+def _wanted(
+    document: dict[str, Any], parameters: dict[str, Any], signature: Signature
+) -> tuple[Wanted, Classes | None]:
+    """The outputs to answer, and of which only some classes."""
     binary = _flag(parameters, "binary_data_output", default=False)
     outputs = document.get("outputs")
     if outputs is None or outputs == []:
-        return signature.as_binary if binary else signature.as_json
+        return (signature.as_binary if binary else signature.as_json), None
     if type(outputs) is not list or any(type(output) is not dict for output in outputs):
         raise InvalidRequest(f"'outputs' must be a list of objects, got {outputs!r:.80}")
-    wanted = {}
+    wanted: dict[str, tuple[TensorSpec, bool]] = {}
+    classes: dict[str, tuple[TensorSpec, int]] = {}
     for output in outputs:
         spec = signature.output(output.get("name"))
-        if spec.name in wanted:
-            raise InvalidRequest(f"output '{spec.name}' is asked for twice")
-        own = _parameters(output, f"output '{spec.name}'")
-        wanted[spec.name] = (spec, _flag(own, "binary_data", default=binary))
-    return tuple(wanted.values())
+        name = spec.name
+        if name in wanted:
+            raise InvalidRequest(f"output '{name}' is asked for twice")
+        own = _parameters(output, f"output '{name}'")
+        if count := classes_of(spec, own):
+            classes[name] = spec, count
+            spec = class_spec(spec)
+        wanted[name] = (spec, _flag(own, "binary_data", default=binary))
+    return tuple(wanted.values()), classes or None
 
 
 def _flag(parameters: dict[str, Any], name: str, *, default: bool) -> bool:

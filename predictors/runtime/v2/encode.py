@@ -6,6 +6,7 @@ import numpy as np
 import orjson
 
 from predictors.runtime.v2.datatypes import BINARY_ONLY, Array, as_bytes, to_wire
+from predictors.runtime.v2.directives import with_classes
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.signature import Request
 from predictors.runtime.v2.spec import TensorSpec
@@ -29,6 +30,8 @@ def encode(
         InvalidRequest: JSON was asked for what only binary can carry: text that is not UTF-8, NaN,
             infinity (finite inputs of 1e38 overflow most models).
     """
+    if request.classes is not None:
+        outputs = with_classes(request.classes, outputs)
     tensors: list[dict[str, Any]] = []
     raw: list[bytes] = []
     for spec, binary in request.wanted:

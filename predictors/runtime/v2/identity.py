@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-EXTENSIONS = ("binary_tensor_data",)
+EXTENSIONS = ("binary_tensor_data", "classification")
 SERVER_NAME = "serin"
 
 

@@ -16,7 +16,7 @@ def add_parameters(arrays: Arrays, parameters: Mapping[str, Any], signature: Sig
     """Take optional inputs from a request's parameters, one value for all of its rows.
 
     Triton's and KServe's clients send sampling settings that way. Parameters of other names are
-    not the model's, and stay alone.
+    not the model's, and stay alone: see `directives`.
 
     Raises:
         InvalidRequest: a value does not fit, or the input was given as a tensor as well.

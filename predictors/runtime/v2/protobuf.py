@@ -12,10 +12,18 @@ from google.protobuf.unknown_fields import UnknownFieldSet
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.v2.datatypes import BINARY_ONLY, Array, from_wire, to_wire
 from predictors.runtime.v2.decode import request_id
+from predictors.runtime.v2.directives import (
+    check_place,
+    class_spec,
+    classes_of,
+    read_contents,
+    timeout_of,
+    with_classes,
+)
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.outline import LOOKED_AT_BYTES, check_message
 from predictors.runtime.v2.parameters import add_parameters
-from predictors.runtime.v2.signature import Outputs, Request, Signature, Wanted
+from predictors.runtime.v2.signature import Classes, Outputs, Request, Signature, Wanted
 from predictors.runtime.v2.spec import Shape, TensorSpec
 
 _CONTENTS = {
@@ -34,7 +42,7 @@ _CONTENTS = {
 }
 
 
-_DOUBLE_PARAM = 4  # of Triton's InferParameter
+_DOUBLE_PARAM, _UINT64_PARAM = 4, 5  # of Triton's InferParameter
 
 
 def parse_grpc(message: bytes, signature: Signature) -> Any:
@@ -64,10 +72,15 @@ def decode_grpc(message: Any, signature: Signature) -> Request:
             f"raw_input_contents holds {len(raw)} tensors for {len(tensors)} inputs"
         )
     arrays: dict[str, Array] = {}
+    contents: dict[str, object] = {}
     for index, tensor in enumerate(tensors):
         spec = signature.input(tensor.name, tensor.datatype, arrays)
         shape = spec.accept(list(tensor.shape))
         count = prod(shape)
+        if tensor.parameters:
+            own = _parameters(tensor)
+            check_place(own, f"tensor '{spec.name}'")
+            contents[spec.name] = own.get("content_type")
         if raw:
             if tensor.HasField("contents"):
                 raise InvalidRequest(f"tensor '{spec.name}': both raw and typed contents are given")
@@ -76,16 +89,20 @@ def decode_grpc(message: Any, signature: Signature) -> Request:
             flat = _typed(tensor.contents, spec, count)
         spec.check_finite(flat)
         arrays[spec.name] = flat.reshape(shape)
+    timeout = None
     if message.parameters:
-        given = {name: _parameter(value) for name, value in message.parameters.items()}
+        given = _parameters(message)
+        timeout = timeout_of(given, signature)
+        read_contents(arrays, contents, given.get("content_type"), signature)
         add_parameters(arrays, given, signature)
-    wanted = signature.as_binary
+    elif contents:
+        read_contents(arrays, contents, None, signature)
+    wanted, classes = signature.as_binary, None
     if message.outputs:
-        asked = {output.name: signature.output(output.name) for output in message.outputs}
-        if len(asked) != len(message.outputs):
-            raise InvalidRequest("an output is asked for twice")
-        wanted = tuple((spec, True) for spec in asked.values())
-    return Request(request_id(message.id), arrays, signature.rows_of(arrays), wanted)
+        wanted, classes = _wanted(message, signature)
+    rows = signature.rows_of(arrays)
+    identity = request_id(message.id)
+    return Request(identity, arrays, rows, wanted, timeout=timeout, classes=classes)
 
 
 def encode_grpc(request: Request, outputs: Outputs, name: str, version: str) -> bytes:
@@ -94,6 +111,8 @@ def encode_grpc(request: Request, outputs: Outputs, name: str, version: str) -> 
     What describes the tensors is the same for all requests of a shape, and protobuf messages are
     merged by writing them one after the other: only id and contents are made anew.
     """
+    if request.classes is not None:
+        outputs = with_classes(request.classes, outputs)
     raw = [to_wire(outputs[spec.name], spec.datatype) for spec, _ in request.wanted]
     shapes = tuple([outputs[spec.name].shape for spec, _ in request.wanted])
     own = pb.ModelInferResponse(id=request.id, raw_output_contents=raw)
@@ -109,8 +128,27 @@ def _described(name: str, version: str, wanted: Wanted, shapes: tuple[Shape, ...
     return serialized
 
 
+def _wanted(message: Any, signature: Signature) -> tuple[Wanted, Classes | None]:
+    """The outputs to answer, and of which only some classes."""
+    asked: dict[str, TensorSpec] = {}
+    classes: dict[str, tuple[TensorSpec, int]] = {}
+    for output in message.outputs:
+        spec = signature.output(output.name)
+        asked[spec.name] = spec
+        if output.parameters and (count := classes_of(spec, _parameters(output))):
+            classes[spec.name] = spec, count
+            asked[spec.name] = class_spec(spec)
+    if len(asked) != len(message.outputs):
+        raise InvalidRequest("an output is asked for twice")
+    return tuple((spec, True) for spec in asked.values()), classes or None
+
+
+def _parameters(holder: Any) -> dict[str, object]:
+    return {name: _parameter(value) for name, value in holder.parameters.items()}
+
+
 def _parameter(value: Any) -> object:
-    """A parameter's value; Triton's clients send fractions in a field that kserve does not know."""
+    """A parameter's value; Triton's clients send some in fields that kserve does not know."""
     chosen = value.WhichOneof("parameter_choice")
     if chosen is not None:
         return getattr(value, chosen)
@@ -118,6 +156,8 @@ def _parameter(value: Any) -> object:
     for one in unknown:
         if one.field_number == _DOUBLE_PARAM and isinstance(one.data, int):
             return struct.unpack("<d", struct.pack("<Q", one.data))[0]
+        if one.field_number == _UINT64_PARAM and isinstance(one.data, int):
+            return one.data
     return None
 
 

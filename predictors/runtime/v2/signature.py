@@ -1,6 +1,6 @@
 """A model's signature, and one request held to it: what both transports build and answer from."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from predictors.runtime.v2.datatypes import Array
@@ -10,6 +10,7 @@ from predictors.runtime.v2.spec import TensorSpec
 
 Wanted = tuple[tuple[TensorSpec, bool], ...]
 """The outputs to answer, in the asked order, each with whether it goes as raw bytes."""
+Classes = Mapping[str, tuple[TensorSpec, int]]
 Arrays = dict[str, Array]
 """Arrays by tensor name; as `Outputs`, what a model answered."""
 Outputs = Arrays
@@ -24,6 +25,17 @@ class Request:
     rows: int
     wanted: Wanted
     timing: Timing | None = None
+    timeout: float | None = None
+    """Seconds by which its answer is wanted."""
+    classes: Classes | None = None
+    """Of which outputs how many classes are wanted in place of the numbers."""
+
+    def due(self, started: float, deadline: float | None) -> float | None:
+        """When its answer is wanted, by its own word and the transport's `deadline`."""
+        if self.timeout is None:
+            return deadline
+        asked = started + self.timeout
+        return asked if deadline is None else min(asked, deadline)
 
     @property
     def inner_shapes(self) -> dict[str, tuple[int, ...]]:
