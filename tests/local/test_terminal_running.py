@@ -36,7 +36,7 @@ SHOWN = (
     ("infer mnist-forest docs/seven.png", "%"),
     ("models", "accuracy"),
     ("status", "Ready"),
-    ("logs iris", "serving"),
+    ("logs iris", " iris "),
     ("rollout status iris", "iris had no rollout."),
     ("env", "export KUBECONFIG="),
 )
