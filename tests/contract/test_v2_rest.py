@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import tritonclient.http
 
 from predictors.runtime.v2.datatypes import from_wire, to_wire
 from tests.support.predictor import JSON, Answer, Predictor, metric
@@ -234,10 +235,60 @@ def test_pages_tell_what_is_served(predictor: Predictor) -> None:
             assert told == {key: declared[key] for key in told}
 
 
+def test_config_is_tritons_form_of_the_signature(predictor: Predictor) -> None:
+    """Names, TYPE_ names and dims without the batch; tritonclient reads it."""
+    path = f"/v2/models/{predictor.model}"
+    config = predictor.request("GET", f"{path}/config").json
+    versioned = predictor.request("GET", f"{path}/versions/{predictor.manifest.version}/config")
+    page = predictor.request("GET", path).json
+    with tritonclient.http.InferenceServerClient(f"127.0.0.1:{predictor.http_port}") as client:
+        assert client.get_model_config(predictor.model) == config == versioned.json
+
+    assert (config["name"], config["platform"]) == (page["name"], page["platform"])
+    assert config["max_batch_size"] > 0
+    for side, tensors in (("input", page["inputs"]), ("output", page["outputs"])):
+        for described, tensor in zip(config[side], tensors, strict=True):
+            datatype = {"BYTES": "STRING"}.get(tensor["datatype"], tensor["datatype"])
+            assert described["name"] == tensor["name"]
+            assert described["data_type"] == f"TYPE_{datatype}"
+            assert described["dims"] == tensor["shape"][1:]
+
+
+@pytest.mark.parametrize(
+    ("path", "instead"),
+    [
+        ("/health", "/v2/health/live"),
+        ("/healthz", "/v2/health/ready"),
+        ("/ready", "/v2/health/ready"),
+        ("/livez", "/v2/health/live"),
+        ("/health/ready", "/v2/health/ready"),
+        ("/v2/health", "/v2/health/live"),
+        ("/ping", "/v2/health/live"),
+        ("/predict", "POST /v2/models/{model}/infer"),
+        ("/invocations", "POST /v2/models/{model}/infer"),
+        ("/model/info", "GET /v2/models/{model}"),
+        ("/docs", "docs/api/openapi.yaml"),
+        ("/openapi.json", "docs/api/openapi.yaml"),
+        ("/v2/models/{model}/stats", "metrics"),
+        ("/v2/systemsharedmemory/status", "shared memory"),
+        ("/anything", "/v2/models/{model}"),
+    ],
+)
+def test_paths_of_other_servers_name_the_one_here(
+    predictor: Predictor, path: str, instead: str
+) -> None:
+    """A 404 that says what to ask instead."""
+    answer = predictor.request("GET", path.format(model=predictor.model))
+
+    assert answer.status == 404
+    assert instead.format(model=predictor.model) in answer.json["error"]
+
+
 @pytest.mark.parametrize(
     ("method", "path", "status"),
     [
         ("HEAD", "/v2/health/live", 200),
+        ("POST", "/v2/models/{model}/config", 405),
         ("GET", "{infer}", 405),
         ("OPTIONS", "{infer}", 405),
         ("HEAD", "{infer}", 405),

@@ -165,7 +165,7 @@ def _pages(ready: Mapping[str, bool]) -> list[Json]:
     about: Json = {
         "name": "serin",
         "version": version("kserve"),
-        "extensions": ["binary_tensor_data", "classification"],
+        "extensions": ["binary_tensor_data", "classification", "model_configuration"],
     }
     whole = all(ready.values())
     return [
@@ -197,7 +197,8 @@ def _nothing(hosts: Sequence[str], ready: Mapping[str, bool]) -> Json:
     paths = [f"/v2/models/{model}" for model in ready]
     text = (
         f"{NOTHING}; hosts: {', '.join(hosts) or 'none yet'}; paths on any host (REST): "
-        f"{', '.join(paths) or 'none yet'}; models: /v2/models; health: /v2/health/ready"
+        f"{', '.join(paths) or 'none yet'}; models: /v2/models; live: /v2/health/live; "
+        f"ready: {_READY}"
     )
     return {
         "match": {"prefix": "/"},

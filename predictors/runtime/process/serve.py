@@ -203,7 +203,7 @@ class V2Server(ModelServer):
             generate = GenerateEndpoint(coalescer, max_body_bytes=most)
             if (spoken := service.model.dialect()) is not None:
                 dialect = DialectEndpoint(spoken, coalescer, max_body_bytes=most)
-        pages = Pages(service)
+        pages = Pages(service, self._settings.max_batch_rows)
         app = RestApp(coalescer, pages, max_body_bytes=most, generate=generate, dialect=dialect)
         config = uvicorn.Config(
             app,

@@ -6,9 +6,10 @@ from typing import Any
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.v2.errors import NotFound, WrongMethod
 from predictors.runtime.v2.identity import EXTENSIONS, SERVER_NAME, server_version
+from predictors.runtime.v2.model_config import model_config
 
 _MODEL_PATH = re.compile(
-    r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|infer|generate|generate_stream))?"
+    r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|config|infer|generate|generate_stream))?"
 )
 Page = tuple[int, dict[str, Any]]
 
@@ -16,9 +17,16 @@ Page = tuple[int, dict[str, Any]]
 class Pages:
     """The GET pages of one model server."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, max_rows: int) -> None:
         self._service = service
         model = service.model
+        self._config_page = model_config(
+            model.name,
+            model.platform,
+            model.signature,
+            max_rows=max_rows,
+            streams=service.streams,
+        )
         self._model_page = model_metadata(service)
         self._server_page = {
             "name": SERVER_NAME,
@@ -65,7 +73,7 @@ class Pages:
         if verb == "ready":
             ready = {"name": model.name, "ready": self._service.ready}
             return "GET, HEAD", self._readiness(ready)
-        return "GET, HEAD", (200, self._model_page)
+        return "GET, HEAD", (200, self._config_page if verb == "config" else self._model_page)
 
     def _readiness(self, page: dict[str, Any]) -> Page:
         return (200 if page["ready"] else 503), page
@@ -83,12 +91,39 @@ def model_metadata(service: Service) -> dict[str, Any]:
     }
 
 
+_INSTEAD = (
+    (r"/v1/.*", "the V1 protocol is not offered; POST {infer}"),
+    (r"/metrics", "metrics are on a port of their own (PREDICTOR_METRICS_PORT)"),
+    (
+        r"(?:/v2)?/models(?:/[^/]+)?/stats",
+        "metrics are on a port of their own, in Prometheus' form",
+    ),
+    (r"/v2/repository.*", "models are loaded by deploying them; the repository API is not offered"),
+    (r"/v2/(?:systemshared|cudashared)memory.*", "shared memory is not offered; send the data"),
+    (
+        r"(?:/v2)?/(?:healthz?|readyz?|readiness|livez?|liveness|startupz?|status|ping)(?:/.*)?",
+        "liveness is GET /v2/health/live, readiness GET /v2/health/ready",
+    ),
+    (
+        r"/(?:predict|predictions|infer|invocations|score|classify|inference)(?:/.*)?",
+        "POST {infer}; GET {model} says which tensors it takes",
+    ),
+    (
+        r"/(?:v2/)?models?(?:/.*)?|/info",
+        "GET /v2/models lists the models, GET {model} describes one",
+    ),
+    (
+        r"/(?:docs|redoc|swagger|openapi)(?:[./].*)?",
+        "the API is docs/api/openapi.yaml in Serin's repository; GET {model} describes the model",
+    ),
+)
+"""Paths that people try, and what they mean here."""
+
+
 def _advice(path: str, name: str) -> str:
     shown = path[:120]
-    if path.startswith("/v1/"):
-        return f"{shown}: the V1 protocol is not offered; POST /v2/models/{name}/infer"
-    if path == "/metrics":
-        return f"{shown}: metrics are on a port of their own (PREDICTOR_METRICS_PORT)"
-    if path.startswith("/v2/repository"):
-        return f"{shown}: models are loaded by deploying them; the repository API is not offered"
-    return f"{shown} not found; this server speaks V2: /v2, /v2/health/ready, /v2/models/{name}"
+    model = f"/v2/models/{name}"
+    for pattern, instead in _INSTEAD:
+        if re.fullmatch(pattern, path[:1000]):
+            return f"{shown}: {instead.format(infer=f'{model}/infer', model=model)}"
+    return f"{shown} not found; this server speaks V2: /v2, /v2/health/ready, {model}"

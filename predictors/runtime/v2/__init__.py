@@ -10,6 +10,7 @@ outline         a look at a large body before it is parsed
 directives      what parameters ask for by the names of MLServer and Triton
 parameters      inputs that come as parameters of a request
 protobuf        the same request as kserve's protobuf messages
+model_config    a model as Triton's clients ask for it
 generate_codec  the bodies of generate and generate_stream
 record          what is noted of one infer call until it is answered
 identity        the server's name, version and extensions

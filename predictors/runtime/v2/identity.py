@@ -2,7 +2,7 @@
 
 from importlib.metadata import version
 
-EXTENSIONS = ("binary_tensor_data", "classification")
+EXTENSIONS = ("binary_tensor_data", "classification", "model_configuration")
 SERVER_NAME = "serin"
 
 
