@@ -45,15 +45,18 @@ def command(
     Ctrl-C stops an answer; between answers it ends the conversation, as Ctrl-D does. When the
     model has no room left, it forgets the oldest turns first.
     """
-    from scripts.client.chat import Messages
+    from scripts.client import chat
     from scripts.client.gateway import Gateway
     from scripts.verbs import asked
 
     platform = asked.platform(host, model)
     gateway = Gateway.parse(host or platform["gateway_url"])
-    told: Messages = [{"role": "system", "content": system}] if system else []
+    if refusal := asked.refused(model, platform):
+        raise refusal
+    chat.check(gateway, model, timeout_seconds)
+    told: chat.Messages = [{"role": "system", "content": system}] if system else []
     settings = {} if temperature is None else {"temperature": temperature}
-    turns: Messages = []
+    turns: chat.Messages = []
     if sys.stdin.isatty():
         import readline  # noqa: F401 - input() has arrow keys and a history with it
 

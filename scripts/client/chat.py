@@ -10,11 +10,33 @@ from scripts.client.gateway import Gateway
 from scripts.client.rest import unreachable, url
 
 _EVENT, _DONE = "data: ", "[DONE]"
+_PATH = "/openai/v1/chat/completions"
 Messages = list[dict[str, str]]
 
 
 class TooLongError(RequestError):
     """The conversation is more tokens than the model takes."""
+
+
+def check(gateway: Gateway, model: str, timeout_seconds: float) -> None:
+    """Refuse a model that does not chat, before anybody types.
+
+    Raises:
+        RequestError: it does not, or nothing answers there.
+    """
+    try:
+        response = httpx.get(
+            url(gateway, model, _PATH),
+            headers={"host": gateway.authority(model)},
+            timeout=timeout_seconds,
+            trust_env=not gateway.direct,
+        )
+    except httpx.TimeoutException:
+        raise RequestError(f"{gateway.url} sent nothing for {timeout_seconds:g} s") from None
+    except httpx.TransportError as error:
+        raise RequestError(unreachable(gateway, str(error))) from None
+    if response.status_code == httpx.codes.NOT_FOUND:
+        raise _refusal(response, gateway, model)
 
 
 def answer(
@@ -41,7 +63,7 @@ def answer(
     try:
         with httpx.stream(
             "POST",
-            url(gateway, model, "/openai/v1/chat/completions"),
+            url(gateway, model, _PATH),
             headers={"host": gateway.authority(model)},
             json=asked,
             timeout=timeout_seconds,
@@ -74,5 +96,5 @@ def _refusal(response: httpx.Response, gateway: Gateway, model: str) -> RequestE
             return TooLongError(error["message"])
         return RequestError(f"{model} refuses: {error['message']}")
     if response.status_code == httpx.codes.NOT_FOUND:
-        return RequestError(f"{model} at {gateway.url} is no model that chats")
+        return RequestError(f"{model} at {gateway.url} is no model that chats; causal-lm is one")
     return RequestError(f"{model} answered {response.status_code}: {error}")

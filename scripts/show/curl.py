@@ -27,8 +27,7 @@ def show(state: Mapping[str, Any], names: list[str]) -> None:
         click.echo(
             f"  curl {url}/v2/models/{name}/infer -H 'Content-Type: application/json' -d '{body}'"
         )
-    for host in [host for name in sorted(names) for host in state["models"][name]["hosts"]][:1]:
-        click.echo(f"gRPC: {url.removeprefix('http://')}, :authority {host}")
+    click.echo(f"gRPC: {url.removeprefix('http://')}, the model is named in each message")
     click.echo("Stop: ./serin down")
 
 

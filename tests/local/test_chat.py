@@ -61,6 +61,15 @@ def test_ctrl_c_ends_the_conversation(lm: Predictor) -> None:
     assert metric(lm.metrics(), "predictor_requests_in_flight") == 0
 
 
+def test_a_model_that_does_not_chat_is_refused_before_the_first_line(lm: Predictor) -> None:
+    """Nobody types a question that no model takes."""
+    shown = Terminal(ROOT).serin("chat", "iris", "--host", f"http://127.0.0.1:{lm.http_port}")
+
+    assert shown.code == 1
+    assert "no model that chats" in shown.text
+    assert "> " not in shown.text
+
+
 def test_lines_of_stdin_are_asked_one_by_one(lm: Predictor) -> None:
     """Nothing but the answers on stdout; another model is an error in a sentence."""
     command = [sys.executable, "-m", "scripts.cli", "chat"]

@@ -202,6 +202,10 @@ class Scaling:
         self._scaled[key] = one
         words = autoscalers.READY
         events.record(self._objects, scaled, "Normal", "ScaledObjectReady", words)
+        # Before the first poll, which waits for a scrape: what was wrong before is so no longer.
+        self._set_status(
+            scaled, autoscalers.status(scaled, rule, state.memory, None, scale.spec_replicas)
+        )
         return one
 
     def _tell_causes(
