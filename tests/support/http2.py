@@ -101,6 +101,13 @@ class Wire(asyncio.Transport):
             self.closed = True
             asyncio.get_running_loop().call_soon(self._server.protocol.connection_lost, None)
 
+    def can_write_eof(self) -> bool:
+        return True
+
+    def write_eof(self) -> None:
+        """The client hangs up in answer, as honest ones do."""
+        self.close()
+
     def abort(self) -> None:
         self.close()
 

@@ -13,6 +13,9 @@ from controlplane.local.node.fleet import Endpoint
 _HTTP = f"{TYPE}.extensions.upstreams.http.v3.HttpProtocolOptions"
 _CLUSTER = f"{TYPE}.config.cluster.v3.Cluster"
 _ENDPOINTS = f"{TYPE}.config.endpoint.v3.ClusterLoadAssignment"
+# Envoy ends a connection to which more frames wait than this, with everybody's calls on it; its
+# defaults of 10,000 and of 1,000 resets are met by one client that cancels while a pod is busy.
+_PATIENT = {"max_outbound_frames": 200_000, "max_outbound_control_frames": 100_000}
 
 
 def clusters(folder: Path, ready_paths: Mapping[str, str]) -> Json:
@@ -58,7 +61,7 @@ def endpoints(deployment: str, pods: Iterable[Endpoint]) -> Mapping[str, Json]:
 def _cluster(folder: Path, deployment: str, kind: str, ready_path: str) -> Json:
     name = f"{deployment}-{kind}"
     protocol: Json = (
-        {"http2_protocol_options": {}} if kind == "grpc" else {"http_protocol_options": {}}
+        {"http2_protocol_options": _PATIENT} if kind == "grpc" else {"http_protocol_options": {}}
     )
     return {
         "@type": _CLUSTER,

@@ -36,6 +36,7 @@ from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Outputs, Request
 
 _TOGETHER = 64
+_LARGE_SHARE = 4  # large requests take a quarter of the queue: small ones do not wait for them
 T = TypeVar("T")
 
 
@@ -284,6 +285,8 @@ class Coalescer:
             caller.send(answer)
 
     def _read_apart(self, caller: Caller) -> None:
+        if len(self._large) * _LARGE_SHARE >= self._queue_size:
+            raise self.overloaded
         self._wait(caller)
         self._do_apart(caller, partial(_decoded, caller), partial(self._read, caller))
 

@@ -29,7 +29,7 @@ class Health(Unary):
     def answer(self, call: UnaryCall, message: bytes) -> None:
         """Check: NOT_FOUND for a service that is not here."""
         try:
-            status = self._status(message)
+            status = self._status(_name(message))
             if status == _SERVICE_UNKNOWN:
                 raise NotFound("unknown service; this server has " + ", ".join(self._names - {""}))
         except V2Error as error:
@@ -42,13 +42,15 @@ class Health(Unary):
         message = await call.read()
         if message is None:
             raise InvalidRequest("expected one message, got none")
+        name = _name(message)
+        del message  # a watcher stays for hours: what it sent does not
         told = b""
         self._watchers += 1
         if not self._looking:
             self._look((self._service.ready, self._service.draining))
         try:
             while True:
-                changed, status = self._changed, self._status(message)
+                changed, status = self._changed, self._status(name)
                 if status != told:
                     await call.write(status)
                     told = status
@@ -68,13 +70,17 @@ class Health(Unary):
         if self._looking:
             asyncio.get_running_loop().call_later(_LOOK_SECONDS, self._look, now)
 
-    def _status(self, message: bytes) -> bytes:
-        name = ""
-        if message:
-            # A name longer than 127 bytes would have a longer length: none of ours is.
-            if len(message) < 2 or message[0] != 0x0A or message[1] != len(message) - 2:
-                return _SERVICE_UNKNOWN
-            name = message[2:].decode(errors="replace")
+    def _status(self, name: str | None) -> bytes:
         if name not in self._names:
             return _SERVICE_UNKNOWN
         return _SERVING if self._service.ready else _NOT_SERVING
+
+
+def _name(message: bytes) -> str | None:
+    """The service that is asked for; None where it can be none of ours."""
+    if not message:
+        return ""
+    # A name longer than 127 bytes would have a longer length: none of ours is.
+    if len(message) < 2 or message[0] != 0x0A or message[1] != len(message) - 2:
+        return None
+    return message[2:].decode(errors="replace")

@@ -18,7 +18,7 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-from predictors.runtime.dataplane.budget import LARGE_BYTES
+from predictors.runtime.dataplane.budget import LARGE_BYTES, SMALL_BYTES, Hold, weight
 from predictors.runtime.dataplane.coalescer import crashed
 from predictors.runtime.dataplane.job import Piece, StreamJob
 from predictors.runtime.dataplane.service import Service
@@ -34,6 +34,7 @@ from predictors.runtime.v2.protobuf import decode_grpc, encode_grpc, parse_grpc
 from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Request
 
+_MAX_UNREAD = 256  # answers that wait for their client, past which its requests wait too
 _ERROR_MESSAGE, _INFER_RESPONSE = b"\x0a", b"\x12"  # fields 1 and 2, both length-delimited
 
 
@@ -52,10 +53,12 @@ class StreamCall:
         send: Callable[[bytes | None], None],
         deadline: float | None = None,
         *,
+        new_hold: Callable[[], Hold],
         client_id: str = "",
         traceparent: str = "",
     ) -> None:
         self._service = service
+        self._new_hold = new_hold
         self._send = send
         self._ids = client_id, traceparent
         self._deadline = deadline  # time.perf_counter() value
@@ -97,8 +100,14 @@ class StreamCall:
             job.gone = True
 
     def _submit(self, call: Record, request: Request) -> None:
+        hold = self._new_hold()
+        size = weight(request)
+        if size > SMALL_BYTES:
+            hold.charge(size)
+
         def pass_on(piece: Piece) -> None:
             if piece.last:
+                hold.release()
                 self._done(job)
             self._pass_on(call, request, piece)
             if piece.last:
@@ -112,6 +121,7 @@ class StreamCall:
         try:
             self._service.batcher.submit(job)
         except BaseException:
+            hold.release()
             self._done(job)
             raise
 
@@ -161,12 +171,18 @@ async def stream_infer(service: Service, transport: StreamingCall) -> None:
         service,
         send,
         transport.deadline,
+        new_hold=transport.new_hold,
         client_id=transport.head.client_id,
         traceparent=transport.head.traceparent,
     )
 
+    taken = asyncio.Event()
+
     async def read() -> None:
         while (message := await transport.read()) is not None:
+            while answers.qsize() > _MAX_UNREAD:
+                taken.clear()
+                await taken.wait()
             try:
                 if len(message) > LARGE_BYTES:
                     request = await asyncio.to_thread(parse_grpc, message, service.model.signature)
@@ -184,6 +200,7 @@ async def stream_infer(service: Service, transport: StreamingCall) -> None:
             if isinstance(answer, V2Error):
                 raise answer
             await transport.write(answer)
+            taken.set()
     finally:
         reading.cancel()
         stream.leave()

@@ -40,6 +40,8 @@ class StreamingCall(GrpcCall):
 
     async def read(self) -> bytes | None:
         """The next message; None once the client has sent its last."""
+        if self.hold is not None:  # the last message is the handler's no more
+            self.hold.shrink(self._inbox_bytes + len(self._buffer or b""))
         while not self._inbox:
             if self._whole:
                 return None
@@ -48,7 +50,7 @@ class StreamingCall(GrpcCall):
         message, packed = self._inbox.popleft()
         self._inbox_bytes -= len(message) + _MESSAGE_COST
         if self.hold is not None:
-            self.hold.shrink(self._inbox_bytes + len(self._buffer or b""))
+            self.hold.shrink(self._inbox_bytes + len(message) + len(self._buffer or b""))
         if self._owed and self._inbox_bytes < STREAM_WINDOW:
             owed, self._owed = self._owed, 0
             super().consumed(owed)

@@ -25,6 +25,7 @@ from predictors.runtime.http2.peer_settings import read_settings
 from predictors.runtime.http2.session import DRAIN_PING, Session
 
 _MAX_SKIPS = 1_000
+_SETTINGS_BYTES = 384  # of SETTINGS, 64 values, that count as a frame
 logger = logging.getLogger("serin.http2")
 
 
@@ -179,7 +180,7 @@ class Connection(Session):
 
     def _settings(self, flags: int, stream_id: int, payload: bytes) -> None:
         _check_connection(stream_id, "SETTINGS")
-        self._spend()
+        self._spend(1 + len(payload) // _SETTINGS_BYTES)
         if flags & ACK:
             _check_size(payload, 0, "the answer to SETTINGS")
             return
@@ -216,10 +217,10 @@ class Connection(Session):
         """Unknown kinds are to be ignored (5.5)."""
         self._spend()
 
-    def _spend(self) -> None:
-        """Count a frame that is no request and none of its data."""
+    def _spend(self, count: int = 1) -> None:
+        """Count a frame that is no request and none of its data, or several in one."""
         if not self.calmed:
-            self.allowance.spend()
+            self.allowance.spend(count)
 
     def _check_known(self, stream_id: int) -> None:
         if (stream_id > self.last_id and not self.last_call) or not stream_id:

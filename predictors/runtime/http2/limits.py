@@ -12,6 +12,7 @@ MAX_BLOCK_BYTES = 65_536  # as it comes: Envoy passes on 60 KB, for which one ca
 MAX_READ_BYTES = 98_304  # as it reads, for the table's sake alone; what is longer ends a connection
 MAX_CONNECTIONS = 1_024  # of a process; a proxy needs a few
 WORK_PER_TURN = 1_000  # frames, and 64 bytes of a header block, before others have their turn
+CALL_WORK = 8  # of a call beside its frames: no client alone fills the queue in its turn
 CALM_WORK = 64  # the same, of a client that was told to calm down,
 CALM_SECONDS = 0.05  # and how long it then waits
 FINISH_SECONDS = 30.0  # for the calls of a client that was told to calm down
@@ -47,15 +48,15 @@ class Allowance:
         self._left = _BURST
         self._since = time.monotonic()
 
-    def spend(self) -> None:
-        """Count one frame; raise Calm where it is one too many."""
-        if self._left == 0:
+    def spend(self, count: int = 1) -> None:
+        """Count frames, or what is as much work; raise Calm where it is too many."""
+        if self._left < count:
             now = time.monotonic()
-            self._left = min(_BURST, int((now - self._since) * _PER_SECOND))
+            self._left = min(_BURST, self._left + int((now - self._since) * _PER_SECOND))
             self._since = now
-            if self._left == 0:
+            if self._left < count:
                 raise Calm("too many control frames")
-        self._left -= 1
+        self._left -= count
 
     def earn(self) -> None:
         """Allow the frames that go with a stream, or with a frame of an answer."""

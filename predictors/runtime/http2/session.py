@@ -12,6 +12,7 @@ from predictors.runtime.http2 import frames
 from predictors.runtime.http2.frame_reader import NOT_HTTP2, Frame, FrameReader, NotHttp2
 from predictors.runtime.http2.frames import ConnectionFault, ErrorCode
 from predictors.runtime.http2.limits import (
+    CALL_WORK,
     CALM_SECONDS,
     CALM_WORK,
     FINISH_SECONDS,
@@ -93,6 +94,8 @@ class Session(Sender):
 
     def drain(self) -> None:
         """Take no new calls, and close once those that run are answered (6.8)."""
+        if self.last_call and not self._over:
+            return  # it was told already, and a later GOAWAY must not name more streams
         if self._over or not self._reader.greeted:
             self._close()
             return
@@ -121,7 +124,15 @@ class Session(Sender):
         if self._over:
             return
         self._end()
-        self.transport.close()
+        if self.transport.can_write_eof() and not self.transport.is_closing():
+            # What a client still sends is read and dropped until it hangs up: a socket closed
+            # with unread bytes is reset, and what was written last is lost on its way.
+            self.transport.write_eof()
+            self.paused = False
+            self._frames, self._later = None, b""
+            self.read_on()
+        else:
+            self.transport.close()
         loop = asyncio.get_running_loop()
         self._ending = loop.call_later(_CLOSING_SECONDS, self.transport.abort)
 
@@ -137,6 +148,8 @@ class Session(Sender):
     # --- turns ---
 
     def data_received(self, data: bytes) -> None:
+        if self._over:
+            return
         if self._frames is not None:
             self._later += data
             return
@@ -156,6 +169,8 @@ class Session(Sender):
                     self._calm(fault)
                 left -= 1
                 if kind == frames.HEADERS:
+                    left -= CALL_WORK + (len(payload) >> 6)
+                elif kind == frames.SETTINGS:
                     left -= len(payload) >> 6
                 if left <= 0:
                     self._rest()
@@ -182,9 +197,10 @@ class Session(Sender):
         if self._over:
             return
         self._work()
-        if self._frames is None and self._later:
+        if self._frames is None and self._later:  # is work of another turn
             later, self._later = self._later, b""
-            self.data_received(later)
+            self._frames = self._reader.feed(later)
+            self._rest()
         if self._frames is None:
             self.read_on()
 

@@ -26,6 +26,7 @@ class _Server(ThreadingMixIn, WSGIServer):
     """A thread a scrape, of which there are few."""
 
     daemon_threads = True
+    request_queue_size = 1_024  # with five, a client that comes behind a crowd waits for seconds
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)

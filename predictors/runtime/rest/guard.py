@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 MAX_HEAD_BYTES = 65_536  # beyond the read in which the message began
 MAX_CONNECTIONS = 4_096
+MAX_PIPELINED = 64  # requests behind the one that is answered
 SWEEP_SECONDS = 5.0
 HEAD_SWEEPS = 2  # for a head to be whole, from its first byte; and for a first byte to come
 STALLED_SWEEPS = 6  # without a byte of a body, or of an answer that is taken
@@ -109,9 +110,11 @@ class GuardedProtocol(HttpToolsProtocol):
         """Hold a complete head to RFC 9112, 3.2 and 6.1; sets `fields`.
 
         Raises:
-            Refused: it is answered with 400 or 501, and the connection closes.
+            Refused: it is answered with 400, 429 or 501, and the connection closes.
         """
         self._head_whole = True
+        if len(self.pipeline) > MAX_PIPELINED:
+            self._refuse(429, f"more than {MAX_PIPELINED} requests before the first is answered")
         fields = self.fields = dict(self.headers)
         if len(fields) < len(self.headers):
             hosts = sum(name == b"host" for name, _ in self.headers)

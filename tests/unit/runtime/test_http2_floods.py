@@ -149,7 +149,8 @@ def test_one_client_has_its_turn_and_then_the_others() -> None:
         server.give(b"".join(raw(1, 4, n, BLOCK) + raw(0, 1, n, framed(b"x")) for n in numbers))
         first = sum(frame.type == 0 for frame in server.frames())
         reading = server.wire.reading
-        await settle()
+        for _ in range(5):
+            await settle()
         rest = sum(frame.type == 0 for frame in server.frames())
 
         assert 0 < first < calls
@@ -259,5 +260,43 @@ def test_silent_client_is_hung_up_on(monkeypatch: pytest.MonkeyPatch) -> None:
         await server.protocol.closed
 
         assert server.wire.closed
+
+    run(scenario)
+
+
+def test_long_settings_count_as_many_frames() -> None:
+    """2,730 values cost as much as they are: a few dozen such frames are a flood."""
+
+    async def scenario() -> None:
+        server = greeted()
+        values = struct.pack(">HI", 4, 65_535) * 2_730
+        told: list[GoAwayFrame] = []
+        sent = 0
+        while not told and sent < 100:
+            server.give(raw(4, 0, 0, values))
+            sent += 1
+            await settle()
+            told = [frame for frame in server.frames() if isinstance(frame, GoAwayFrame)]
+
+        assert told[0].error_code == ErrorCode.ENHANCE_YOUR_CALM
+
+    run(scenario)
+
+
+def test_client_that_was_told_to_calm_down_is_told_of_no_later_streams() -> None:
+    """A GOAWAY may not name more streams than the one before (6.8): a shutdown adds none."""
+
+    async def scenario() -> None:
+        server = greeted()
+        path = block_of([(n, b"/t/Later" if n == b":path" else v) for n, v in HEADERS])
+        server.give(raw(1, 4, 1, path) + raw(0, 1, 1, framed(b"")))
+        server.give(raw(6, 0, 0, bytes(8)) * 3_000)
+        await settle()
+        before = [f.last_stream_id for f in server.frames() if isinstance(f, GoAwayFrame)]
+        server.protocol.drain()
+        after = [f for f in server.frames() if isinstance(f, GoAwayFrame)]
+
+        assert before == [1]
+        assert after == []
 
     run(scenario)

@@ -261,6 +261,19 @@ def test_connections_that_work_are_left_alone() -> None:
     run(scenario)
 
 
+def test_pipelined_requests_have_a_limit() -> None:
+    """The connection ends: what was asked before may be answered, nothing is read on."""
+
+    async def scenario() -> None:
+        protocol, wire = Server().connect()
+        protocol.data_received(GET * (guard.MAX_PIPELINED + 3))
+        await settle()
+
+        assert wire.closed
+
+    run(scenario)
+
+
 def test_a_new_client_takes_the_place_of_an_idle_one(monkeypatch: pytest.MonkeyPatch) -> None:
     """Where all are at work, the new one is turned away."""
     monkeypatch.setattr(guard, "MAX_CONNECTIONS", 2)
