@@ -67,15 +67,16 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
         if not any(one.startswith("--output") for one in arguments):
             made = [one for one in artifacts.published(store, uri) if one not in before]
             served = bool(made) and made[0] == artifacts.newest(store, uri)
-            click.echo(_next(model, made[0] if made else "", smoke=not served), err=True)
+            click.echo(_next(model, arguments, made[0] if made else "", smoke=not served), err=True)
 
 
-def _next(model: str, version: str, *, smoke: bool) -> str:
+def _next(model: str, arguments: tuple[str, ...], version: str, *, smoke: bool) -> str:
     """What to do with what was published; an empty version is one that was there already."""
     if not version:
+        seed = 8 if "7" in arguments or "--seed=7" in arguments else 7
         return (
             "Already published; nothing new: the same data, seed and code give the same version. "
-            f"Another one: ./serin train {model} --seed 7"
+            f"Another one: ./serin train {model} --seed {seed}"
         )
     if smoke:
         return (

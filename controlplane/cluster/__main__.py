@@ -1,6 +1,7 @@
 """What setup_cluster.sh runs: its options, and its words."""
 
 import functools
+import json
 import os
 import sys
 import time
@@ -27,6 +28,10 @@ from controlplane.errors import SerinError
 
 _OWN_NAMESPACES = {"default", "local-path-storage", "serin-system"}
 _STARTED = time.monotonic()
+
+
+LAPTOP = "+serin"
+"""How the version of the laptop's API ends: nothing can be installed there."""
 
 
 def say(text: str) -> None:
@@ -195,11 +200,16 @@ def _cluster(context: str | None, *, use_kind: bool, dry_run: bool) -> Kubectl:
 
 def _await_answer(kubectl: Kubectl) -> None:
     try:
-        kubectl.run("get", "--raw", "/version")
+        version = kubectl.run("get", "--raw", "/version")
     except ClusterError as error:
         raise ClusterError(
             f"{error} Name a cluster that answers (--context NAME), or make one (--kind)."
         ) from error
+    if str(json.loads(version).get("gitVersion")).endswith(LAPTOP):
+        raise ClusterError(
+            "KUBECONFIG points at the laptop's Kubernetes, as `eval $(./serin env)` sets it: unset "
+            "KUBECONFIG, name a cluster (--context NAME), or make one (--kind)."
+        )
 
 
 def _down(setup: Setup, *, yes: bool) -> None:

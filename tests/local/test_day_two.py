@@ -76,6 +76,7 @@ def test_what_was_rolled_back_stays_so(platform: Platform) -> None:
     again = platform.serin("train", "iris").stderr
     assert "Already published; nothing new" in again
     second = train(platform, 7)
+    assert "--seed 8" in platform.serin("train", "iris", "--seed", "7").stderr  # not the same again
 
     told = platform.serin("up", "iris").stderr
     assert f"iris serves {first}; {second} is newer: ./serin up --newest iris" in told

@@ -301,3 +301,13 @@ def test_changed_scaling_reaches_served_models_and_no_others(
     serving.scale()
     serving.scale()
     assert applied == ["a-predictor"]
+
+
+def test_the_laptops_kubernetes_is_no_cluster(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is installed into it, though `eval $(./serin env)` points kubectl there."""
+    monkeypatch.setattr(Kubectl, "require", lambda _self, _minor: None)
+    version = json.dumps({"gitVersion": "v1.33.0+serin"})
+    monkeypatch.setattr(Kubectl, "run", lambda _self, *_arguments: version)
+
+    with pytest.raises(ClusterError, match="unset KUBECONFIG"):
+        setup_cluster._cluster(None, use_kind=False, dry_run=False)
