@@ -179,7 +179,7 @@ def start(
         target.start_engine(model)
         if watch:
             raise SystemExit(_watched(api, model, state.id))
-    click.echo(f"See serin rollout status {model}.", err=True)
+    click.echo(f"See ./serin rollout status {model}.", err=True)
 
 
 @command.command("status")
@@ -258,7 +258,7 @@ def _order(word: str, sentence: str) -> None:
                 )
             records.order(word, getpass.getuser())
             target.start_engine(model)  # the last may have been killed just now; else it leaves
-        click.echo(f"{model}: told to {word}. See serin rollout status {model}.", err=True)
+        click.echo(f"{model}: told to {word}. See ./serin rollout status {model}.", err=True)
 
 
 for _word, _sentence in {
