@@ -295,7 +295,7 @@ def test_paths_of_other_servers_name_the_one_here(
         ("DELETE", "/v2/models/{model}", 405),
         ("POST", "/v2/health/ready", 405),
         ("POST", "/v1/models/{model}:predict", 404),
-        ("GET", "/v1/models/{model}", 404),
+        ("GET", "/v1/models/{model}:explain", 404),
         ("GET", "/metrics", 404),
         ("GET", "/docs", 404),
         ("GET", "/openapi.json", 404),
