@@ -6,6 +6,7 @@ from google.protobuf.descriptor import Descriptor
 from google.protobuf.descriptor_pb2 import DescriptorProto, FileDescriptorSet
 from grpc_tools import protoc
 
+from predictors.runtime.grpc.model_config import DESCRIPTORS
 from predictors.runtime.lean_kserve import pb
 from tests.support.documents import ROOT
 
@@ -44,7 +45,7 @@ def test_the_proto_file_has_the_messages_that_are_served(tmp_path: Path) -> None
     written = {message.name: message for message in file.message_type}
     served = {
         name: as_proto(message)
-        for name, message in pb.DESCRIPTOR.message_types_by_name.items()
+        for name, message in {**pb.DESCRIPTOR.message_types_by_name, **DESCRIPTORS}.items()
         if not name.startswith(tuple(NOT_OFFERED))
     }
 
@@ -56,7 +57,7 @@ def test_the_proto_file_has_the_messages_that_are_served(tmp_path: Path) -> None
 
 
 def test_the_proto_file_has_the_methods_that_are_served(tmp_path: Path) -> None:
-    """V2's methods but for load and unload, and the stream."""
+    """V2's methods but for load and unload, and Triton's configuration and stream."""
     (file,) = described(PROTO, tmp_path).file
     (service,) = file.service
     (served,) = pb.DESCRIPTOR.services_by_name.values()
@@ -64,5 +65,6 @@ def test_the_proto_file_has_the_methods_that_are_served(tmp_path: Path) -> None:
     assert f"{file.package}.{service.name}" == served.full_name
     assert {method.name for method in service.method} == {
         *(method.name for method in served.methods if method.name not in NOT_OFFERED),
+        "ModelConfig",
         "ModelStreamInfer",
     }

@@ -1,5 +1,8 @@
 """V2 over gRPC, held for every model: raw and typed contents, the same numbers, the right codes."""
 
+import ast
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
@@ -155,3 +158,30 @@ def test_message_over_the_limit_is_refused(predictor: Predictor) -> None:
     message.raw_input_contents[0] = bytes(9 << 20)
 
     assert code_of(predictor, message)[0] is Code.RESOURCE_EXHAUSTED
+
+
+def test_tritons_config_is_the_one_of_rest(predictor: Predictor) -> None:
+    """Tritonclient's own messages read it; in a process of its own, as it shares names."""
+    script = (
+        "import sys, tritonclient.grpc as t; c = t.InferenceServerClient(sys.argv[1]);"
+        "print(c.get_model_config(sys.argv[2], as_json=True).__repr__())"
+    )
+    address = f"127.0.0.1:{predictor.grpc_port}"
+    done = subprocess.run(
+        [sys.executable, "-c", script, address, predictor.model],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+    config = ast.literal_eval(done.stdout)["config"]
+    rest = predictor.request("GET", f"/v2/models/{predictor.model}/config").json
+
+    assert (config["name"], config["backend"]) == (predictor.model, rest["backend"])
+    assert config["max_batch_size"] == rest["max_batch_size"]
+    for side in ("input", "output"):
+        for told, tensor in zip(config[side], rest[side], strict=True):
+            assert (told["name"], told["data_type"]) == (tensor["name"], tensor["data_type"])
+            assert [int(size) for size in told.get("dims", [])] == tensor["dims"]
+            assert told.get("optional", False) == tensor.get("optional", False)

@@ -37,6 +37,7 @@ def test_tritonclient_asks_in_every_way_and_gets_the_same(trained: Platform, mod
     assert got["ready"] == [True, True]
     assert got["server"] == [[True, True]] * 3
     assert set(MODELS) <= set(got["index"])
+    assert got["config"] == {"rest": model, "grpc": model}
     assert {way: answer["id"] for way, answer in answers.items()} == dict.fromkeys(answers, "seven")
     for way, answer in answers.items():
         assert answer["outputs"] == answers["json"]["outputs"], way

@@ -45,6 +45,10 @@ def ask(address: str, model: str) -> dict[str, Any]:
             "rest": metadata,
             "grpc": rpc.get_model_metadata(model, as_json=True),
         },
+        "config": {
+            "rest": rest.get_model_config(model)["name"],
+            "grpc": rpc.get_model_config(model, as_json=True)["config"]["name"],
+        },
         "answers": {
             way: _answer(clients[way], module, model, (spec, array, named), options)
             for way, (module, *options) in WAYS.items()

@@ -32,6 +32,7 @@ _METHODS = {  # service: method: (its request, the field that names a model, whe
         "ModelInfer": ("ModelInferRequest", "model_name", False),
         "ModelStreamInfer": ("ModelInferRequest", "model_name", True),
         "ModelMetadata": ("ModelMetadataRequest", "name", False),
+        "ModelConfig": ("ModelConfigRequest", "name", False),
         "ModelReady": ("ModelReadyRequest", "name", False),
     },
     _HEALTH: {

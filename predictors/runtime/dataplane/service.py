@@ -1,6 +1,7 @@
 """What both transports do alike around `infer`: admission, the in-flight gauge, outcome and log."""
 
 import time
+from typing import Any
 
 from predictors.runtime.dataplane.batcher import Batcher
 from predictors.runtime.dataplane.model import V2Model
@@ -10,6 +11,7 @@ from predictors.runtime.observe.logs import RequestLog
 from predictors.runtime.observe.metrics import ModelMetrics
 from predictors.runtime.observe.telemetry import Tracing
 from predictors.runtime.v2.errors import NotFound, NotReady, V2Error
+from predictors.runtime.v2.model_config import model_config
 from predictors.runtime.v2.record import Record, Timing
 from predictors.runtime.v2.signature import Outputs, Request
 
@@ -57,6 +59,13 @@ class Service:
     def streams(self) -> bool:
         """Whether the model can answer piece by piece."""
         return isinstance(self.model, StreamingModel)
+
+    def config(self, max_rows: int) -> dict[str, Any]:
+        """The model's configuration in Triton's form; `max_rows` are computed at once."""
+        model = self.model
+        return model_config(
+            model.name, model.platform, model.signature, max_rows=max_rows, streams=self.streams
+        )
 
     def begin(self, record: Record) -> None:
         """Count a request in."""

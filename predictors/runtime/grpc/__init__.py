@@ -8,6 +8,7 @@ status          gRPC's status codes, as trailers
 methods         every method of a predictor, by path
 infer           ModelInfer: calls for the coalescer
 stream_infer    ModelStreamInfer
+model_config    ModelConfig, and its messages
 health          grpc.health.v1
 
 Comes in: process. It knows http2, dataplane and what is below, and nothing of REST.

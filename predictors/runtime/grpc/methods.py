@@ -11,6 +11,7 @@ from predictors.runtime.dataplane.service import Service
 from predictors.runtime.grpc.call import Unary, UnaryCall
 from predictors.runtime.grpc.health import Health
 from predictors.runtime.grpc.infer import ModelInfer
+from predictors.runtime.grpc.model_config import ModelConfigRequest, as_message
 from predictors.runtime.grpc.stream_infer import stream_infer
 from predictors.runtime.grpc.streaming_call import Serve
 from predictors.runtime.lean_kserve import pb
@@ -23,14 +24,14 @@ _HEALTH = b"/grpc.health.v1.Health/"
 Reply = Callable[[Any], Any]
 
 
-def v2_methods(coalescer: Coalescer) -> dict[bytes, Unary | Serve]:
-    """Every method of a predictor, by path."""
+def v2_methods(coalescer: Coalescer, config: dict[str, Any]) -> dict[bytes, Unary | Serve]:
+    """Every method of a predictor, by path; `config` is what `Service.config` gives."""
     service = coalescer.service
     health = Health(service)
     return {
         _V2 + b"ModelInfer": ModelInfer(coalescer),
         _V2 + b"ModelStreamInfer": partial(stream_infer, service),
-        **Metadata(service).methods,
+        **Metadata(service, config).methods,
         _HEALTH + b"Check": health,
         _HEALTH + b"Watch": health.watch,
     }
@@ -59,16 +60,18 @@ class Page(Unary):
 
 
 class Metadata:
-    """Health and metadata of V2."""
+    """Health and metadata of V2, and Triton's configuration."""
 
-    def __init__(self, service: Service) -> None:
+    def __init__(self, service: Service, config: dict[str, Any]) -> None:
         self._service = service
+        self._config = as_message(config)
         self.methods: dict[bytes, Unary] = {
             _V2 + b"ServerLive": Page(pb.ServerLiveRequest, self._server_live),
             _V2 + b"ServerReady": Page(pb.ServerReadyRequest, self._server_ready),
             _V2 + b"ServerMetadata": Page(pb.ServerMetadataRequest, self._server_metadata),
             _V2 + b"ModelReady": Page(pb.ModelReadyRequest, self._model_ready),
             _V2 + b"ModelMetadata": Page(pb.ModelMetadataRequest, self._model_metadata),
+            _V2 + b"ModelConfig": Page(ModelConfigRequest, self._model_config),
         }
 
     def _server_live(self, _message: Any) -> Any:
@@ -85,6 +88,10 @@ class Metadata:
     def _model_ready(self, message: Any) -> Any:
         self._service.check_model(message.name, message.version)
         return pb.ModelReadyResponse(ready=self._service.ready)
+
+    def _model_config(self, message: Any) -> Any:
+        self._service.check_model(message.name, message.version)
+        return self._config
 
     def _model_metadata(self, message: Any) -> Any:
         self._service.check_model(message.name, message.version)

@@ -166,7 +166,7 @@ class V2Server(ModelServer):
         budget = Budget(settings.max_held_bytes or held_limit(flags.workers))
         self._coalescer = Coalescer(self._service, settings.queue_size, budget)
         self._grpc = GrpcServer(
-            v2_methods(self._coalescer),
+            v2_methods(self._coalescer, self._service.config(settings.max_batch_rows)),
             MessageLimits(
                 flags.grpc_max_receive_message_length,
                 flags.grpc_max_send_message_length,
@@ -203,7 +203,7 @@ class V2Server(ModelServer):
             generate = GenerateEndpoint(coalescer, max_body_bytes=most)
             if (spoken := service.model.dialect()) is not None:
                 dialect = DialectEndpoint(spoken, coalescer, max_body_bytes=most)
-        pages = Pages(service, self._settings.max_batch_rows)
+        pages = Pages(service, service.config(self._settings.max_batch_rows))
         app = RestApp(coalescer, pages, max_body_bytes=most, generate=generate, dialect=dialect)
         config = uvicorn.Config(
             app,

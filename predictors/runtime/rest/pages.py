@@ -6,7 +6,6 @@ from typing import Any
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.v2.errors import NotFound, WrongMethod
 from predictors.runtime.v2.identity import EXTENSIONS, SERVER_NAME, server_version
-from predictors.runtime.v2.model_config import model_config
 
 _MODEL_PATH = re.compile(
     r"/v2/models/([^/]+)(?:/versions/([^/]+))?(?:/(ready|config|infer|generate|generate_stream))?"
@@ -17,16 +16,10 @@ Page = tuple[int, dict[str, Any]]
 class Pages:
     """The GET pages of one model server."""
 
-    def __init__(self, service: Service, max_rows: int) -> None:
+    def __init__(self, service: Service, config: dict[str, Any]) -> None:
         self._service = service
         model = service.model
-        self._config_page = model_config(
-            model.name,
-            model.platform,
-            model.signature,
-            max_rows=max_rows,
-            streams=service.streams,
-        )
+        self._config_page = config
         self._model_page = model_metadata(service)
         self._server_page = {
             "name": SERVER_NAME,
