@@ -12,6 +12,7 @@ MAX_BLOCK_BYTES = 65_536  # as it comes: Envoy passes on 60 KB, for which one ca
 MAX_READ_BYTES = 98_304  # as it reads, for the table's sake alone; what is longer ends a connection
 MAX_CONNECTIONS = 1_024  # of a process; a proxy needs a few
 WORK_PER_TURN = 1_000  # frames, and 64 bytes of a header block, before others have their turn
+LARGE_READ = 1 << 16  # bytes that came at once, behind which there is more of the same
 CALL_WORK = 8  # of a call beside its frames: no client alone fills the queue in its turn
 CALM_WORK = 64  # the same, of a client that was told to calm down,
 CALM_SECONDS = 0.05  # and how long it then waits

@@ -17,6 +17,7 @@ from predictors.runtime.http2.limits import (
     CALM_WORK,
     FINISH_SECONDS,
     IDLE_SWEEPS,
+    LARGE_READ,
     MAX_CONNECTIONS,
     MAX_FRAME_BYTES,
     STALLED_SWEEPS,
@@ -155,6 +156,8 @@ class Session(Sender):
             return
         self._frames = self._reader.feed(data)
         self._work()
+        if len(data) >= LARGE_READ and self._frames is None and not self._over:
+            self._rest()  # or libuv goes on with this socket, 32 times before the next one
 
     def _work(self) -> None:
         """Carry out what was read; after `WORK_PER_TURN` the other clients have their turn."""

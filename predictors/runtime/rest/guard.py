@@ -17,6 +17,7 @@ from uvicorn.protocols.http.httptools_impl import (
 
 MAX_HEAD_BYTES = 65_536  # beyond the read in which the message began
 MAX_CONNECTIONS = 4_096
+LARGE_READ = 1 << 16  # bytes that came at once, behind which the others have their turn
 MAX_PIPELINED = 64  # requests behind the one that is answered
 SWEEP_SECONDS = 5.0
 HEAD_SWEEPS = 2  # for a head to be whole, from its first byte; and for a first byte to come
@@ -100,6 +101,13 @@ class GuardedProtocol(HttpToolsProtocol):
         if self._under_way and self._overhead > MAX_HEAD_BYTES:
             what = "the trailers are" if self._head_whole else "the request's head is"
             self._end(431, f"{what} longer than {MAX_HEAD_BYTES} bytes")
+        if len(data) >= LARGE_READ and not self.transport.is_closing():
+            self.transport.pause_reading()  # or libuv goes on with it, 32 times before the others
+            asyncio.get_running_loop().call_soon(self._read_on)
+
+    def _read_on(self) -> None:
+        if not self.flow.read_paused and not self.transport.is_closing():
+            self.transport.resume_reading()
 
     def begin_message(self) -> None:
         """A message begins with the read that is being parsed."""
