@@ -91,8 +91,10 @@ def fetch(store: "Store", storage_uri: str, models: Path) -> Path:
     # Empty objects are skipped, because the storage initializer skips them.
     paths = [entry["path"] for entry in objects(store, bucket, prefix) if entry["size"]]
     if f"{prefix}/{MANIFEST}" not in paths:
+        model = prefix.partition("/")[0]
         raise StoreError(
-            f"{storage_uri} is not published: it has no {MANIFEST}; publish it with ./serin train."
+            f"{storage_uri} is not published: it has no {MANIFEST}. ./serin models list {model} "
+            f"lists what is; ./serin up --newest {model} serves the newest."
         )
     target.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}."))
