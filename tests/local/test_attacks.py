@@ -295,6 +295,7 @@ def in_order_from(first: int, make: Callable[[int], bytes]) -> Iterator[bytes]:
 
 
 CLOSED = head(1, INFER) + raw(RESET, 0, 1, number(8))
+EIGHT_MIB = gzip.compress(bytes(TOP - 1_000))
 FLOODS: dict[str, Callable[[], Iterator[bytes]]] = {
     "WINDOW_UPDATE": lambda: repeated(raw(WINDOW, 0, 0, number(1))),
     "WINDOW_UPDATE of a closed stream": lambda: repeated(raw(WINDOW, 0, 1, number(1)), CLOSED),
@@ -338,7 +339,6 @@ FLOODS: dict[str, Callable[[], Iterator[bytes]]] = {
         ),
     ),
 }
-EIGHT_MIB = gzip.compress(bytes(TOP - 1_000))
 
 
 @pytest.mark.parametrize("what", FLOODS)

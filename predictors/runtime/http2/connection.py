@@ -25,6 +25,7 @@ from predictors.runtime.http2.peer_settings import read_settings
 from predictors.runtime.http2.session import DRAIN_PING, Session
 
 _MAX_SKIPS = 1_000
+_GOAWAY_BYTES = 8  # the last stream and the error code
 _SETTINGS_BYTES = 384  # of SETTINGS, 64 values, that count as a frame
 logger = logging.getLogger("serin.http2")
 
@@ -212,6 +213,8 @@ class Connection(Session):
         """The client opens no more streams, or has none of ours to speak of."""
         self._spend()
         _check_connection(stream_id, "GOAWAY")
+        if len(payload) < _GOAWAY_BYTES:
+            raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, f"GOAWAY of {len(payload)} bytes")
 
     def _ignored(self, flags: int, stream_id: int, payload: bytes) -> None:
         """Unknown kinds are to be ignored (5.5)."""
@@ -223,7 +226,8 @@ class Connection(Session):
             self.allowance.spend(count)
 
     def _check_known(self, stream_id: int) -> None:
-        if (stream_id > self.last_id and not self.last_call) or not stream_id:
+        is_ours = not stream_id & 1  # which never begins, since nothing is pushed
+        if (stream_id > self.last_id and not self.last_call) or is_ours:
             raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "a stream that never began")
 
     _HANDLERS = MappingProxyType(

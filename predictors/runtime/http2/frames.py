@@ -93,6 +93,8 @@ def unpadded(flags: int, payload: bytes) -> bytes:
     """The payload without padding (6.1, 6.2)."""
     if not flags & PADDED:
         return payload
-    if not payload or payload[0] >= len(payload):
+    if not payload:  # "too small to contain mandatory frame data" (4.2)
+        raise ConnectionFault(ErrorCode.FRAME_SIZE_ERROR, "a padded frame without its length")
+    if payload[0] >= len(payload):
         raise ConnectionFault(ErrorCode.PROTOCOL_ERROR, "padding is longer than its frame")
     return payload[1 : len(payload) - payload[0]]

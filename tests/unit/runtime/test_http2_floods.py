@@ -300,3 +300,19 @@ def test_client_that_was_told_to_calm_down_is_told_of_no_later_streams() -> None
         assert after == []
 
     run(scenario)
+
+
+def test_what_comes_behind_a_large_read_waits_for_the_others() -> None:
+    """A socket that gives much at once has more: it is read on when the others had their turn."""
+
+    async def scenario() -> None:
+        server = greeted()
+        server.give(raw(1, 4, 1, BLOCK) + raw(0, 0, 1, bytes([0]) + (90_000).to_bytes(4)))
+        server.give(raw(0, 0, 1, bytes(16_000)) * 5)
+        reading = server.wire.reading
+        await settle()
+
+        assert not reading
+        assert server.wire.reading
+
+    run(scenario)

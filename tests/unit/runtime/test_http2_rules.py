@@ -81,6 +81,24 @@ CONNECTION = {
     "PUSH_PROMISE": (raw(PUSH, 0, 1, BLOCK), C.PROTOCOL_ERROR),
     "PING of seven bytes": (raw(PING, 0, 0, bytes(7)), C.FRAME_SIZE_ERROR),
     "PING on a stream": (raw(PING, 0, 1, bytes(8)), C.PROTOCOL_ERROR),
+    "GOAWAY of seven bytes": (raw(AWAY, 0, 0, bytes(7)), C.FRAME_SIZE_ERROR),
+    "DATA on an even stream": (head(5) + raw(DATA, 0, 2, EMPTY), C.PROTOCOL_ERROR),
+    "RST_STREAM of an even stream": (head(5) + raw(RST, 0, 4, number(8)), C.PROTOCOL_ERROR),
+    "WINDOW_UPDATE of an even stream": (head(5) + raw(WINDOW, 0, 2, number(1)), C.PROTOCOL_ERROR),
+    "padded DATA without a length": (head(1) + raw(DATA, PADDED, 1), C.FRAME_SIZE_ERROR),
+    "HEADERS all padding": (
+        raw(HEAD, END_HEADERS | PADDED, 1, b"\x05abc"),
+        C.PROTOCOL_ERROR,
+    ),
+    "index past the table": (raw(HEAD, END_HEADERS, 1, b"\xff\x20"), C.COMPRESSION_ERROR),
+    "table larger than allowed": (
+        raw(HEAD, END_HEADERS, 1, b"\x3f\xe2\x1f" + BLOCK),
+        C.COMPRESSION_ERROR,
+    ),
+    "size of the table behind a field": (
+        raw(HEAD, END_HEADERS, 1, BLOCK + b"\x20"),
+        C.COMPRESSION_ERROR,
+    ),
     "GOAWAY, then nonsense": (raw(AWAY, 0, 0, bytes(8)) + raw(PUSH, 0, 1), C.PROTOCOL_ERROR),
     "WINDOW_UPDATE of three bytes": (raw(WINDOW, 0, 0, b"abc"), C.FRAME_SIZE_ERROR),
     "WINDOW_UPDATE by nothing": (raw(WINDOW, 0, 0, number(0)), C.PROTOCOL_ERROR),
@@ -148,6 +166,14 @@ STREAM = {
         head(1) + raw(HEAD, END_STREAM | END_HEADERS, 1, block_of([(b"X-Up", b"1")])),
         C.PROTOCOL_ERROR,
     ),
+    "connection-specific field in trailers": (
+        head(1)
+        + raw(HEAD, END_STREAM | END_HEADERS, 1, block_of([(b"transfer-encoding", b"chunked")])),
+        C.PROTOCOL_ERROR,
+    ),
+    "empty name": (head(1, (b"", b"x")), C.PROTOCOL_ERROR),
+    "NUL in a value": (head(1, (b"x", b"a\0b")), C.PROTOCOL_ERROR),
+    "no scheme": (changed(b":scheme", None), C.PROTOCOL_ERROR),
     "PRIORITY of four bytes": (head(1) + raw(PRIORITY, 0, 1, b"four"), C.FRAME_SIZE_ERROR),
     "content-length of words": (head(1, (b"content-length", b"five")), C.PROTOCOL_ERROR),
     "less than content-length": (
