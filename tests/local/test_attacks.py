@@ -51,7 +51,7 @@ pytestmark = pytest.mark.calm
 
 HELD_BYTES = 100 << 20  # what a pod of 512 MiB holds for its clients
 GROWN_MIB = 330  # beside what it has when idle: a pod of 512 MiB lives
-WORST_SECONDS = 1.0  # for the honest client; a quiet machine shows a tenth
+WORST_SECONDS = 3.0  # for the honest client; a quiet machine shows a thirtieth, a stall was ten
 FLOOD_SECONDS = 0.7
 SHARED_SECONDS = 2.5
 TOP = 8 << 20
