@@ -39,9 +39,9 @@ def installing(part: str, command: list[str]) -> list[str]:
 
 
 def of_models() -> list[str]:
-    """What training and serving every model needs."""
-    folder = ROOT / "requirements"
-    return sorted(path.stem for kind in ("train", "serve") for path in folder.glob(f"{kind}-*.txt"))
+    """What training, fine-tuning and serving every model needs."""
+    folder, kinds = ROOT / "requirements", ("train", "finetune", "serve")
+    return sorted(path.stem for kind in kinds for path in folder.glob(f"{kind}-*.txt"))
 
 
 def existing(parts: Iterable[str]) -> list[str]:

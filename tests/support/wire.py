@@ -1,10 +1,11 @@
 """HTTP/2 by hand over a real socket: what no honest library would write."""
 
+import itertools
 import select
 import socket
 import struct
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from predictors.runtime.http2.frames import PREFACE
 from predictors.runtime.http2.header_blocks import Field, block_of
@@ -116,3 +117,12 @@ class Attacker:
 
     def close(self) -> None:
         self.socket.close()
+
+
+def number(value: int) -> bytes:
+    return struct.pack(">I", value)
+
+
+def repeated(frame: bytes, first: bytes = b"") -> Iterator[bytes]:
+    """A frame over and over, 64 KB at a time."""
+    return itertools.chain([first], itertools.repeat(frame * max(1, 65_536 // len(frame))))
