@@ -26,4 +26,6 @@ def test_a_command_runs_once_its_part_is_installed() -> None:
 def test_all_models_parts_are_found_by_name() -> None:
     """What tests install: links to a shared part too."""
     assert "train-mnist-cnn" in parts.of_models()
-    assert all(part.startswith(("train-", "serve-")) for part in parts.of_models())
+    assert "finetune-causal-lm" in parts.of_models()
+    kinds = ("train-", "finetune-", "serve-")
+    assert all(part.startswith(kinds) for part in parts.of_models())
