@@ -25,6 +25,7 @@ def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     trained.code_folder.cache_clear()
     for part in ("training", "predictors", "requirements"):
         (tmp_path / part).mkdir()
+        (tmp_path / part / "__init__.py").touch()  # or PYTHONPATH's package of that name is found
     (tmp_path / "training" / "toy.py").write_text(SCRIPT, "utf-8")
     monkeypatch.setattr(trained, "ROOT", tmp_path)
     monkeypatch.setattr(trained, "_STORE", tmp_path / "store")
