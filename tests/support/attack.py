@@ -31,7 +31,7 @@ FLOWER = {
 
 def say(figures: object) -> None:
     """Print figures, for who looks."""
-    print(figures)  # noqa: T201
+    print(figures)  # noqa: T201  figures are for who runs it with -s
 
 
 class Memory:

@@ -25,7 +25,7 @@ BED = ROOT.parent / "shared" / "testbed"
 INITIALIZER = "docker.io/kserve/storage-initializer:v0.20.0"
 _HOME = Path(os.environ.get("TESTBED_HOME", "/var/tmp/serin-testbed"))  # noqa: S108 - as its scripts
 _CTR = ("ctr", "--address", str(_HOME / "run" / "containerd.sock"), "-n", "k8s.io")
-_CACHE = Path(os.environ.get("TESTBED_CACHE", "/var/tmp/serin-testbed-cache")) / "images"  # noqa: S108
+_CACHE = Path(os.environ.get("TESTBED_CACHE", "/var/tmp/serin-testbed-cache")) / "images"  # noqa: S108  root alone writes there
 _DNS = ("10.96.0.10", 53)  # a Service: kube-proxy's rules lead to CoreDNS
 # Limits of what hangs, not of what is slow: other work may have the processors.
 _UP_SECONDS = 1200

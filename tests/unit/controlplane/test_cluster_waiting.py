@@ -13,7 +13,7 @@ from controlplane.cluster.waiting import Watch, troubles
 class Told(Kubectl):
     """A cluster with pods, events and a Job, and no logs."""
 
-    def __init__(self, pods: list[Any], events: list[Any] = [], job: Any = None) -> None:  # noqa: B006
+    def __init__(self, pods: list[Any], events: list[Any] = [], job: Any = None) -> None:  # noqa: B006  only read
         super().__init__(None)
         self.answers = {"pods": pods, "events": events}
         self.job = job
