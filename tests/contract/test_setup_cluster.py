@@ -15,8 +15,14 @@ NOWHERE = {"HTTPS_PROXY": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:
 STEPS = ("gateway", "keda", "prometheus", "kserve", "s3", "serin", "models")
 
 
+@pytest.fixture(scope="module")
+def part() -> None:
+    """Install what it needs first: a fresh clone would say so among its lines."""
+    subprocess.run([ROOT / "serin", "install", "--quiet", "cluster"], check=True)
+
+
 @pytest.fixture
-def setup(tmp_path: Path) -> "Setup":
+def setup(tmp_path: Path, part: None) -> "Setup":
     """What runs it, with a kubeconfig that names no cluster."""
     return Setup(tmp_path)
 
