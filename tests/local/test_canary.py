@@ -146,7 +146,7 @@ def _is_ready(kubectl: Kubectl) -> bool:
 
 
 def test_a_weight_reaches_envoy(kubectl: Kubectl) -> None:
-    """A patch of trafficPercent alone: Envoy's file has it, and the same pods serve."""
+    """A patch of trafficPercent alone: Envoy's file and an Event tell it, the same pods serve."""
     kubectl.patch("isvc/iris", canary(20, other(kubectl)))
     kubectl.run("wait", "isvc/iris", "--for=condition=CanaryPredictorReady", "--timeout=60s")
     routes = kubectl.platform.home / "envoy" / "rds" / "routes.json"
@@ -157,7 +157,14 @@ def test_a_weight_reaches_envoy(kubectl: Kubectl) -> None:
     after = [pod["pid"] for pod in kubectl.platform.pods()]
     kubectl.patch("isvc/iris", {"canary": None})
 
+    def described(*events: str) -> bool:
+        shown = kubectl.out("describe", "isvc/iris")
+        return all(event in shown for event in events)
+
     assert after == before
+    assert described("Canary [canary] is ready", "canary [canary] 0 → 20 %, stable 100 → 80 %")
+    assert described("canary [canary] 20 → 70 %, stable 80 → 30 %")
+    wait_for(lambda: described("canary [canary] 70 → 0 %, stable 30 → 100 %"), 20, "the last Event")
 
 
 def job(name: str, script: str) -> str:

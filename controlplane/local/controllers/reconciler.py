@@ -11,7 +11,7 @@ from dataclasses import replace
 from functools import partial
 
 from controlplane.errors import ManifestError
-from controlplane.kubernetes.conditions import is_true, timed
+from controlplane.kubernetes.conditions import timed
 from controlplane.kubernetes.kinds import by_name
 from controlplane.kubernetes.meta import Object, key_of, now, owned, owners
 from controlplane.kubernetes.names import REVISION, SERVED, SERVICE_LABEL, SOURCE, source
@@ -283,18 +283,9 @@ class Controllers:
         status = servicestatus.status(
             *(service, deployments.get(name, {}), pods, broken, refused, self.port, time)
         )
-        was, ready = is_true(service.get("status"), "Ready"), is_true(status, "Ready")
         self._set_status(service, status)
-        if ready and was != ready:
-            said = f"InferenceService [{name}] is Ready"
-            events.record(self.objects, service, "Normal", "InferenceServiceReady", said)
-        elif was and not ready:
-            said = f"InferenceService [{name}] is no longer Ready"
-            events.record(self.objects, service, "Warning", "InferenceServiceNotReady", said)
-        old = (service.get("status") or {}).get("modelStatus") or {}
-        broken = status["modelStatus"].get("lastFailureInfo")
-        if broken and broken != old.get("lastFailureInfo"):
-            events.record(self.objects, service, "Warning", broken["reason"], broken["message"])
+        for event in servicestatus.happened(name, service.get("status") or {}, status):
+            events.record(self.objects, service, *event)
 
     def _fail(self, service: Object, failure: Failure) -> None:
         name = service["metadata"]["name"]

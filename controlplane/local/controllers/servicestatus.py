@@ -1,6 +1,6 @@
 """An InferenceService's status as KServe ≥ 0.21 writes it in Standard mode. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from controlplane.kubernetes.conditions import condition, is_true, timed
 from controlplane.kubernetes.meta import Object
@@ -71,6 +71,51 @@ def status(
     if canaries:
         found["canaryStatuses"] = canaries
     return found
+
+
+def happened(name: str, before: Object, after: Object) -> Iterator[tuple[str, str, str]]:
+    """The Events between two statuses: their type, reason and message.
+
+    A canary's share is what it gets: its trafficPercent while it is ready.
+
+    Args:
+        name: The InferenceService's.
+        before: Its status until now; empty where it had none.
+        after: Its status from now on.
+    """
+    was, ready = is_true(before, "Ready"), is_true(after, "Ready")
+    if ready and not was:
+        yield "Normal", "InferenceServiceReady", f"InferenceService [{name}] is Ready"
+    elif was and not ready:
+        said = f"InferenceService [{name}] is no longer Ready"
+        yield "Warning", "InferenceServiceNotReady", said
+    broken = after["modelStatus"].get("lastFailureInfo")
+    if broken and broken != (before.get("modelStatus") or {}).get("lastFailureInfo"):
+        yield "Warning", broken["reason"], broken["message"]
+    old, new = _by_name(before), _by_name(after)
+    for canary in {**old, **new}:
+        was, ready = old.get(canary, _NONE)["ready"], new.get(canary, _NONE)["ready"]
+        if ready and not was:
+            yield "Normal", "CanaryReady", f"Canary [{canary}] is ready"
+        elif was and canary in new and not ready:
+            yield "Warning", "CanaryNotReady", f"Canary [{canary}] is no longer ready"
+    shares = {canary: (_share(old, canary), _share(new, canary)) for canary in {**old, **new}}
+    if any(had != has for had, has in shares.values()):
+        told = [f"canary [{canary}] {had} → {has} %" for canary, (had, has) in shares.items()]
+        had, has = (100 - sum(side) for side in zip(*shares.values(), strict=True))
+        yield "Normal", "TrafficChanged", f"Requests: {', '.join(told)}, stable {had} → {has} %"
+
+
+_NONE = {"ready": False, "trafficPercent": 0}
+
+
+def _by_name(status: Object) -> dict[str, Object]:
+    return {canary["name"]: canary for canary in status.get("canaryStatuses") or ()}
+
+
+def _share(canaries: Mapping[str, Object], name: str) -> int:
+    canary = canaries.get(name, _NONE)
+    return int(canary["trafficPercent"]) if canary["ready"] else 0
 
 
 def _ingress_condition(*, served: bool, refused: str) -> Object:
