@@ -36,7 +36,7 @@ from controlplane.statefolder import Home
 from controlplane.store import artifacts, s3
 
 STOP_GRACE_SECONDS = 10.0
-ROTATE_SECONDS = 10.0
+TIDY_SECONDS = 10.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -65,7 +65,7 @@ class Supervisor:
         self._saving: asyncio.Task[None] | None = None
         self._error = ""
         self._restart_at: dict[str, float] = {}
-        self._rotate_at = 0.0
+        self._tidy_at = 0.0
         self._planned = Plan((), ())
         self.statefile = StateFile(home.state, self.fence)
 
@@ -126,10 +126,11 @@ class Supervisor:
             self.monitoring.step(self.fleet.pods, wanted, port, self.objects, held)
         with guard("jobs"):
             self.jobs.step()
+        with guard("tidying"):
+            self._tidy()
         with guard("state"):
             self.statefile.write(self._state(wanted))
         self._keep()
-        self._rotate_logs()
 
     async def stop(self) -> None:
         """Close the gateway's door, let requests finish, then end everything."""
@@ -224,9 +225,13 @@ class Supervisor:
             except SerinError as error:
                 self._error = str(error)
 
-    def _rotate_logs(self) -> None:
-        if time.monotonic() > self._rotate_at:
-            self._rotate_at = time.monotonic() + ROTATE_SECONDS
+    def _tidy(self) -> None:
+        """Keep what only grows within bounds: Events, and logs."""
+        due = time.monotonic() > self._tidy_at
+        if due or self.objects.count("Event") > events.MOST + events.SLACK:
+            events.forget(self.objects)
+        if due:
+            self._tidy_at = time.monotonic() + TIDY_SECONDS
             processes.rotate_all(self.home.logs)
 
     def _state(self, wanted: Plan) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from controlplane.kubernetes.kinds import by_name
 from controlplane.kubernetes.meta import key_of, sound
 from controlplane.local import seeds
 from controlplane.local.api.resources import Write
+from controlplane.local.controllers import events
 from controlplane.local.gateway.process import Gateway
 from controlplane.local.node import processes
 from controlplane.local.supervisor import Supervisor
@@ -168,6 +169,7 @@ async def look(supervisor: Supervisor, seconds: int) -> None:
     route = supervisor.objects.get("HTTPRoute", "models", "iris")
     assert route["spec"]["rules"][-1]["timeouts"]["request"] == f"{seconds}s"
     assert [fault for fault in supervisor.fence.faults() if fault.kind == "platform"] == []
+    assert supervisor.objects.count("Event") <= events.MOST + events.SLACK + BATCH  # bounded
 
 
 @pytest.mark.timeout(max(120, COUNT // 10))

@@ -31,6 +31,8 @@ from controlplane.kubernetes.refusals import AlreadyExists, Conflict, Gone, NotF
 
 REMEMBERED = 4096
 """Changes that a watch may start behind; older ones answer 410 Gone."""
+REMEMBERED_BYTES = 64 * 2**20
+"""Of all of them: an object may be 3 MiB, and so may each of its changes."""
 GAP = 1000
 """Added to the resource version at each start: what was given out and not saved stays unused."""
 FORMAT = 1
@@ -67,8 +69,10 @@ class Objects:
             SerinError: The file was written by another version of Serin, or is damaged.
         """
         self._path = path
-        self._content: dict[Key, bytes] = {}
-        self._history: deque[Change] = deque(maxlen=REMEMBERED)
+        self._content: dict[str, dict[tuple[str, str], bytes]] = {}
+        """Kind → namespace and name → the object as JSON."""
+        self._history: deque[Change] = deque()
+        self._history_bytes = 0
         self._lock = threading.RLock()
         self._watchers: set[Callable[[], None]] = set()
         self._revision = 1
@@ -76,6 +80,7 @@ class Objects:
         if path is not None and path.exists():
             self._load(path)
         self._saved = self._start = self._revision
+        """What a watch may start at: the revision before the oldest change of the history."""
 
     @property
     def revision(self) -> int:
@@ -84,7 +89,7 @@ class Objects:
 
     def find(self, kind: str, namespace: str, name: str) -> Object | None:
         """A copy of one object, or None."""
-        content = self._content.get((kind, namespace, name))
+        content = self._content.get(kind, {}).get((namespace, name))
         return None if content is None else orjson.loads(content)
 
     def get(self, kind: str, namespace: str, name: str) -> Object:
@@ -103,10 +108,14 @@ class Objects:
         with self._lock:
             found = sorted(
                 (key, content)
-                for key, content in self._content.items()
-                if key[0] == kind and namespace in {None, key[1]}
+                for key, content in self._content.get(kind, {}).items()
+                if namespace in {None, key[0]}
             )
         return [orjson.loads(content) for _, content in found]
+
+    def count(self, kind: str) -> int:
+        """How many objects of a kind there are."""
+        return len(self._content.get(kind, {}))
 
     def create(self, wanted: Object) -> Object:
         """Add an object and return it as it is now. `status` is kept: controllers fill it at once.
@@ -116,7 +125,7 @@ class Objects:
         """
         with self._lock:
             key = key_of(wanted)
-            if key in self._content:
+            if self.find(*key):
                 raise AlreadyExists(f'{key[0]} "{key[2]}" already exists', kind=key[0], name=key[2])
             made = orjson.loads(orjson.dumps(wanted))
             metadata = made["metadata"]
@@ -190,9 +199,8 @@ class Objects:
         """
         with self._lock:
             found = self.get(kind, namespace, name)
-            key = (kind, namespace, name)
-            last = self._put("DELETED", key, found)
-            del self._content[key]
+            last = self._put("DELETED", (kind, namespace, name), found)
+            del self._content[kind][namespace, name]
             return last
 
     async def watch(self, since: int) -> AsyncGenerator[Change]:
@@ -235,10 +243,8 @@ class Objects:
             Gone: Changes since then are no longer remembered.
         """
         with self._lock:
-            oldest = self._history[0].revision - 1 if self._history else self._revision
-            full = len(self._history) == REMEMBERED
-            if since < (oldest if full else self._start):
-                raise Gone(f"too old resource version: {since} ({oldest})")
+            if since < self._start:
+                raise Gone(f"too old resource version: {since} ({self._start})")
             found: list[Change] = []
             for change in reversed(self._history):
                 if change.revision <= since:
@@ -257,7 +263,8 @@ class Objects:
             if self._path is None or self._saved >= wanted:
                 return
             with self._lock:
-                revision, contents = self._revision, list(self._content.values())
+                revision = self._revision
+                contents = [text for kind in self._content.values() for text in kind.values()]
             head = b'{"format":%d,"revision":%d,"objects":[\n' % (FORMAT, revision)
             text = head + b",\n".join(contents) + b"\n]}\n"
             await asyncio.to_thread(statefolder.write_bytes, self._path, text, 0o600)
@@ -267,11 +274,19 @@ class Objects:
         self._revision += 1
         made["metadata"]["resourceVersion"] = str(self._revision)
         content = orjson.dumps(made)
-        self._content[key] = content
-        self._history.append(Change(self._revision, step, key, content))
+        self._content.setdefault(key[0], {})[key[1:]] = content
+        self._remember(Change(self._revision, step, key, content))
         for tell in self._watchers:
             tell()
         return made
+
+    def _remember(self, change: Change) -> None:
+        self._history.append(change)
+        self._history_bytes += len(change.content)
+        while len(self._history) > REMEMBERED or self._history_bytes > REMEMBERED_BYTES:
+            oldest = self._history.popleft()
+            self._history_bytes -= len(oldest.content)
+            self._start = oldest.revision
 
     def _load(self, path: Path) -> None:
         try:
@@ -288,5 +303,6 @@ class Objects:
             raise SerinError(
                 f"{path} was written by another version of Serin: move it away, and run again."
             )
-        self._content = contents
+        for (kind, namespace, name), text in contents.items():
+            self._content.setdefault(kind, {})[namespace, name] = text
         self._revision = revision + GAP

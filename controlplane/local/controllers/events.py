@@ -1,13 +1,18 @@
 """Kubernetes Events: what happened to an object, counted where it happens again."""
 
+import contextlib
 import hashlib
 from datetime import UTC, datetime, timedelta
 
-from controlplane.kubernetes.meta import Object, now
+from controlplane.kubernetes.meta import Object, key_of, now
 from controlplane.local.api.objects import Objects
 
 KEPT = timedelta(hours=1)
 MOST = 400
+SLACK = 100
+"""Above MOST, before Events are looked through."""
+LONGEST = 236
+"""Of an object's name, in that of its Event: with the digest it is a name that Kubernetes takes."""
 COMPONENT = "serin"
 
 
@@ -23,11 +28,13 @@ def record(objects: Objects, about: Object, kind: str, reason: str, message: str
     """
     metadata = about["metadata"]
     text = "/".join((metadata.get("uid", ""), kind, reason, message))
-    name = f"{metadata['name']}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
+    name = f"{metadata['name'][:LONGEST]}.{hashlib.sha256(text.encode()).hexdigest()[:16]}"
     namespace = metadata.get("namespace", "default")
     time = now()
     if old := objects.find("Event", namespace, name):
-        objects.update({**old, "count": old["count"] + 1, "lastTimestamp": time})
+        count = old.get("count")  # a client may have taken it out
+        count = count + 1 if isinstance(count, int) else 1
+        objects.update({**old, "count": count, "lastTimestamp": time})
         return
     objects.create(
         {
@@ -56,10 +63,19 @@ def record(objects: Objects, about: Object, kind: str, reason: str, message: str
 
 
 def forget(objects: Objects) -> None:
-    """Remove Events that are an hour old, as a cluster does, and the oldest past a number."""
-    found = sorted(objects.list_of("Event"), key=lambda one: str(one["lastTimestamp"]))
+    """Remove Events that are an hour old, as a cluster does, and the oldest past a number.
+
+    Clients write Events too, with any times or none: such a one is as old as its object.
+    """
+    found = sorted((_time(one), key_of(one)) for one in objects.list_of("Event"))
     oldest = datetime.now(UTC) - KEPT
-    for index, one in enumerate(found):
-        late = datetime.fromisoformat(one["lastTimestamp"]) < oldest
-        if late or index < len(found) - MOST:
-            objects.delete("Event", one["metadata"]["namespace"], one["metadata"]["name"])
+    for index, (time, key) in enumerate(found):
+        if time < oldest or index < len(found) - MOST:
+            objects.delete(*key)
+
+
+def _time(event: Object) -> datetime:
+    for time in (event.get("lastTimestamp"), event["metadata"]["creationTimestamp"]):
+        with contextlib.suppress(ValueError):
+            return datetime.fromisoformat(str(time)).astimezone(UTC)
+    return datetime.now(UTC)

@@ -122,6 +122,33 @@ def test_a_watch_from_too_long_ago_is_gone(monkeypatch: pytest.MonkeyPatch) -> N
         store.changes(start)
 
 
+def test_the_history_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A few changes of objects of some MiB are as much as thousands of small ones."""
+    monkeypatch.setattr(objects, "REMEMBERED_BYTES", 1500)
+    store = Objects()
+    start = store.revision
+    for index in range(4):
+        store.create({**deployment(f"d{index}"), "data": "x" * 300})
+
+    assert len(store.changes(start + 2)) == 2
+    with pytest.raises(Gone):
+        store.changes(start + 1)
+
+
+def test_a_list_holds_one_kind_by_namespace_and_name() -> None:
+    """Others of the same name are not in it, and what is deleted is not either."""
+    store = Objects()
+    for name in ("b", "a"):
+        store.create(deployment(name))
+        store.create({**deployment(name), "kind": "ReplicaSet"})
+    store.delete("Deployment", "models", "a")
+    store.create(deployment("c"))
+
+    assert [one["metadata"]["name"] for one in store.list_of("Deployment")] == ["b", "c"]
+    assert store.list_of("Deployment", "default") == []
+    assert (store.count("Deployment"), store.count("ReplicaSet"), store.count("Job")) == (2, 2, 0)
+
+
 def test_objects_survive_a_restart_and_versions_only_grow(tmp_path: Path) -> None:
     """One file; what a watcher knew before is gone, and no version is given out twice."""
     path = tmp_path / "objects.json"
