@@ -88,7 +88,16 @@ class CausalLmModel(StreamingModel):
                 Answers text_output (batch,) bytes; prompt_tokens, completion_tokens (batch,)
                 int32; finish_reason (batch,) bytes, `stop` or `length`.
         """
+        self.check_rows(job.rows)
         self._engine.submit(job, self._tensors.read(job.arrays, job.rows))
+
+    def check_rows(self, rows: int) -> None:
+        """Refuse more rows in one request than may wait at all; before they are read.
+
+        Raises:
+            InvalidRequest: it has more.
+        """
+        self._engine.check_rows(rows)
 
     def submit_prompts(self, job: Job, prompts: list[Prompt]) -> None:
         """Continue prompts that were read already."""

@@ -72,20 +72,26 @@ class Engine:
             self._max_rows, self._queue_size, self._metrics = max_rows, queue_size, metrics
             self._network.resize(max_rows)
 
+    def check_rows(self, rows: int) -> None:
+        """Refuse more rows in one request than may wait at all; before they are read.
+
+        Raises:
+            InvalidRequest: it has more.
+        """
+        if rows > self._queue_size:
+            raise InvalidRequest(
+                f"{rows} prompts in one request: at most {self._queue_size} are taken"
+            )
+
     def submit(self, job: Job, prompts: list[Prompt]) -> None:
-        """Queue a request.
+        """Queue a request, of as many rows as `check_rows` lets pass.
 
         The queue counts requests: their rows take turns, so the many rows of one hold up nobody.
 
         Raises:
-            InvalidRequest: it has more rows than may wait at all.
             Overloaded: as many requests wait as may.
             NotReady: the engine is closed.
         """
-        if len(prompts) > self._queue_size:
-            raise InvalidRequest(
-                f"{len(prompts)} prompts in one request: at most {self._queue_size} are taken"
-            )
         answer = Answer(job, prompts, self._table)
         with self._changed:
             if self._closed:

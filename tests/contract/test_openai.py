@@ -199,7 +199,10 @@ BOTH: dict[str, tuple[list[Any], list[Any]]] = {
     "stop": ([None, "x", [], ["a", "b", "c", "d"]], [5, ["a"] * 5, [1], "x" * 257]),
     "presence_penalty": ([-2, 2, 0.5, None], [-2.1, 2.1, "x"]),
     "frequency_penalty": ([-2, 2, 0.5, None], [-2.1, 2.1, "x"]),
-    "logit_bias": ([None, {}, {"5": -100, "7": 2.5}], [[], {"x": 1}, {"5": 101}, {"999": 1}]),
+    "logit_bias": (
+        [None, {}, {"5": -100, "7": 2.5}],
+        [[], {"x": 1}, {"5": 101}, {"999": 1}, {"1" * 5000: 1}],
+    ),
     "response_format": (
         [None, {"type": "text"}],
         [

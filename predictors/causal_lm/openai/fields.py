@@ -104,4 +104,4 @@ class Fields:
 
 def kind_of(value: object) -> str:
     """What a JSON value is, for people."""
-    return _KINDS[type(value)]
+    return "an empty list" if value == [] else _KINDS[type(value)]

@@ -14,12 +14,8 @@ def messages_of(given: object) -> list[dict[str, str]]:
         FieldError: naming the message and what is wrong with it.
     """
     if type(given) is not list or not given:
-        raise FieldError("messages", f"expected a list of messages, got {_shown(given)}")
+        raise FieldError("messages", f"expected a list of messages, got {kind_of(given)}")
     return [_message(one, f"messages[{place}]") for place, one in enumerate(given)]
-
-
-def _shown(given: object) -> str:
-    return "an empty list" if given == [] else kind_of(given)
 
 
 def _message(given: Any, place: str) -> dict[str, str]:

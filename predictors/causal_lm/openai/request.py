@@ -19,8 +19,9 @@ from predictors.runtime.v2.errors import InvalidRequest, NotFound
 if TYPE_CHECKING:
     from predictors.causal_lm import CausalLmModel
 
-MAX_CHOICES, MAX_STOPS, MAX_STOP_CHARACTERS, MAX_PROMPTS = 128, 4, 256, 2048
+MAX_CHOICES, MAX_STOPS, MAX_STOP_CHARACTERS = 128, 4, 256
 _CHAT_ALTERNATIVES, _ALTERNATIVES = 20, 5
+_INDEX_DIGITS = 10
 _COMPLETION_TOKENS = 16  # OpenAI's default of `completions`
 _NO_EFFECT = ("user", "service_tier", "safety_identifier", "prompt_cache_key")  # text
 _UNSUPPORTED = (
@@ -88,11 +89,12 @@ class Reader:
         fields.unsupported(*_UNSUPPORTED)
         fields.unsupported("store", but=(False,))
         if chat:
+            self._model.check_rows(asked.choices)
             tokens = [self._chat_tokens(fields)]
             most, alternatives = self._chat_limits(fields)
             echo = False
         else:
-            tokens, texts = self._prompts(fields)
+            tokens, texts = self._prompts(fields, asked.choices)
             most, alternatives = self._limits(fields, asked.choices)
             echo = fields.flag("echo")
             asked.texts = texts if echo else []
@@ -162,7 +164,8 @@ class Reader:
         known = len(self._model.table)
         bias = {}
         for name in fields.mapping("logit_bias") or {}:
-            if not name.isdecimal() or int(name) >= known:
+            # Python refuses to convert thousands of digits.
+            if not name.isdecimal() or len(name) > _INDEX_DIGITS or int(name) >= known:
                 raise FieldError(
                     "logit_bias", f"expected tokens, 0 … {known - 1}, got {name!r:.40}"
                 )
@@ -202,15 +205,16 @@ class Reader:
         alternatives = fields.whole("logprobs", 0, _ALTERNATIVES)
         return _COMPLETION_TOKENS if most is None else most, alternatives
 
-    def _prompts(self, fields: Fields) -> tuple[list[list[int]], list[str]]:
+    def _prompts(self, fields: Fields, choices: int) -> tuple[list[list[int]], list[str]]:
         """The tokens of each prompt, and its text."""
         given = fields.take("prompt")
         if given is None:
             raise fields.wrong("prompt", "text, tokens, or a list of either", None)
         whole = type(given) is str or (type(given) is list and given and type(given[0]) is int)
         prompts = [given] if whole else given
-        if type(prompts) is not list or not 0 < len(prompts) <= MAX_PROMPTS:
-            raise FieldError("prompt", f"expected 1 … {MAX_PROMPTS} prompts, got {kind_of(given)}")
+        if type(prompts) is not list or not prompts:
+            raise FieldError("prompt", f"expected prompts, got {kind_of(prompts)}")
+        self._model.check_rows(len(prompts) * choices)
         read = [self._one(prompt, f"prompt {number}") for number, prompt in enumerate(prompts)]
         return [tokens for tokens, _ in read], [text for _, text in read]
 

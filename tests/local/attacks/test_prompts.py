@@ -5,6 +5,7 @@ printed; the bounds are far above what a quiet machine shows, and far below what
 waits of 1 to 10 s, 200 to 700 MiB, broken streams.
 """
 
+import json
 import threading
 import time
 from typing import Any
@@ -46,6 +47,20 @@ def test_many_prompts_of_one_request_lock_nobody_out(lm: Predictor, count: int) 
             time.sleep(1)
         attack.join(30)
     say(statuses)
+
+
+def test_prompts_are_counted_before_they_are_read(lm: Predictor) -> None:
+    """S4's neighbour: 10 KB that ask for 262,144 choices, and 400,000 prompts of one letter."""
+    many = {"model": lm.model, "prompt": ["a"] * 2048, "n": 128, "max_tokens": 1}
+    with honest(lm.http_port, lm.infer_path, prompts(1, max_tokens=4)) as client:
+        memory = Memory(lm.process.pid)
+        with watched(lm.process.pid, client, "choices and prompts"):
+            refused = lm.request("POST", "/v1/completions", json.dumps(many).encode())
+            other = lm.infer(prompts(400_000, "a"))
+        assert refused.status == 400
+        assert other.status in {400, 429}  # where the bytes of another attack are held still
+        assert "262144 prompts in one request" in refused.json["error"]["message"]
+        assert memory.peak() < 200
 
 
 def test_answers_of_a_stream_that_nobody_reads_are_bounded(lm: Predictor) -> None:
