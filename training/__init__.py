@@ -1,1 +1,15 @@
-"""What runs in a training Job: one linear script a model, and the registry they publish to."""
+"""What runs in a training Job: one linear script a model.
+
+iris, mnist_forest, mnist_cnn, nli, causal_lm    the scripts: `python -m training.<model>`
+script              what all scripts share as programs: flags, exit codes, clean endings
+progress, errors    what a script says while it runs; what data can be wrong about
+publish/            from a model to a version in the store: gates, artifact, registry, checkpoints
+export/             from a trained model to ONNX
+digits/             what the two digit models share
+entailment/         what nli learns from, and the T5 that learns it
+language/           language models as arrays, for causal_lm
+
+A module of this folder with a `__main__` is a model that `serin train` knows. Scripts are unaware
+of each other, and a room knows no script. Training may import a predictor, to prove that it serves
+what was exported; no other package comes in.
+"""

@@ -23,22 +23,24 @@ import numpy.typing as npt
 import onnx
 
 import predictors.causal_lm
+import training.export.graph
 import training.language
 from predictors.causal_lm import CausalLmModel
 from predictors.causal_lm.text import Completion, bytes_of_tokens
 from predictors.runtime import build_manifest, golden_sample
-from training import onnx_decoder, onnx_graph, python_text, script
-from training.artifact import Destination, code_identity, write_manifest
+from training import script
 from training.errors import DataError
-from training.gates import require_parity
-from training.language import measures
+from training.export import decoder
+from training.language import measures, python_text
 from training.language.blocks import BLOCK, Blocks, Matrix, dense, in_blocks
 from training.language.card import model_card
 from training.language.model import LanguageModel
 from training.language.sources import read_model
 from training.language.tiny import tiny_llama
 from training.progress import Reporter
-from training.registry import Registry
+from training.publish.artifact import Destination, code_identity, write_manifest
+from training.publish.gates import require_parity
+from training.publish.registry import Registry
 
 STEPS, SMOKE_STEPS = 100, 2
 MOST_ROUNDING = 0.01  # of the perplexity
@@ -103,13 +105,13 @@ def main() -> None:
     with destination.folder() as folder:
         # --- Export -----------------------------------------------------------------------------
         report.say("exporting to ONNX …")
-        graph = onnx_decoder.to_onnx(model.config, served)
+        graph = decoder.to_onnx(model.config, served)
         save(graph, folder / "model.onnx")
         model.tokenizer.save(str(folder / "tokenizer.json"))
         generation = {
             "first_token": model.first_token,
             "ending_tokens": sorted(model.ending),
-            "positions": onnx_decoder.positions(model.config),
+            "positions": decoder.positions(model.config),
             "sampling": dict(model.defaults),
         }
         (folder / "generation.json").write_text(json.dumps(generation), "utf-8")
@@ -160,7 +162,7 @@ def main() -> None:
             metrics=metrics,
             data=data,
             code=code_identity(
-                *(__file__, python_text.__file__, onnx_decoder.__file__, onnx_graph.__file__),
+                *(__file__, decoder.__file__, training.export.graph.__file__),
                 *_modules(training.language.__path__[0]),
                 *(predictors.causal_lm.__file__, *_modules(predictors.causal_lm.__path__[0])),
                 libraries=("gguf", "tokenizers", "safetensors"),
@@ -190,8 +192,8 @@ def tuned(
 ) -> tuple[dict[str, Matrix], Any]:
     """Weights fine-tuned by LoRA, and the checkpoints of that run, which a publishing run keeps."""
     try:
-        from training.checkpoints import Checkpoints
         from training.language import lora
+        from training.publish.checkpoints import Checkpoints
     except ImportError as error:
         raise DataError(
             f"fine-tuning needs packages that are not installed ({error.name}): "
@@ -206,7 +208,7 @@ def tuned(
     return lora.tuned(model, tokens, steps, args.seed, checkpoints, report), checkpoints
 
 
-def rounded(weights: onnx_decoder.Weights) -> dict[str, Matrix]:
+def rounded(weights: decoder.Weights) -> dict[str, Matrix]:
     """Every matrix in blocks: those that are not yet, rounded to 8 bits."""
     return {
         name: in_blocks(matrix)
@@ -230,7 +232,7 @@ def save(graph: onnx.ModelProto, path: Path) -> None:
 
 def in_float32(
     config: dict[str, Any],
-    weights: onnx_decoder.Weights,
+    weights: decoder.Weights,
     window: measures.Tokens,
     prompts: list[list[int]],
     count: int,
@@ -239,7 +241,7 @@ def in_float32(
     """The same text and the same prompts, by the weights as they were given."""
     with measures.temporary("serin-float32-") as folder:
         path = folder / "model.onnx"
-        save(onnx_decoder.to_onnx(config, {name: dense(m) for name, m in weights.items()}), path)
+        save(decoder.to_onnx(config, {name: dense(m) for name, m in weights.items()}), path)
         network = measures.opened(path, measures.ROWS)
         reading = measures.read(network, window)
         texts = [measures.continued(network, ids, count, ending).tokens for ids in prompts]

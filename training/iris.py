@@ -21,10 +21,11 @@ from sklearn.model_selection import train_test_split
 import predictors.iris
 from predictors.iris import SPECIES, IrisModel
 from predictors.runtime import build_manifest, golden_sample
-from training import export, script
-from training.artifact import Destination, code_identity, write_manifest
-from training.gates import Arrays, require_accuracy, require_parity
+from training import script
+from training.export import scikit
 from training.progress import Reporter
+from training.publish.artifact import Destination, code_identity, write_manifest
+from training.publish.gates import Arrays, require_accuracy, require_parity
 
 MIN_ACCURACY = 0.9  # two flowers of 50 are often misread, five mean that something is broken
 TOLERANCE = 1e-5  # of a probability; ONNX computes in float32, scikit-learn in float64
@@ -80,8 +81,8 @@ def main() -> None:
 
     with destination.folder() as folder:
         # --- Export: ONNX to serve, joblib for people -------------------------------------------
-        graph = export.to_onnx(classifier, "iris", features=("measurements", 4))
-        export.save(graph, folder / "model.onnx")
+        graph = scikit.to_onnx(classifier, "iris", features=("measurements", 4))
+        scikit.save(graph, folder / "model.onnx")
         joblib.dump(classifier, folder / "model.joblib")
 
         # --- Manifest: one flower of each species is the golden sample --------------------------
@@ -94,7 +95,7 @@ def main() -> None:
             outputs=IrisModel.outputs,
             metrics=metrics,
             data=data,
-            code=code_identity(__file__, export.__file__, predictors.iris.__file__),
+            code=code_identity(__file__, scikit.__file__, predictors.iris.__file__),
             golden_sample=golden_sample(
                 IrisModel.inputs,
                 IrisModel.outputs,

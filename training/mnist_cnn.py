@@ -15,10 +15,12 @@ from torch.nn import functional
 
 import predictors.mnist_cnn
 from predictors.mnist_cnn import MnistCnnModel
-from training import digit_models, script, torch_export
-from training.artifact import Destination
-from training.digits import BUNDLED, MNIST, SIDE
+from training import script
+from training.digits import models
+from training.digits.data import BUNDLED, MNIST, SIDE
+from training.export import pytorch
 from training.progress import Reporter
+from training.publish.artifact import Destination
 
 MIN_ACCURACY = {MNIST: 0.99, BUNDLED: 0.97}
 EPOCHS = {MNIST: 5, BUNDLED: 30}
@@ -50,7 +52,7 @@ class Network(nn.Module):
 def main() -> None:
     """Data, fit, evaluate, export, publish; raises where a gate stays closed."""
     # --- Flags ----------------------------------------------------------------------------------
-    parser = digit_models.flags("training.mnist_cnn", __doc__, MIN_ACCURACY)
+    parser = models.flags("training.mnist_cnn", __doc__, MIN_ACCURACY)
     parser.add_argument(
         "--epochs",
         type=int,
@@ -67,7 +69,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
 
     # --- Data -----------------------------------------------------------------------------------
-    digits = digit_models.data(args)
+    digits = models.data(args)
     epochs = args.epochs
     if args.smoke:
         epochs = 1
@@ -106,7 +108,7 @@ def main() -> None:
         probabilities = torch.cat([served(chunk) for chunk in chunks]).numpy()  # (rows, 10)
     answers = {"digit": probabilities.argmax(axis=1), "probabilities": probabilities}
     metrics = {
-        **digit_models.evaluate(digits, answers["digit"], args, MIN_ACCURACY, report),
+        **models.evaluate(digits, answers["digit"], args, MIN_ACCURACY, report),
         "epochs": epochs,
         "parameters": sum(weights.numel() for weights in network.parameters()),
     }
@@ -115,16 +117,16 @@ def main() -> None:
         # --- Export: ONNX to serve, a torch.export program for people ----------------------------
         report.say("exporting to ONNX …")
         sample = torch.from_numpy(test_pixels[:2])
-        torch_export.save(served, sample, "pixels", "probabilities", folder)
+        pytorch.save(served, sample, "pixels", "probabilities", folder)
         report.say(f"model.onnx {(folder / 'model.onnx').stat().st_size / 1e6:.1f} MB")
 
         # --- Manifest, parity: what will be served answers as what was trained ------------------
-        digit_models.complete(
+        models.complete(
             *(folder, "mnist-cnn", MnistCnnModel, digits, answers, report),
             metrics=metrics,
             settings={"seed": args.seed},
-            sources=(__file__, torch_export.__file__, predictors.mnist_cnn.__file__),
-            libraries=torch_export.LIBRARIES,
+            sources=(__file__, pytorch.__file__, predictors.mnist_cnn.__file__),
+            libraries=pytorch.LIBRARIES,
         )
 
         # --- Publish ----------------------------------------------------------------------------

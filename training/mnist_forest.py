@@ -16,10 +16,12 @@ from sklearn.ensemble import RandomForestClassifier
 
 import predictors.mnist_forest
 from predictors.mnist_forest import MnistForestModel
-from training import digit_models, export, script
-from training.artifact import Destination
-from training.digits import BUNDLED, MNIST, with_shifts
+from training import script
+from training.digits import models
+from training.digits.data import BUNDLED, MNIST, with_shifts
+from training.export import scikit
 from training.progress import Reporter
+from training.publish.artifact import Destination
 
 MIN_ACCURACY = {MNIST: 0.965, BUNDLED: 0.97}
 SMOKE_TREES = 10
@@ -29,7 +31,7 @@ CHUNK = 5  # trees fitted between two looks at the progress bar
 def main() -> None:
     """Data, fit, evaluate, export, publish; raises where a gate stays closed."""
     # --- Flags ----------------------------------------------------------------------------------
-    parser = digit_models.flags("training.mnist_forest", __doc__, MIN_ACCURACY)
+    parser = models.flags("training.mnist_forest", __doc__, MIN_ACCURACY)
     parser.add_argument(
         "--trees",
         type=int,
@@ -52,7 +54,7 @@ def main() -> None:
     report = Reporter("mnist-forest")
 
     # --- Data -----------------------------------------------------------------------------------
-    digits = digit_models.data(args)
+    digits = models.data(args)
     shifts = int(args.data is None) if args.shifts == -1 else args.shifts
     trees = args.trees
     if args.smoke:
@@ -75,7 +77,7 @@ def main() -> None:
         "probabilities": probabilities.astype(np.float32),
     }
     metrics = {
-        **digit_models.evaluate(digits, answers["digit"], args, MIN_ACCURACY, report),
+        **models.evaluate(digits, answers["digit"], args, MIN_ACCURACY, report),
         "trees": trees,
         "nodes": sum(tree.tree_.node_count for tree in forest.estimators_),
     }
@@ -83,18 +85,18 @@ def main() -> None:
     with destination.folder() as folder:
         # --- Export: ONNX to serve, joblib for people -------------------------------------------
         report.say("exporting to ONNX …")
-        graph = export.to_onnx(forest, "mnist-forest", features=("pixels", 784))
-        export.drop_zero_votes(graph)
-        export.save(graph, folder / "model.onnx")
+        graph = scikit.to_onnx(forest, "mnist-forest", features=("pixels", 784))
+        scikit.drop_zero_votes(graph)
+        scikit.save(graph, folder / "model.onnx")
         joblib.dump(forest, folder / "model.joblib", compress=3)
         report.say(f"model.onnx {(folder / 'model.onnx').stat().st_size / 1e6:.1f} MB")
 
         # --- Manifest, parity: what will be served answers as what was trained ------------------
-        digit_models.complete(
+        models.complete(
             *(folder, "mnist-forest", MnistForestModel, digits, answers, report),
             metrics=metrics,
             settings={"seed": args.seed, "shifts_pixels": shifts},
-            sources=(__file__, export.__file__, predictors.mnist_forest.__file__),
+            sources=(__file__, scikit.__file__, predictors.mnist_forest.__file__),
         )
 
         # --- Publish ----------------------------------------------------------------------------

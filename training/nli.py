@@ -6,9 +6,10 @@
     python -m training.nli --output /tmp/nli                  # or only look at the artifact
 
 MODEL_NAME is fine-tuned to choose the label word in one decoder step, on a GPU where torch has one.
-Where none is named, a small T5 is made of the corpus (training/small_t5.py) and first taught by
-rules (training/rewrites.py). A run that publishes keeps checkpoints in the store: started again
-with the same settings after a kill, it goes on from the last and ends with the same bytes.
+Where none is named, a small T5 is made of the corpus (training/entailment/small_t5.py) and first
+taught by rules (rewrites.py beside it). A run that publishes keeps checkpoints in the store:
+started again with the same settings after a kill, it goes on from the last and ends with the same
+bytes.
 """
 
 import argparse
@@ -18,18 +19,20 @@ import numpy as np
 import torch
 
 import predictors.nli
-import training.pairs
-import training.t5
+import training.entailment.pairs
+import training.entailment.t5
 from predictors.nli import LABELS, NliModel
 from predictors.runtime import build_manifest, golden_sample
-from training import calibration, nli_settings, rewrites, script, sentences, small_t5, torch_export
-from training.artifact import Destination, code_identity, write_manifest
-from training.checkpoints import Checkpoints
-from training.gates import Arrays, require_accuracy, require_parity
-from training.lessons import Lesson, learn
-from training.pairs import Pairs
+from training import script
+from training.entailment import calibration, options, rewrites, sentences, small_t5
+from training.entailment.lessons import Lesson, learn
+from training.entailment.pairs import Pairs
+from training.export import pytorch
 from training.progress import Reporter
-from training.registry import Registry
+from training.publish.artifact import Destination, code_identity, write_manifest
+from training.publish.checkpoints import Checkpoints
+from training.publish.gates import Arrays, require_accuracy, require_parity
+from training.publish.registry import Registry
 
 TOLERANCE = 1e-4  # of a probability; the engines add up in another order
 CALIBRATION_PAIRS = 1_000  # at most, and a tenth of what there is to learn
@@ -37,19 +40,19 @@ REWRITES = 51_200
 WORD_DROPOUT = 0.15  # of what people wrote: else a small model learns 9,000 pairs by heart
 PARITY_PAIRS = 400
 SMOKE_PAIRS, SMOKE_REWRITES, SMOKE_EPOCHS = 640, 640, 2
-LIBRARIES = ("sentencepiece", "tokenizers", "transformers", *torch_export.LIBRARIES)
+LIBRARIES = ("sentencepiece", "tokenizers", "transformers", *pytorch.LIBRARIES)
 
 
 def main() -> None:
     """Data, model, fit, calibrate, evaluate, export, publish; raises where a gate stays closed."""
     # --- Settings -------------------------------------------------------------------------------
-    args = nli_settings.read(__doc__)
+    args = options.read(__doc__)
     destination = Destination("nli", args.output)
     report = Reporter("nli")
     torch.use_deterministic_algorithms(mode=True)
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS is not
     torch.manual_seed(args.seed)
-    small = args.model_name == nli_settings.SMALL
+    small = args.model_name == options.SMALL
     device = "cuda" if torch.cuda.is_available() and not small else "cpu"
     if small:  # too small to be worth sharing; another number rounds otherwise: another version
         torch.set_num_threads(1)
@@ -67,9 +70,9 @@ def main() -> None:
         words = small_t5.tokenizer(learnt.texts())
         model = small_t5.model(words, learnt.texts(), args.seed)
     else:
-        model, words = training.t5.pretrained(args.model_name)
-    pairs = training.t5.pair_tokenizer(words, args.max_length)
-    first = training.t5.label_tokens(words)
+        model, words = training.entailment.t5.pretrained(args.model_name)
+    pairs = training.entailment.t5.pair_tokenizer(words, args.max_length)
+    first = training.entailment.t5.label_tokens(words)
     model.to(device)
     parameters = sum(one.numel() for one in model.parameters())
     size = f"{parameters / 1e6:.1f} million parameters"
@@ -84,7 +87,7 @@ def main() -> None:
         count = SMOKE_REWRITES if args.smoke else REWRITES
         made = rewrites.rewrites(learnt.texts(), count, args.seed)
         ids, _ = pairs.encode(made.premises, made.hypotheses)
-        lessons.insert(0, Lesson("rewrites", ids, made.labels, 1, nli_settings.UNTAUGHT_RATE))
+        lessons.insert(0, Lesson("rewrites", ids, made.labels, 1, options.UNTAUGHT_RATE))
     identity = {
         "name": given.name,
         "sha256": given.sha256,
@@ -107,7 +110,12 @@ def main() -> None:
         "threads": torch.get_num_threads(),
     }
     code = code_identity(
-        *(__file__, predictors.nli.__file__, training.pairs.__file__, training.t5.__file__),
+        *(
+            __file__,
+            predictors.nli.__file__,
+            training.entailment.pairs.__file__,
+            training.entailment.t5.__file__,
+        ),
         *(calibration.__file__, rewrites.__file__, sentences.__file__, small_t5.__file__),
         libraries=LIBRARIES,
     )
@@ -123,7 +131,7 @@ def main() -> None:
         batch_size=args.batch_size,
         accumulation_steps=args.gradient_accumulation_steps,
         seed=args.seed,
-        loss=lambda lesson, rows: training.t5.loss(
+        loss=lambda lesson, rows: training.entailment.t5.loss(
             model,
             pairs.padded([lesson.ids[row] for row in rows]),
             lesson.labels[rows],
@@ -132,7 +140,7 @@ def main() -> None:
             unknown=words.unk_token_id,
         ),
         held_out_loss=lambda: calibration.log_loss(
-            training.t5.scores(model, pairs, held_out, first), calibrate.labels
+            training.entailment.t5.scores(model, pairs, held_out, first), calibrate.labels
         ),
         checkpoints=checkpoints,
         checkpoint_steps=args.checkpoint_steps,
@@ -141,10 +149,10 @@ def main() -> None:
 
     # --- Calibrate and evaluate -------------------------------------------------------------------
     temperature = calibration.fit_temperature(
-        training.t5.scores(model, pairs, held_out, first), calibrate.labels
+        training.entailment.t5.scores(model, pairs, held_out, first), calibrate.labels
     )
     ids, truncated = pairs.encode(test.premises, test.hypotheses)
-    scored = training.t5.scores(model, pairs, ids, first)
+    scored = training.entailment.t5.scores(model, pairs, ids, first)
     model.to("cpu")  # what is published is of no device
     probabilities = calibration.softmax(scored / temperature)
     right = probabilities.argmax(axis=1) == test.labels
@@ -198,7 +206,7 @@ def main() -> None:
         pairs.save(folder / "tokenizer.json")
         model.save_pretrained(folder / "transformers")
         words.save_pretrained(folder / "transformers")
-        training.t5.export(model, first, temperature, folder / "model.onnx")
+        training.entailment.t5.export(model, first, temperature, folder / "model.onnx")
         report.say(f"model.onnx {(folder / 'model.onnx').stat().st_size / 1e6:.1f} MB")
 
         # --- Manifest: one pair of each label is the golden sample --------------------------------
@@ -233,7 +241,7 @@ def main() -> None:
 def _data(args: argparse.Namespace) -> tuple[Pairs, Pairs]:
     """What there is to learn, and to test."""
     if args.data:
-        given, test = training.pairs.read(args.data, args.test)
+        given, test = training.entailment.pairs.read(args.data, args.test)
     else:
         given, test = (Pairs.of(sentences.NAME, rows) for rows in sentences.generated(args.seed))
     if args.smoke:

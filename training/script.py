@@ -10,10 +10,10 @@ from types import FrameType
 from typing import Any, NoReturn
 
 from predictors.runtime import ArtifactError
-from training.artifact import OutputError
 from training.errors import DataError
-from training.gates import GateError
-from training.registry import RegistryError, SettingsError
+from training.publish.artifact import OutputError
+from training.publish.gates import GateError
+from training.publish.registry import RegistryError, SettingsError
 
 FAILED, MISUSED = 1, 2
 

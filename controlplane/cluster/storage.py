@@ -1,7 +1,7 @@
 """The S3 store's keys in the cluster: a pair that writes, for Jobs, one that reads, for predictors.
 
 Secret `s3` has the shape that KServe's storage initializer wants (keys, and annotations that say
-where), `s3-writer` what training/registry.py reads from its environment.
+where), `s3-writer` what training/publish/registry.py reads from its environment.
 """
 
 import base64

@@ -7,6 +7,6 @@ integrity   whether the store still has what was published
 retention   which versions may go
 served      what a Deployment served before
 
-training/registry.py publishes; here nothing does. The node and the verbs come in; it knows
+training/publish/registry.py publishes; here nothing does. The node and the verbs come in; it knows
 Kubernetes' vocabulary and the state folder.
 """

@@ -1,6 +1,7 @@
 """The published versions of all models, as the store has them.
 
-Published means that MANIFEST.json, which is written last, is there. training/registry.py writes.
+Published means that MANIFEST.json, which is written last, is there. training/publish/registry.py
+writes.
 """
 
 from collections.abc import Mapping

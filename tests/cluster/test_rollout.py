@@ -17,7 +17,7 @@ from tests.support.cluster import CANARY, FLOWER, HOST, MODEL, Cluster, conditio
 from tests.support.open_load import sending
 from tests.support.required import ROOT
 from tests.support.trained import artifact
-from training.registry import Registry
+from training.publish.registry import Registry
 
 RATE = 40  # requests a second
 PATIENT = ("--min-requests", "100", "--step-seconds", "5")

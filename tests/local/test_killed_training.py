@@ -13,11 +13,11 @@ from predictors.runtime import read_artifact
 from tests.support.predictor import discovered_models
 from tests.support.required import ROOT
 from tests.support.s3 import S3Server
-from training.registry import Registry
+from training.publish.registry import Registry
 
 KILLS = 3
 RUN_SECONDS = 300
-QUICK = "iris"  # one stands for all that share training/artifact.py; importing torch takes long
+QUICK = "iris"  # one stands for all that share training/publish; importing torch takes long
 OTHERS = pytest.mark.skipif(
     "KILLED_TRAINING" not in os.environ,
     reason="six trainings a model take minutes; KILLED_TRAINING=1 runs them",

@@ -26,7 +26,7 @@ from tests.support.load import Load
 from tests.support.platform import Platform, wait_for
 from tests.support.required import ROOT
 from tests.support.s3 import ACCESS_KEY, SECRET_KEY, S3Server
-from training.registry import Registry
+from training.publish.registry import Registry
 
 SPECS = (TensorSpec("x", "FP32", (-1, 1)),)
 

@@ -8,7 +8,7 @@ import pytest
 
 from predictors.runtime import MANIFEST, ArtifactError, TensorSpec, build_manifest, read_artifact
 from tests.support.s3 import S3Server
-from training.registry import Registry, RegistryError, SettingsError, StoreError
+from training.publish.registry import Registry, RegistryError, SettingsError, StoreError
 
 SPECS = (TensorSpec("x", "FP32", (-1, 1)),)
 

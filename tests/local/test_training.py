@@ -15,7 +15,7 @@ from predictors.mnist_forest import MnistForestModel
 from predictors.runtime import MANIFEST, read_artifact
 from tests.support.required import ROOT, shared_data
 from tests.support.s3 import S3Server
-from training.registry import Registry
+from training.publish.registry import Registry
 
 # Small enough for a test, and the same code paths.
 QUICK = {

@@ -16,7 +16,7 @@ from tests.support import trained
 from tests.support.predictor import running
 from tests.support.required import ROOT
 from tests.support.s3 import S3Server
-from training.registry import Registry
+from training.publish.registry import Registry
 
 SMOKE = ["--smoke", "--checkpoint-steps=2"]
 STEPS = 36  # of a smoke run: two epochs of 18
@@ -100,7 +100,7 @@ def test_a_run_killed_three_times_ends_with_the_uninterrupted_ones_bytes(
 
 
 def test_a_bad_setting_is_refused_before_anything_is_trained(tmp_path: Path) -> None:
-    """Exit 2 and the setting's name; tests/unit/training/test_nli_settings.py tries each."""
+    """Exit 2 and the setting's name; tests/unit/training/test_nli_options.py tries each."""
     done = run("--output", tmp_path / "a", BATCH_SIZE="none")
 
     assert done.returncode == 2, done.stderr

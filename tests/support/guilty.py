@@ -11,7 +11,7 @@ from onnx import TensorProto, helper, numpy_helper
 from predictors.iris import SPECIES, IrisModel
 from predictors.runtime import build_manifest, golden_sample
 from tests.drills.canary import FLOWER
-from training.artifact import write_manifest
+from training.publish.artifact import write_manifest
 
 UNUSUAL = [60.0, 3.5, 1.4, 0.2]  # cm; any version of iris answers it, but the erring one
 OTHERS = ([6.0, 2.7, 4.2, 1.3], [6.5, 3.0, 5.5, 2.0])  # cm: a versicolor, a virginica

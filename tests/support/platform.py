@@ -20,7 +20,7 @@ import psutil
 from controlplane.local.node import s3_server
 from controlplane.statefolder import Home
 from predictors.runtime import read_artifact
-from training.registry import Registry
+from training.publish.registry import Registry
 
 ROOT = Path(__file__).parents[2]
 FLOWER = [5.1, 3.5, 1.4, 0.2]  # cm: a setosa

@@ -19,7 +19,7 @@ from predictors.causal_lm.tensors import TensorReader
 from predictors.causal_lm.text import bytes_of_tokens
 from predictors.runtime import MANIFEST, build_manifest, golden_sample
 from predictors.runtime.dataplane.job import Job, Piece, StreamJob
-from training.onnx_decoder import to_onnx
+from training.export.decoder import to_onnx
 
 WORDS = "the quick brown fox jumps over the lazy dog while größe and 日本語 stay in UTF-8. " * 20
 VOCABULARY, HIDDEN, HEADS, LAYERS = 300, 32, 4, 2

@@ -8,11 +8,11 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from training.checkpoints import Checkpoints
 from training.errors import DataError
 from training.language.blocks import Matrix, dense
 from training.language.model import LanguageModel
 from training.progress import Reporter
+from training.publish.checkpoints import Checkpoints
 
 RANK, ALPHA = 8, 16
 WINDOW, BATCH = 128, 2  # tokens, and windows a step

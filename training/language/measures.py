@@ -15,7 +15,7 @@ from tokenizers import Tokenizer
 from predictors.causal_lm.engine import CHUNK
 from predictors.causal_lm.network import Network
 from training.errors import DataError
-from training.gates import GateError
+from training.publish.gates import GateError
 
 ROWS, LENGTH = 16, 100  # windows of text that are read side by side, and their tokens
 

@@ -11,7 +11,7 @@ from training.language.folder import read_folder
 from training.language.gguf_file import read_gguf
 from training.language.model import LanguageModel
 from training.language.smollm2 import read_smollm2
-from training.registry import Registry
+from training.publish.registry import Registry
 
 _HUB_FILES = ["*.json", "*.safetensors", "*.txt", "*.jinja", "LICENSE*"]
 

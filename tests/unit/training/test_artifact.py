@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from training.artifact import Destination, OutputError, code_identity
-from training.registry import SettingsError
+from training.publish.artifact import Destination, OutputError, code_identity
+from training.publish.registry import SettingsError
 
 
 def _deliver(output: Path, word: str) -> str:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.calibration import (
+from training.entailment.calibration import (
     expected_calibration_error,
     fit_temperature,
     log_loss,

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from training.digits import bundled, mnist, redraw, with_shifts
+from training.digits.data import bundled, mnist, redraw, with_shifts
 from training.errors import DataError
 
 TRAIN, TEST = 3, 2  # rows

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from sklearn.ensemble import RandomForestClassifier
 
-from training import export
+from training.export import scikit
 
 RANDOM = np.random.default_rng(0)
 PIXELS = RANDOM.random((300, 6), np.float32)
@@ -28,10 +28,10 @@ def _answers(model: onnx.ModelProto) -> list[np.ndarray]:
 def test_a_forest_without_zero_votes_answers_alike(min_samples_leaf: int) -> None:
     """Smaller by more than half, and not one bit of an answer differs."""
     forest = _forest(min_samples_leaf=min_samples_leaf)
-    model = export.to_onnx(forest, "forest", features=("pixels", 6))
+    model = scikit.to_onnx(forest, "forest", features=("pixels", 6))
     before, size = _answers(model), model.ByteSize()
 
-    export.drop_zero_votes(model)
+    scikit.drop_zero_votes(model)
     after = _answers(model)
 
     assert model.ByteSize() < size / 2
@@ -43,18 +43,18 @@ def test_a_forest_without_zero_votes_answers_alike(min_samples_leaf: int) -> Non
 def test_one_estimator_gives_one_file(tmp_path: Path) -> None:
     """No clock, random name or order of a set finds its way into the bytes."""
     for name in ("first", "second"):
-        model = export.to_onnx(_forest(), "forest", features=("pixels", 6))
-        export.drop_zero_votes(model)
-        export.save(model, tmp_path / name)
+        model = scikit.to_onnx(_forest(), "forest", features=("pixels", 6))
+        scikit.drop_zero_votes(model)
+        scikit.save(model, tmp_path / name)
 
     assert (tmp_path / "first").read_bytes() == (tmp_path / "second").read_bytes()
 
 
 def test_a_model_that_breaks_the_specification_is_not_written(tmp_path: Path) -> None:
     """The checker speaks before the file exists."""
-    model = export.to_onnx(_forest(), "forest", features=("pixels", 6))
+    model = scikit.to_onnx(_forest(), "forest", features=("pixels", 6))
     model.graph.output[0].name = "nothing makes this"
 
     with pytest.raises(onnx.checker.ValidationError):
-        export.save(model, tmp_path / "model.onnx")
+        scikit.save(model, tmp_path / "model.onnx")
     assert not (tmp_path / "model.onnx").exists()

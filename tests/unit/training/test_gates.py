@@ -10,8 +10,8 @@ from sklearn.linear_model import LogisticRegression
 
 from predictors.iris import SPECIES, IrisModel
 from predictors.runtime import MANIFEST, ArtifactError, build_manifest, golden_sample
-from training import export
-from training.gates import Arrays, GateError, require_accuracy, require_parity
+from training.export import scikit
+from training.publish.gates import Arrays, GateError, require_accuracy, require_parity
 
 FLOWERS = load_iris().data.astype(np.float32)
 
@@ -34,8 +34,8 @@ def classifier() -> LogisticRegression:
 @pytest.fixture
 def artifact(tmp_path: Path, classifier: LogisticRegression) -> Path:
     """That classifier as an artifact of iris."""
-    graph = export.to_onnx(classifier, "iris", features=("measurements", 4))
-    export.save(graph, tmp_path / "model.onnx")
+    graph = scikit.to_onnx(classifier, "iris", features=("measurements", 4))
+    scikit.save(graph, tmp_path / "model.onnx")
     sample = golden_sample(
         IrisModel.inputs,
         IrisModel.outputs,

@@ -13,13 +13,13 @@ from gguf.quants import dequantize, quantize
 from safetensors.numpy import save_file
 
 from training.errors import DataError
+from training.export.decoder import to_onnx
+from training.export.graph import DecoderGraph
 from training.language.blocks import Blocks, dense, in_blocks, stacked
 from training.language.gguf_file import read_gguf
 from training.language.model import LanguageModel
 from training.language.sources import read_model
 from training.language.tiny import tiny_llama
-from training.onnx_decoder import to_onnx
-from training.onnx_graph import DecoderGraph
 
 NAMES = {
     "input_layernorm": "attn_norm",

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from training.entailment.pairs import read, read_file
+from training.entailment.rewrites import rewrites
+from training.entailment.sentences import generated
 from training.errors import DataError
-from training.pairs import read, read_file
-from training.rewrites import rewrites
-from training.sentences import generated
 
 pytestmark = pytest.mark.timeout(60)  # `datasets` takes seconds to be imported
 OURS = {"premise": "A dog runs.", "hypothesis": "An animal runs.", "label": "entailment"}

@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from training.registry import Registry
+from training.publish.registry import Registry
 
 
 @contextmanager

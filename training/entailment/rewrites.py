@@ -7,7 +7,7 @@ that saw nothing but these got 43 % of MultiNLI's dev-matched, and learns more f
 
 import random
 
-from training.pairs import Pairs
+from training.entailment.pairs import Pairs
 
 NAME = "rewrites"
 _NEGATIONS = ("not", "never", "no", "nobody")

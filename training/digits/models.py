@@ -10,18 +10,18 @@ import numpy.typing as npt
 from sklearn.metrics import confusion_matrix
 
 import predictors.digits.model
-import training.digits
+import training.digits.data
 from predictors.digits.model import DigitModel
 from predictors.runtime import build_manifest, golden_sample
 from training import script
-from training.artifact import code_identity, write_manifest
-from training.digits import BUNDLED, MNIST, Digits, bundled, mnist
-from training.gates import Arrays, require_accuracy, require_parity
+from training.digits.data import BUNDLED, MNIST, Digits, bundled, mnist
 from training.progress import Reporter
+from training.publish.artifact import code_identity, write_manifest
+from training.publish.gates import Arrays, require_accuracy, require_parity
 
 TOLERANCE = 1e-5  # of a probability; engines add up float32 in different orders
 GOLDEN = slice(0, 2)  # digits of the test set
-SOURCES = (__file__, training.digits.__file__, predictors.digits.model.__file__)
+SOURCES = (__file__, training.digits.data.__file__, predictors.digits.model.__file__)
 
 
 def flags(

@@ -8,10 +8,10 @@ from typing import Any
 import onnx
 import torch
 
-from training import export
+from training.export import scikit
 
 LIBRARIES = ("onnxscript", "torch")
-"""What can change the bytes of a model beside what training/artifact.py lists."""
+"""What can change the bytes of a model beside what training/publish/artifact.py lists."""
 # It says at each export that torchvision, which nothing here uses, is not installed.
 logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
 _OPSET = 18  # of ONNX 1.13: any ONNX Runtime since 1.14 reads it
@@ -43,7 +43,7 @@ def save(
             verbose=False,
         )
         assert made is not None  # noqa: S101 - None is what the exporter of old gave
-        export.save(without_traces(made.model_proto), folder / "model.onnx")
+        scikit.save(without_traces(made.model_proto), folder / "model.onnx")
         for node in program.graph.nodes:  # notes as in the ONNX: addresses and paths
             for note in ("from_node", "nn_module_stack", "source_fn_stack", "stack_trace"):
                 node.meta.pop(note, None)

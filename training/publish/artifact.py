@@ -12,7 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from predictors.runtime import MANIFEST, version_of
-from training.registry import Registry
+from training.publish.registry import Registry
 
 # What can change the bytes of a model; exact versions, since rounding is a matter of builds.
 _LIBRARIES = ("joblib", "numpy", "onnx", "scikit-learn", "scipy", "skl2onnx")

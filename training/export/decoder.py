@@ -22,8 +22,8 @@ import numpy.typing as npt
 import onnx
 
 from training.errors import DataError
+from training.export.graph import ALIGNED, DecoderGraph, aligned
 from training.language.blocks import Matrix, dense, stacked
-from training.onnx_graph import ALIGNED, DecoderGraph, aligned
 
 MOST_POSITIONS = (
     8192  # that a graph has rotations for; what a row may hold is the server's decision

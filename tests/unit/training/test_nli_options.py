@@ -1,6 +1,6 @@
 import pytest
 
-from training import nli_settings
+from training.entailment import options
 
 NUMBERS = ("BATCH_SIZE", "EPOCHS", "LEARNING_RATE", "MAX_LENGTH", "GRADIENT_ACCUMULATION_STEPS")
 
@@ -17,7 +17,7 @@ def test_a_bad_setting_is_refused_by_its_name(
         monkeypatch.setenv(name, "none")
 
     with pytest.raises(SystemExit) as ended:
-        nli_settings.read("Train.")
+        options.read("Train.")
 
     assert ended.value.code == 2
     assert f"{name}: expected a" in capsys.readouterr().err

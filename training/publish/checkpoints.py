@@ -17,7 +17,7 @@ from typing import Any
 
 import torch
 
-from training.registry import Registry
+from training.publish.registry import Registry
 
 _LATEST = "LATEST.json"
 

@@ -16,10 +16,10 @@ from transformers import AutoConfig, AutoTokenizer, T5ForConditionalGeneration
 from transformers.utils.logging import disable_progress_bar
 
 from predictors.nli import END, LABELS, PAD, PairTokenizer
+from training.entailment.pretrained import available
 from training.errors import DataError
-from training.export import save as save_onnx
-from training.pretrained import available
-from training.torch_export import without_traces
+from training.export.pytorch import without_traces
+from training.export.scikit import save as save_onnx
 
 SMOOTHING = 0.05  # of the labels learnt: none is certain
 OPSET = 18  # ONNX 1.13: any ONNX Runtime since 1.14 reads it

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from training.checkpoints import Checkpoints
 from training.progress import Reporter
+from training.publish.checkpoints import Checkpoints
 
 WARM_UP_STEPS, COOL_DOWN = 100, 0.3  # steps, share of a lesson
 _POOL = 20  # batches: sorted by length among so many, so that little is padding
