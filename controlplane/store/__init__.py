@@ -5,6 +5,7 @@ artifacts   s3:// URI to local folder, as KServe's storage initializer does it
 catalog     the published versions of all models
 integrity   whether the store still has what was published
 retention   which versions may go
+channels    the documents that replicas follow to swap versions in step; pure
 served      what a Deployment served before
 
 training/publish/registry.py publishes; here nothing does. The node and the verbs come in; it knows

@@ -1,0 +1,153 @@
+"""A channel's documents, as its writer makes them: propose, commit, withdraw, go back. Pure.
+
+    s3://models/<model>/channels/<name>/state.json              what replicas follow
+    s3://models/<model>/channels/<name>/history/<generation>.json   every commit, as it was written
+    s3://models/<model>/channels/<name>/replicas/<pod>.json     what each replica says of itself
+
+predictors/runtime/channel reads them. Times are Unix seconds.
+"""
+
+import re
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from controlplane.errors import SerinError
+
+Document = dict[str, Any]
+FOLDER = "channels"
+"""Beside a model's versions; never the name of one."""
+DEFAULT = "stable"
+STRICT, AVAILABLE = "strict", "available"
+LEASE_SECONDS = 2.0
+"""How old an armed replica's knowledge may be, as predictors/runtime/channel/replica.py has it."""
+LEAD_SECONDS = 2.5
+"""From a commit to its instant: longer than the lease, by more than clocks differ."""
+BACK_SECONDS = 0.5
+"""The same for going back to a kept engine: some polls of a replica that keeps one."""
+_KEPT_MARGIN_SECONDS = 2.0
+_CHANNEL = re.compile(r"s3://([^/@]+)/([^/@]+)@([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)")
+
+
+def parsed(uri: str) -> tuple[str, str, str] | None:
+    """Bucket, model and name of s3://models/iris@stable; None of any other URI."""
+    match = _CHANNEL.fullmatch(uri.rstrip("/"))
+    return (match[1], match[2], match[3]) if match else None
+
+
+def first(version: str, by: str, why: str, now: float, *, mode: str, keep: float) -> Document:
+    """A new channel: its first generation is committed at once, since nobody serves another."""
+    return {
+        "generation": 1,
+        "version": version,
+        "previous": "",
+        "activate_at": now,
+        "at": now,
+        "by": by,
+        "why": why,
+        "mode": mode,
+        "keep_seconds": keep,
+        "proposed": 1,
+        "next": None,
+    }
+
+
+def proposed(
+    document: Document, version: str, by: str, why: str, now: float, patience: float
+) -> Document:
+    """Ask replicas to prepare a version; none serves it until it is committed."""
+    number = max(document["generation"], document["proposed"]) + 1
+    coming = {"generation": number, "version": version, "by": by, "why": why, "at": now}
+    return document | {"proposed": number, "next": coming | {"expires_at": now + patience}}
+
+
+def committed(
+    document: Document, now: float, *, mode: str | None = None, keep: float | None = None
+) -> Document:
+    """Commit what was proposed, to be served from LEAD_SECONDS on.
+
+    Raises:
+        SerinError: Nothing is proposed, or it has expired: some replicas have forgotten it.
+    """
+    coming = document["next"]
+    if coming is None or now + 1.0 > coming["expires_at"]:
+        raise SerinError("The proposed generation has expired: nothing was committed.")
+    return document | {
+        "generation": coming["generation"],
+        "version": coming["version"],
+        "previous": document["version"],
+        "activate_at": now + LEAD_SECONDS,
+        "at": now,
+        "by": coming["by"],
+        "why": coming["why"],
+        "mode": mode or document["mode"],
+        "keep_seconds": document["keep_seconds"] if keep is None else keep,
+        "next": None,
+    }
+
+
+def withdrawn(document: Document) -> Document:
+    """Take a proposal back; its number is never used again."""
+    return document | {"next": None}
+
+
+def back(document: Document, by: str, why: str, now: float) -> Document:
+    """Commit the version before, without a prepare: its engine is kept everywhere."""
+    number = max(document["generation"], document["proposed"]) + 1
+    return document | {
+        "generation": number,
+        "proposed": number,
+        "version": document["previous"],
+        "previous": document["version"],
+        "activate_at": now + BACK_SECONDS,
+        "at": now,
+        "by": by,
+        "why": why,
+        "next": None,
+    }
+
+
+def unprepared(
+    document: Document, pods: Collection[str], reports: Mapping[str, Document]
+) -> dict[str, str]:
+    """Ready pods that are not prepared for what is proposed, and what each says."""
+    number = document["next"]["generation"]
+    found = {}
+    for pod in sorted(pods):
+        report = reports.get(pod)
+        if report is None:
+            found[pod] = "has reported nothing"
+        elif report["prepared"] != number:
+            found[pod] = report["failures"].get(str(number)) or (
+                "is preparing it" if report["seen"] >= number else "has not seen it"
+            )
+    return found
+
+
+def refusals(document: Document, reports: Mapping[str, Document]) -> dict[str, str]:
+    """Pods that cannot prepare what is proposed, and why: waiting would be in vain."""
+    number = str(document["next"]["generation"])
+    return {
+        pod: report["failures"][number]
+        for pod, report in reports.items()
+        if number in report["failures"]
+    }
+
+
+def without_prepare(
+    document: Document, pods: Collection[str], reports: Mapping[str, Document], now: float
+) -> str:
+    """Why the version before cannot be committed at once; empty where it can."""
+    if not document["previous"]:
+        return "there is no version before this one"
+    left = document["activate_at"] + document["keep_seconds"] - now
+    if left < _KEPT_MARGIN_SECONDS:
+        return "its engine is kept no longer"
+    if now < document["activate_at"]:
+        return "the last commit is not served yet"
+    for pod in sorted(pods):
+        report = reports.get(pod)
+        if report is None or report["kept"] != document["previous"]:
+            return f"{pod} does not keep it"
+        if report["generation"] != document["generation"]:
+            return f"{pod} does not serve generation {document['generation']} yet"
+    return ""
