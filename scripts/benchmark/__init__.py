@@ -2,4 +2,16 @@
 
 A ratio is taken within one round, so what disturbs the machine disturbs both of its sides. Any
 error or wrong answer, of whichever peer, makes the run no result.
+
+session                     one `serin bench`
+measure, overload, soak     what is run: rounds of all peers, past capacity, for minutes
+nli, causal_lm              text models: `python -m scripts.benchmark.<model>`; beside_stock and
+                            first_token are what they share
+peer, peers/, servers/      the ways to serve a model, one file each; servers run in processes
+artifacts, repository       what is served, and where files lie
+traffic/                    what is asked, and the generators of load
+serving/                    a server of the run: environment, process, cores
+result/                     figures, tables, picture, JSON
+
+The verb `bench` comes in at `session`. Of other rooms it knows the client of scripts.
 """

@@ -24,10 +24,10 @@ from typing import Any
 import psutil
 
 from scripts.benchmark.errors import BenchmarkError
-from scripts.benchmark.machine import Cores, OthersShare, load_average
-from scripts.benchmark.provenance import provenance
 from scripts.benchmark.repository import ROOT
-from scripts.benchmark.server import ENVIRONMENT, free_ports
+from scripts.benchmark.result.provenance import provenance
+from scripts.benchmark.serving.machine import Cores, OthersShare, load_average
+from scripts.benchmark.serving.server import ENVIRONMENT, free_ports
 
 SERIN, STOCK = "serin", "stock kserve"
 PACKAGES = ("kserve", "onnxruntime", "tokenizers", "torch", "transformers")

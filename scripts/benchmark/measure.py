@@ -8,14 +8,14 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from scripts.benchmark import h2load, wrk
 from scripts.benchmark.errors import BenchmarkError
-from scripts.benchmark.load import Load
-from scripts.benchmark.machine import Cores
 from scripts.benchmark.peer import Peer
-from scripts.benchmark.question import Question
-from scripts.benchmark.server import Server, serving
-from scripts.benchmark.transports import TRANSPORTS
+from scripts.benchmark.serving.machine import Cores
+from scripts.benchmark.serving.server import Server, serving
+from scripts.benchmark.traffic import h2load, wrk
+from scripts.benchmark.traffic.load import Load
+from scripts.benchmark.traffic.question import Question
+from scripts.benchmark.traffic.transports import TRANSPORTS
 
 WARM_UP_CONNECTIONS = 8
 

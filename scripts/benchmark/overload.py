@@ -15,10 +15,10 @@ from pathlib import Path
 from typing import Any
 
 from scripts.benchmark.errors import LoadError
-from scripts.benchmark.h2load import call, entries, percentile
 from scripts.benchmark.measure import Subject
-from scripts.benchmark.server import Server
-from scripts.benchmark.transports import TRANSPORTS
+from scripts.benchmark.serving.server import Server
+from scripts.benchmark.traffic.h2load import call, entries, percentile
+from scripts.benchmark.traffic.transports import TRANSPORTS
 
 FACTOR = 4
 BUSY_CONNECTIONS = 64

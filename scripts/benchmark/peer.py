@@ -51,7 +51,7 @@ class Peer:
     title: str
     """What it is, with its setting, for the table."""
     transports: tuple[str, ...]
-    """Names of scripts.benchmark.transports, in the order in which they are loaded."""
+    """Names of scripts.benchmark.traffic.transports, in the order in which they are loaded."""
     start: Callable[[Place], Start]
     requirements: str = ""
     """The file in peers/ that pins its environment, where it is not the peer's own name."""

@@ -11,19 +11,21 @@ from typing import Any
 import click
 from rich.console import Console
 
-from scripts.benchmark import environments, load, machine, peer
+from scripts.benchmark import peer
 from scripts.benchmark.artifacts import artifact_of
-from scripts.benchmark.chart import chart
 from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.measure import Measured, Settings, Subject, measure
 from scripts.benchmark.overload import SETTINGS, Overload, overload
-from scripts.benchmark.provenance import provenance
-from scripts.benchmark.question import Question
-from scripts.benchmark.report import Report
 from scripts.benchmark.repository import ROOT, home
-from scripts.benchmark.server import serving
+from scripts.benchmark.result.chart import chart
+from scripts.benchmark.result.provenance import provenance
+from scripts.benchmark.result.report import Report
+from scripts.benchmark.result.summary import footprints, rows
+from scripts.benchmark.serving import environments, machine
+from scripts.benchmark.serving.server import serving
 from scripts.benchmark.soak import soak
-from scripts.benchmark.summary import footprints, rows
+from scripts.benchmark.traffic import load
+from scripts.benchmark.traffic.question import Question
 
 SERIN = "serin"
 Peers = Mapping[str, tuple[peer.Peer, Path]]

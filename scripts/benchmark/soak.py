@@ -12,7 +12,7 @@ from typing import Any
 from scripts.benchmark.errors import LoadError
 from scripts.benchmark.measure import Subject
 from scripts.benchmark.overload import BUSY_CONNECTIONS, Accepted, load
-from scripts.benchmark.server import Server
+from scripts.benchmark.serving.server import Server
 
 SHARE = 0.8
 MINUTE_SECONDS = 60

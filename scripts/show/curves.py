@@ -1,7 +1,7 @@
 """Curves as an SVG: panels below each other over one time axis.
 
-Written by hand for the reason given in scripts/benchmark/chart.py. Colours follow the reader's
-light or dark page; they are Okabe and Ito's, which colour-blind readers tell apart.
+Written by hand for the reason given in scripts/benchmark/result/chart.py. Colours follow the
+reader's light or dark page; they are Okabe and Ito's, which colour-blind readers tell apart.
 """
 
 import math

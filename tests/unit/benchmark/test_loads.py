@@ -2,9 +2,9 @@
 
 import pytest
 
-from scripts.benchmark import h2load, wrk
 from scripts.benchmark.errors import LoadError
-from scripts.benchmark.load import Load, generate, require
+from scripts.benchmark.traffic import h2load, wrk
+from scripts.benchmark.traffic.load import Load, generate, require
 
 WRK = """\
 Running 1s test @ http://127.0.0.1:19123/x

@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 
 from scripts.benchmark.errors import AnswerError
-from scripts.benchmark.question import Question
-from scripts.benchmark.transports import TRANSPORTS
+from scripts.benchmark.traffic.question import Question
+from scripts.benchmark.traffic.transports import TRANSPORTS
 from scripts.client.rpc import _messages
 
 SAMPLE = {

@@ -10,16 +10,17 @@ from click.testing import CliRunner
 from rich.console import Console
 
 from scripts import bench
-from scripts.benchmark import h2load, measure, session, wrk
-from scripts.benchmark import load as generators
+from scripts.benchmark import measure, session
 from scripts.benchmark.errors import BenchmarkError, LoadError, NoAnswerError
-from scripts.benchmark.load import Load
-from scripts.benchmark.machine import Cores
 from scripts.benchmark.measure import Measured, Settings, Subject
 from scripts.benchmark.peer import PEERS, Peer, peers
-from scripts.benchmark.question import Question
-from scripts.benchmark.report import Report
-from scripts.benchmark.summary import footprints, rows
+from scripts.benchmark.result.report import Report
+from scripts.benchmark.result.summary import footprints, rows
+from scripts.benchmark.serving.machine import Cores
+from scripts.benchmark.traffic import h2load, wrk
+from scripts.benchmark.traffic import load as generators
+from scripts.benchmark.traffic.load import Load
+from scripts.benchmark.traffic.question import Question
 
 GOOD = Load(4000, 2.0, 1.0, 3.0)
 
@@ -172,7 +173,7 @@ def test_a_report_is_a_table_a_document_and_a_picture(
     settings: Settings, subject: Subject, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """All three tell the same of every peer; the table fits 80 columns, the picture is XML."""
-    from scripts.benchmark.chart import chart
+    from scripts.benchmark.result.chart import chart
 
     run = measured(settings, subject, monkeypatch)
     provenance = {"date": "2026-11-21", "machine": {"cores": 2, "cpu": "A & B <C>"}}

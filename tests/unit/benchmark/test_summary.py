@@ -1,9 +1,9 @@
 import pytest
 
-from scripts.benchmark.load import Load
 from scripts.benchmark.measure import Point, Process
 from scripts.benchmark.overload import Accepted, Overload, accepted
-from scripts.benchmark.summary import Footprint, Row, footprints, rows
+from scripts.benchmark.result.summary import Footprint, Row, footprints, rows
+from scripts.benchmark.traffic.load import Load
 
 
 def point(peer: str, number: int, rate: float, transport: str = "rest-json", at: int = 8) -> Point:

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 from xml.sax.saxutils import escape
 
 from scripts.benchmark.peer import FLOOR, STOCK
-from scripts.benchmark.report import Report
-from scripts.benchmark.summary import Row
-from scripts.benchmark.transports import TRANSPORTS
+from scripts.benchmark.result.report import Report
+from scripts.benchmark.result.summary import Row
+from scripts.benchmark.traffic.transports import TRANSPORTS
 
 WIDTH = 760  # pixels, of all
 LABELS = 250  # of the left column

@@ -11,8 +11,8 @@ from rich.table import Table
 from scripts.benchmark.measure import Settings, Subject
 from scripts.benchmark.overload import Overload
 from scripts.benchmark.peer import Peer
-from scripts.benchmark.summary import Footprint, Row
-from scripts.benchmark.transports import TRANSPORTS
+from scripts.benchmark.result.summary import Footprint, Row
+from scripts.benchmark.traffic.transports import TRANSPORTS
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmark import machine
 from scripts.benchmark.repository import ROOT
+from scripts.benchmark.serving import machine
 
 
 def provenance(*command: str, arguments: Sequence[str]) -> dict[str, Any]:

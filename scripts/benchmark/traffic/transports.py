@@ -14,7 +14,7 @@ from typing import Any
 import grpc
 
 from scripts.benchmark.errors import AnswerError, NoAnswerError
-from scripts.benchmark.question import Question
+from scripts.benchmark.traffic.question import Question
 from scripts.client.rpc import DATATYPES, SERVICE, _json, _messages, _unpacked
 
 TIMEOUT_SECONDS = 10.0

@@ -11,8 +11,8 @@ from dataclasses import replace
 from pathlib import Path
 
 from scripts.benchmark.errors import LoadError
-from scripts.benchmark.load import Load, generate
-from scripts.benchmark.transports import Request
+from scripts.benchmark.traffic.load import Load, generate
+from scripts.benchmark.traffic.transports import Request
 
 PREFIX_BYTES = 5  # one byte "not compressed", four bytes of length
 COUNTS = re.compile(

@@ -13,10 +13,10 @@ from pathlib import Path
 from types import MappingProxyType
 
 from scripts.benchmark.errors import AnswerError, BenchmarkError, NoAnswerError
-from scripts.benchmark.machine import Cores
 from scripts.benchmark.peer import Peer, Place
-from scripts.benchmark.question import Question
-from scripts.benchmark.transports import TRANSPORTS, post
+from scripts.benchmark.serving.machine import Cores
+from scripts.benchmark.traffic.question import Question
+from scripts.benchmark.traffic.transports import TRANSPORTS, post
 
 START_SECONDS = 90.0
 STOP_SECONDS = 15.0

@@ -8,8 +8,8 @@ import json
 from pathlib import Path
 
 from scripts.benchmark.errors import LoadError
-from scripts.benchmark.load import Load, generate
-from scripts.benchmark.transports import Request
+from scripts.benchmark.traffic.load import Load, generate
+from scripts.benchmark.traffic.transports import Request
 
 SCRIPT = Path(__file__).with_name("post.lua")
 MARK = "serin "  # starts the line that post.lua writes
