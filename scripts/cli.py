@@ -1,7 +1,7 @@
 """The front door: finds the verb, runs it, and turns every failure into one sentence.
 
-A verb is a module of this folder with a click command named `command`; there is no list of them.
-Nothing else is imported until its verb runs: `./serin VERB` should start at once.
+A verb is a module of a room in verbs/ with a click command named `command`; there is no list of
+them. Nothing else is imported until its verb runs: `./serin VERB` should start at once.
 """
 
 import signal
@@ -27,23 +27,23 @@ import click
 from controlplane.errors import SerinError
 from scripts.show.lines import wrapped
 
+VERBS = Path(__file__).parent / "verbs"
 UNWRITABLE = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR}
 
 
 class Verbs(click.Group):
-    """A group whose commands are this folder's modules."""
+    """A group whose commands are the modules of the rooms in verbs/."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Every verb, by file name."""
-        here = Path(__file__)
-        names = (path.stem for path in here.parent.glob("*.py") if path != here)
-        return sorted(name.replace("_", "-") for name in names if not name.startswith("_"))
+        return sorted(modules())
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """The verb's command; its module is imported now."""
-        if cmd_name not in self.list_commands(ctx):
+        path = modules().get(cmd_name)
+        if path is None:
             return None
-        module = importlib.import_module(f"scripts.{cmd_name.replace('-', '_')}")
+        module = importlib.import_module(f"scripts.verbs.{path.parent.name}.{path.stem}")
         command = module.command
         assert isinstance(command, click.Command)  # noqa: S101  the folder's contract
         return command
@@ -60,7 +60,15 @@ class Verbs(click.Group):
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs with their modules' first lines, without importing them."""
         with formatter.section("Verbs"):
-            formatter.write_dl([(name, _summary(name)) for name in self.list_commands(ctx)])
+            formatter.write_dl(
+                [(name, _summary(name, path)) for name, path in sorted(modules().items())]
+            )
+
+
+def modules() -> dict[str, Path]:
+    """The module of each verb, found by its file name."""
+    paths = (path for path in VERBS.glob("*/*.py") if not path.stem.startswith("_"))
+    return {path.stem.replace("_", "-"): path for path in paths}
 
 
 @click.command(
@@ -159,8 +167,7 @@ def _ours(name: str | None) -> bool:
     return (name or "").split(".")[0] in {"scripts", "controlplane"}
 
 
-def _summary(name: str) -> str:
-    path = Path(__file__).parent / f"{name.replace('-', '_')}.py"
+def _summary(name: str, path: Path) -> str:
     text = ast.get_docstring(ast.parse(path.read_text("utf-8"))) or ""
     first = text.split("\n", 1)[0].removeprefix(f"`serin {name}`: ").rstrip(".")
     return first[:1].upper() + first[1:]

@@ -8,6 +8,7 @@ inputs     the rows that are asked: typed, from a file, or the golden sample
 wire       a request's bytes, made once
 plan       what the engine is told
 clock      a timer that is not a millisecond late
+connection what the engine and its connections ask of each other
 rest grpc  connections: one request at a time, or many streams
 engine     departures and answers
 process    starts the engine and reads what it records

@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from scripts.loadtest.clock import Alarm
+from scripts.loadtest.connection import Connection
 from scripts.loadtest.grpc import GrpcConnection
 from scripts.loadtest.plan import END, MESSAGE, NAMES, NO_VERSION, RECORD, RECORDS, Plan
 from scripts.loadtest.rest import RestConnection
@@ -24,7 +25,6 @@ from scripts.loadtest.rest import RestConnection
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-Connection = RestConnection | GrpcConnection
 CONNECT_SECONDS = 10.0
 RECONNECT_SECONDS = 0.1
 SWEEP_SECONDS = 0.25

@@ -7,15 +7,13 @@ mean the same and are decoded once. Messages are those that fit into every windo
 
 import asyncio
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from hpack import Decoder
 
+from scripts.loadtest.connection import Owner
 from scripts.loadtest.plan import NO_VERSION, OK
 from scripts.loadtest.wire import frame, grpc_version
-
-if TYPE_CHECKING:
-    from scripts.loadtest.engine import Engine
 
 DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, WINDOW_UPDATE, CONTINUATION = (
     *(0, 1, 3, 4, 6, 7, 8, 9),
@@ -61,7 +59,7 @@ class _Call:
 class GrpcConnection(asyncio.Protocol):
     """One connection; the engine hands it calls while it has room."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Owner) -> None:
         self._engine = engine
         self._transport: asyncio.Transport | None = None
         self._calls: dict[int, _Call] = {}

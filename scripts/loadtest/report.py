@@ -10,6 +10,7 @@ from scripts.loadtest.plan import Plan
 from scripts.loadtest.tally import Tally
 from scripts.show import curves
 from scripts.show.curves import Line, Panel
+from scripts.show.durations import milliseconds
 
 LATE_SHARE = 0.1
 """A generator that is later than this share of the p99 is no longer to be believed."""
@@ -142,13 +143,6 @@ def picture(result: Result) -> str:
     ]
     note = f"{result.begun_at}, generator at {result.cpu_share:.0%} of a core"
     return curves.picture(result.title, panels, result.seconds, note)
-
-
-def milliseconds(seconds: float | None) -> str:
-    """Three digits, or a dash."""
-    if seconds is None:
-        return "–"
-    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def _times(value: float | None, factor: float) -> float | None:

@@ -1,14 +1,12 @@
 """REST: connections that are kept alive, one request under way on each."""
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import httptools
 
+from scripts.loadtest.connection import Owner
 from scripts.loadtest.plan import NO_VERSION, OK
-
-if TYPE_CHECKING:
-    from scripts.loadtest.engine import Engine
 
 _VERSION_WITHIN = 400
 """Bytes: the version stands at an answer's beginning."""
@@ -17,7 +15,7 @@ _VERSION_WITHIN = 400
 class RestConnection(asyncio.Protocol):
     """One connection; the engine hands it a request when it has room."""
 
-    def __init__(self, engine: "Engine") -> None:
+    def __init__(self, engine: Owner) -> None:
         self._engine = engine
         self._parser = httptools.HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None

@@ -31,7 +31,7 @@ def find(model: str, url: str | None, context: str | None, sure: bool) -> Target
 
         gateway = Gateway.parse(address.gateway(Kubectl(context)))
         return Target(gateway, gateway.authority(model), {})
-    from scripts.verbs import asked
+    from scripts.client import asked
 
     platform = asked.platform(url, model)
     if error := asked.refused(model, platform):

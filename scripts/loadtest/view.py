@@ -7,8 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from scripts.loadtest.report import milliseconds
 from scripts.loadtest.tally import Second, Tally
+from scripts.show.durations import milliseconds
 
 if TYPE_CHECKING:
     from rich.console import Group

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
-from scripts.loadtest.report import milliseconds
+from scripts.show.durations import milliseconds
 
 _TOLD = {
     *(

@@ -1,1 +1,12 @@
-"""What verbs share: how values are told from options, and which platform and model is meant."""
+"""The verbs people type, one module each, and what they share.
+
+platform/    what runs here: up, down, status, top, logs, env, dashboards
+serving/     models, their versions and requests: train, models, rollout, rollback, infer, chat,
+             load, simulate
+develop/     this repository: new, check, test, bench, install
+values       values told from options
+outline      a training script's flags, read without its libraries
+
+A verb is a module of one of the three rooms with a click command named `command`; its first line
+is its line of the help. cli comes in, and nobody else. Verbs are unaware of each other.
+"""

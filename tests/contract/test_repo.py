@@ -15,7 +15,7 @@ from tests.support.documents import console_blocks
 
 REQUIREMENTS = ROOT / "requirements"
 PARTS = sorted(path.stem for path in REQUIREMENTS.glob("*.in"))
-VERBS = sorted(path.stem for path in (ROOT / "scripts").glob("*.py") if path.stem[0] != "_")
+VERBS = sorted(cli.modules())
 DOCUMENTS = [path for path in tracked(".md") if path.name != "CHANGELOG.md"]
 VARIABLE = re.compile(r"\b(?:PREDICTOR|SERIN)_[A-Z0-9_]*[A-Z0-9]\b")
 
@@ -118,7 +118,7 @@ def test_readme_has_every_verb() -> None:
     """Each verb is shown or listed."""
     shown = set(re.findall(r"\./serin (\w+)", (ROOT / "README.md").read_text()))
 
-    assert shown == set(VERBS) - {"cli"}
+    assert shown == set(VERBS)
 
 
 def test_readme_shows_output() -> None:

@@ -17,7 +17,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 
-from scripts.simulate import command
+from scripts.verbs.serving.simulate import command
 from tests.support import required
 from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform, wait_for

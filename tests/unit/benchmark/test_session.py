@@ -9,7 +9,6 @@ import pytest
 from click.testing import CliRunner
 from rich.console import Console
 
-from scripts import bench
 from scripts.benchmark import measure, session
 from scripts.benchmark.errors import BenchmarkError, LoadError, NoAnswerError
 from scripts.benchmark.measure import Measured, Settings, Subject
@@ -21,6 +20,7 @@ from scripts.benchmark.traffic import h2load, wrk
 from scripts.benchmark.traffic import load as generators
 from scripts.benchmark.traffic.load import Load
 from scripts.benchmark.traffic.question import Question
+from scripts.verbs.develop import bench
 
 GOOD = Load(4000, 2.0, 1.0, 3.0)
 

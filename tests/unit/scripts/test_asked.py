@@ -3,7 +3,7 @@
 import pytest
 
 from controlplane.errors import SerinError
-from scripts.verbs import asked
+from scripts.client import asked
 
 
 def state(**model: object) -> dict[str, object]:

@@ -6,8 +6,8 @@ import pytest
 from click.testing import CliRunner
 
 from controlplane import parts
-from scripts import check
 from scripts.checks import repository, rules, tools
+from scripts.verbs.develop import check
 
 
 @pytest.fixture
@@ -124,6 +124,7 @@ def test_a_tool_that_is_not_there_is_a_complaint() -> None:
 
 def test_verbs_are_commands() -> None:
     """cli.py finds each by its module's `command`."""
-    from scripts import infer, test
+    from scripts.verbs.develop import test
+    from scripts.verbs.serving import infer
 
     assert all(isinstance(verb.command, click.Command) for verb in (check, infer, test))

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from scripts.logs import Follower
+from scripts.verbs.platform.logs import Follower
 
 POD = "iris-predictor-0123456789-abcde.log"
 

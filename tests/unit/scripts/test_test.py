@@ -4,7 +4,7 @@ import pytest
 from click.testing import CliRunner
 
 from controlplane import parts
-from scripts import test as verb
+from scripts.verbs.develop import test as verb
 
 FOLDERS = ["tests/unit", "tests/contract", "tests/local"]
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.top import HEADER, fitted, model
+from scripts.verbs.platform.top import HEADER, fitted, model
 
 ROW = (
     "iris",

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from scripts.checks.repository import ROOT
-from scripts.simulate import command
+from scripts.verbs.serving.simulate import command
 
 MANIFESTS = sorted(path for path in (ROOT / "keda").rglob("*.yaml") if path.stem != "kustomization")
 

@@ -40,8 +40,8 @@ def command(
 
     All figures cover the last minute. Ctrl-C ends it.
     """
+    from scripts.client import asked
     from scripts.show import columns, lines
-    from scripts.verbs import asked
 
     if not url:
         for name in models:
@@ -69,7 +69,7 @@ def rows(url: str, chosen: str, namespace: str) -> list[tuple[str, ...]]:
     Raises:
         SerinError: Prometheus does not answer.
     """
-    from scripts.loadtest.report import milliseconds
+    from scripts.show.durations import milliseconds
 
     def asked(expr: str) -> "dict[tuple[str, str], float]":
         return _by_version(url, expr)

@@ -45,9 +45,8 @@ def command(
     Ctrl-C stops an answer; between answers it ends the conversation, as Ctrl-D does. When the
     model has no room left, it forgets the oldest turns first.
     """
-    from scripts.client import chat
+    from scripts.client import asked, chat
     from scripts.client.gateway import Gateway
-    from scripts.verbs import asked
 
     platform = asked.platform(host, model)
     gateway = Gateway.parse(host or platform["gateway_url"])

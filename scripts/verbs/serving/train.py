@@ -10,7 +10,7 @@ from pathlib import Path
 
 import click
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 STOP_SECONDS = 1.0
 """For its own clean-up, after Ctrl-C."""
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[3]
 FOLDERS = ("unit", "contract", "local")
 STOPPED = 130
 EXIT_CODES = {0: 0, 1: 1, 2: STOPPED, -signal.SIGINT: STOPPED, 4: 2}

@@ -60,11 +60,10 @@ def command(
     The inputs come from the model's V2 metadata. Put text that begins with two dashes after a
     separate --.
     """
-    from scripts.client import rest, rpc, stream
+    from scripts.client import asked, rest, rpc, stream
     from scripts.client.question import question_of
     from scripts.show import lines
     from scripts.show.document import pretty
-    from scripts.verbs import asked
 
     platform = asked.platform(host, model)
     gateway = Gateway.parse(host or platform["gateway_url"])

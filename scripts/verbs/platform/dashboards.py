@@ -26,7 +26,7 @@ def command(draw: Path | None, minutes: float, url: str | None) -> None:
             click.echo(f"Written: {path}")
         return
     from scripts.boards import live
-    from scripts.verbs import asked
+    from scripts.client import asked
 
     url = url or asked.prometheus()
     draw.mkdir(parents=True, exist_ok=True)

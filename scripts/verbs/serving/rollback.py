@@ -26,8 +26,8 @@ def command(model: str, to: str | None) -> None:
     from controlplane.local.node import s3_server
     from controlplane.store.catalog import Catalog
     from controlplane.store.served import target
+    from scripts.client import asked
     from scripts.show.progress import until_version
-    from scripts.verbs import asked
 
     home = statefolder.home()
     now = asked.platform(None, model)

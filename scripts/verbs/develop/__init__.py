@@ -1,0 +1,9 @@
+"""The verbs for people who change this repository; one module each.
+
+new            writes a new model
+check, test    every static check; the tests
+bench          Serin beside other servers
+install        adds the packages of a part
+
+cli finds them by file name. They need no platform that runs, and import none of each other.
+"""

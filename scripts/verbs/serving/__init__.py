@@ -1,0 +1,9 @@
+"""The verbs about models: their versions, and requests to them; one module each.
+
+train, models        publish a version; list, compare, verify and delete versions
+rollout, rollback    from one version to another, step by step or back at once
+infer, chat, load    one request, a conversation, or many at a fixed rate
+simulate             a scaling rule on a load curve, without a platform
+
+cli finds them by file name. What a large one needs is in a folder of scripts; none imports another.
+"""
