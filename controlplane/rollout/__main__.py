@@ -10,8 +10,8 @@ from pathlib import Path
 
 from controlplane.errors import SerinError
 from controlplane.prometheus import Prometheus
+from controlplane.rollout.effects.kubernetes import Access, Kubernetes
 from controlplane.rollout.engine import Engine
-from controlplane.rollout.kubernetes import Access, Kubernetes
 
 
 def main() -> int:

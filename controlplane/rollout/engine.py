@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from controlplane.prometheus import Prometheus, PrometheusError
-from controlplane.rollout.acts import Next
-from controlplane.rollout.cluster import Cluster
-from controlplane.rollout.evidence import collect
-from controlplane.rollout.judgement import HOLD, Verdict, judge
-from controlplane.rollout.kubernetes import ApiError, Conflict, Kubernetes
-from controlplane.rollout.machine import command, decide
-from controlplane.rollout.metrics import Pushgateway
-from controlplane.rollout.mirror import mark
-from controlplane.rollout.podlogs import ShadowLogs
-from controlplane.rollout.record import Record, Records
-from controlplane.rollout.seen import Seen
-from controlplane.rollout.shadow import judge_shadow
-from controlplane.rollout.state import JUDGED, Phase, State
+from controlplane.rollout.effects.cluster import Cluster
+from controlplane.rollout.effects.kubernetes import ApiError, Conflict, Kubernetes
+from controlplane.rollout.effects.metrics import Pushgateway
+from controlplane.rollout.effects.podlogs import ShadowLogs
+from controlplane.rollout.effects.record import Record, Records
+from controlplane.rollout.judging.evidence import collect
+from controlplane.rollout.judging.judgement import HOLD, Verdict, judge
+from controlplane.rollout.judging.shadow import judge_shadow
+from controlplane.rollout.steps.acts import Next
+from controlplane.rollout.steps.machine import command, decide
+from controlplane.rollout.steps.mirror import mark
+from controlplane.rollout.steps.seen import Seen
+from controlplane.rollout.steps.state import JUDGED, Phase, State
 
 LOOK_SECONDS = 2.0
 PATIENCE_SECONDS = 60.0

@@ -4,12 +4,12 @@ import time
 import uuid
 
 from controlplane.errors import SerinError, UnknownModel
-from controlplane.rollout.kubernetes import Conflict, Kubernetes
-from controlplane.rollout.mirror import mirror_name
+from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
+from controlplane.rollout.effects.record import Records
 from controlplane.rollout.plan import Plan
-from controlplane.rollout.record import Records
-from controlplane.rollout.seen import digest
-from controlplane.rollout.state import State
+from controlplane.rollout.steps.mirror import mirror_name
+from controlplane.rollout.steps.seen import digest
+from controlplane.rollout.steps.state import State
 
 
 def begin(api: Kubernetes, model: str, version: str, plan: Plan) -> State:

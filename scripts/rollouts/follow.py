@@ -6,9 +6,9 @@ import time
 import click
 
 from controlplane.errors import SerinError
-from controlplane.rollout.kubernetes import Kubernetes
-from controlplane.rollout.record import LEASE_SECONDS, Records
-from controlplane.rollout.state import JUDGED, Outcome, State
+from controlplane.rollout.effects.kubernetes import Kubernetes
+from controlplane.rollout.effects.record import LEASE_SECONDS, Records
+from controlplane.rollout.steps.state import JUDGED, Outcome, State
 from scripts.rollouts.shown import line
 
 _POLL_SECONDS = 1.0

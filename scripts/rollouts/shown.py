@@ -4,9 +4,9 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.rollout.judgement import threshold
-from controlplane.rollout.record import Record
-from controlplane.rollout.state import JUDGED, Phase, State
+from controlplane.rollout.effects.record import Record
+from controlplane.rollout.judging.judgement import threshold
+from controlplane.rollout.steps.state import JUDGED, Phase, State
 
 GUARDS = ("GUARD", "SAYS", "EVIDENCE", "ALARM AT", "NUMBERS")
 HISTORY = ("STARTED", "FROM", "TO", "OUTCOME", "STEP", "REASON")

@@ -11,7 +11,7 @@ from controlplane import statefolder
 from controlplane.errors import SerinError, UnknownModel
 from controlplane.local import client
 from controlplane.local.node import s3_server
-from controlplane.rollout.kubernetes import Access, Kubernetes
+from controlplane.rollout.effects.kubernetes import Access, Kubernetes
 from controlplane.statefolder import ROOT
 from controlplane.store.catalog import Catalog
 

@@ -17,8 +17,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.stats import beta, lognorm  # type: ignore[import-untyped]  # it has no types
 
-from controlplane.rollout.evidence import CANARY, STABLE, Evidence
-from controlplane.rollout.judgement import SUSPICIOUS, enough, evidences, threshold
+from controlplane.rollout.judging.evidence import CANARY, STABLE, Evidence
+from controlplane.rollout.judging.judgement import SUSPICIOUS, enough, evidences, threshold
 from controlplane.rollout.plan import Objectives, Plan
 
 RESULT = Path(__file__).parents[2] / "docs" / "rollouts.json"

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import beta  # type: ignore[import-untyped]  # it has no types
 
-from controlplane.rollout.answers import Compared
-from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, Verdict
+from controlplane.rollout.effects.podlogs import MOST
+from controlplane.rollout.judging.answers import Compared
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD, Verdict
+from controlplane.rollout.judging.shadow import judge_shadow
 from controlplane.rollout.plan import Plan
-from controlplane.rollout.podlogs import MOST
-from controlplane.rollout.shadow import judge_shadow
 
 PLAN = Plan(shadow=500)
 LOOK_REQUESTS = 50

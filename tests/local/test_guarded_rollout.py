@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.rollout.state import Phase
+from controlplane.rollout.steps.state import Phase
 from tests.drills.canary import Load
 from tests.support import guilty, trained
 from tests.support.kubectl import Kubectl

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from controlplane.rollout.mirror import mirror_route
+from controlplane.rollout.steps.mirror import mirror_route
 from tests.support import trained
 from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform, wait_for

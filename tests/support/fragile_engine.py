@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from controlplane.prometheus import Prometheus
-from controlplane.rollout.acts import Act
-from controlplane.rollout.cluster import Cluster
+from controlplane.rollout.effects.cluster import Cluster
+from controlplane.rollout.effects.kubernetes import Access, Kubernetes
+from controlplane.rollout.effects.record import Record, Records
 from controlplane.rollout.engine import Engine
-from controlplane.rollout.kubernetes import Access, Kubernetes
-from controlplane.rollout.record import Record, Records
-from controlplane.rollout.seen import Seen
-from controlplane.rollout.state import Phase, State
+from controlplane.rollout.steps.acts import Act
+from controlplane.rollout.steps.seen import Seen
+from controlplane.rollout.steps.state import Phase, State
 
 
 class _Deaths:

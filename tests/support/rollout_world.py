@@ -4,7 +4,9 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
-from controlplane.rollout.acts import (
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, Verdict
+from controlplane.rollout.plan import Plan
+from controlplane.rollout.steps.acts import (
     Act,
     EndMirror,
     GiveBack,
@@ -17,12 +19,10 @@ from controlplane.rollout.acts import (
     SetStable,
     StartMirror,
 )
-from controlplane.rollout.judgement import ABORT, CONTINUE, Verdict
-from controlplane.rollout.machine import decide
-from controlplane.rollout.mirror import mark
-from controlplane.rollout.plan import Plan
-from controlplane.rollout.seen import Mirror, Seen, Workload
-from controlplane.rollout.state import Phase, State
+from controlplane.rollout.steps.machine import decide
+from controlplane.rollout.steps.mirror import mark
+from controlplane.rollout.steps.seen import Mirror, Seen, Workload
+from controlplane.rollout.steps.state import Phase, State
 
 OLD, NEW = "s3://models/iris/old", "s3://models/iris/new"
 GOOD = Verdict(CONTINUE, "nothing is wrong")

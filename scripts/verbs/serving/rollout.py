@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from controlplane.rollout.kubernetes import Kubernetes
+    from controlplane.rollout.effects.kubernetes import Kubernetes
     from scripts.rollouts.target import Target
 
 _OPTIONS = (
@@ -189,7 +189,7 @@ def start(
 @_cluster
 def status(model: str, output: str | None, watch: bool, target: "Target") -> None:
     """Show the phase of MODEL's rollout, and each guard with its numbers."""
-    from controlplane.rollout.record import Records
+    from controlplane.rollout.effects.record import Records
     from scripts.rollouts import shown
     from scripts.show import columns
     from scripts.show.lines import wrapped
@@ -219,7 +219,7 @@ def history(model: str, output: str | None, target: "Target") -> None:
     """Show MODEL's last rollouts, the newest first."""
     import json
 
-    from controlplane.rollout.record import Records
+    from controlplane.rollout.effects.record import Records
     from scripts.rollouts import shown
     from scripts.show import columns
 
@@ -244,7 +244,7 @@ def _order(word: str, sentence: str) -> None:
         import getpass
 
         from controlplane.errors import SerinError
-        from controlplane.rollout.record import Records
+        from controlplane.rollout.effects.record import Records
 
         with target.api() as api:
             records = Records(api, model)

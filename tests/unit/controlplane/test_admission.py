@@ -12,7 +12,7 @@ from controlplane.local.api import bodies
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.resources import Resources, Write
 from controlplane.local.controllers import inference
-from controlplane.rollout.mirror import mirror_route
+from controlplane.rollout.steps.mirror import mirror_route
 from tests.support.manifests import canary, service
 
 ENV = ("spec", "template", "spec", "containers", 0, "env")

@@ -16,8 +16,8 @@ from controlplane.local.api.schemas import validation
 from controlplane.local.controllers import inference
 from controlplane.local.controllers.plan import plan
 from controlplane.local.gateway import envoy
-from controlplane.rollout.mirror import change, mirror_route
-from controlplane.rollout.seen import PARKED, read
+from controlplane.rollout.steps.mirror import change, mirror_route
+from controlplane.rollout.steps.seen import PARKED, read
 from tests.support.manifests import RUNTIME, canary, service
 
 URI = "s3://models/iris/v2"

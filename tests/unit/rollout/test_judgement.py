@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from controlplane.errors import SerinError
-from controlplane.rollout.evidence import Evidence, collect
-from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, judge
+from controlplane.rollout.judging.evidence import Evidence, collect
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD, judge
 from controlplane.rollout.plan import (
     Latency,
     Objectives,

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from controlplane.rollout.acts import RemoveCanary, Scale, SetCanary, SetStable
-from controlplane.rollout.judgement import HOLD, Verdict
-from controlplane.rollout.machine import ABSENT_SECONDS, command, decide
+from controlplane.rollout.judging.judgement import HOLD, Verdict
 from controlplane.rollout.plan import Plan
-from controlplane.rollout.state import Outcome, Phase
+from controlplane.rollout.steps.acts import RemoveCanary, Scale, SetCanary, SetStable
+from controlplane.rollout.steps.machine import ABSENT_SECONDS, command, decide
+from controlplane.rollout.steps.state import Outcome, Phase
 from tests.support.rollout_world import (
     BAD,
     GOOD,

@@ -3,7 +3,7 @@
 import pytest
 import yaml
 
-from controlplane.rollout.scaling import nudged, of_canary
+from controlplane.rollout.steps.scaling import nudged, of_canary
 from tests.support.required import ROOT
 
 DEPLOYMENT = {"metadata": {"name": "iris-canary-predictor", "uid": "u-1"}}

@@ -3,7 +3,7 @@
 from typing import Any
 
 from controlplane.kubernetes.names import SOURCE
-from controlplane.rollout.seen import Seen, digest, read
+from controlplane.rollout.steps.seen import Seen, digest, read
 
 OLD, NEW = "s3://models/iris/old", "s3://models/iris/new"
 

@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from controlplane.rollout.answers import EXAMPLES, GRACE_SECONDS, Answer, Answers, Compared
-from controlplane.rollout.evidence import CANARY, STABLE
-from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD
+from controlplane.rollout.judging.answers import EXAMPLES, GRACE_SECONDS, Answer, Answers, Compared
+from controlplane.rollout.judging.evidence import CANARY, STABLE
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD
+from controlplane.rollout.judging.shadow import judge_shadow
 from controlplane.rollout.plan import Plan, parse_share
-from controlplane.rollout.shadow import judge_shadow
 from scripts.simulation.shadows import SAME, Pair, compare
 
 PLAN = Plan(shadow=500)

@@ -4,7 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from controlplane.rollout.acts import (
+from controlplane.rollout.judging.judgement import CONTINUE, Verdict
+from controlplane.rollout.steps.acts import (
     Act,
     EndMirror,
     GiveBack,
@@ -16,11 +17,10 @@ from controlplane.rollout.acts import (
     SetCanary,
     StartMirror,
 )
-from controlplane.rollout.judgement import CONTINUE, Verdict
-from controlplane.rollout.machine import ABSENT_SECONDS, command, decide
-from controlplane.rollout.mirror import mark
-from controlplane.rollout.seen import MIRROR_SECONDS, SILENT_SECONDS, Mirror
-from controlplane.rollout.state import Outcome, Phase, State
+from controlplane.rollout.steps.machine import ABSENT_SECONDS, command, decide
+from controlplane.rollout.steps.mirror import mark
+from controlplane.rollout.steps.seen import MIRROR_SECONDS, SILENT_SECONDS, Mirror
+from controlplane.rollout.steps.state import Outcome, Phase, State
 from tests.support.rollout_world import (
     BAD,
     GOOD,

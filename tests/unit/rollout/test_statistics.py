@@ -5,7 +5,7 @@ import pytest
 from scipy.integrate import quad  # type: ignore[import-untyped]  # no stubs
 from scipy.stats import beta  # type: ignore[import-untyped]  # no stubs
 
-from controlplane.rollout.statistics import log_evidence, log_excess, log_shift
+from controlplane.rollout.judging.statistics import log_evidence, log_excess, log_shift
 
 
 @pytest.mark.parametrize(

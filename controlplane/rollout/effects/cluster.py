@@ -6,8 +6,9 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.rollout import scaling
-from controlplane.rollout.acts import (
+from controlplane.rollout.effects.kubernetes import ApiError, Conflict, Kubernetes, Object
+from controlplane.rollout.steps import scaling
+from controlplane.rollout.steps.acts import (
     Act,
     EndMirror,
     GiveBack,
@@ -21,9 +22,8 @@ from controlplane.rollout.acts import (
     StartMirror,
     Wake,
 )
-from controlplane.rollout.kubernetes import ApiError, Conflict, Kubernetes, Object
-from controlplane.rollout.mirror import change, is_ours, mirror_name, mirror_route
-from controlplane.rollout.seen import CANARY, Seen, deployment_name, read
+from controlplane.rollout.steps.mirror import change, is_ours, mirror_name, mirror_route
+from controlplane.rollout.steps.seen import CANARY, Seen, deployment_name, read
 
 _KEPT = ("modelFormat", "runtime", "protocolVersion")
 

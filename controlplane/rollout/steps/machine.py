@@ -9,7 +9,8 @@ import math
 import re
 from dataclasses import replace
 
-from controlplane.rollout.acts import (
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD, Verdict
+from controlplane.rollout.steps.acts import (
     EndMirror,
     GiveBack,
     Next,
@@ -23,11 +24,10 @@ from controlplane.rollout.acts import (
     StartMirror,
     Wake,
 )
-from controlplane.rollout.edits import foreign, version_of
-from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, Verdict
-from controlplane.rollout.mirror import mark
-from controlplane.rollout.seen import Mirror, Seen, Workload
-from controlplane.rollout.state import Outcome, Phase, State
+from controlplane.rollout.steps.edits import foreign, version_of
+from controlplane.rollout.steps.mirror import mark
+from controlplane.rollout.steps.seen import Mirror, Seen, Workload
+from controlplane.rollout.steps.state import Outcome, Phase, State
 
 ABSENT_SECONDS = 30.0
 """How long the canary may have no pod while it has requests, or the gateway not mirror them."""

@@ -14,7 +14,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from controlplane.rollout.seen import HEADER, PARKED, SINCE, deployment_name
+from controlplane.rollout.steps.seen import HEADER, PARKED, SINCE, deployment_name
 
 Object = dict[str, Any]
 COMPONENT, ROLLOUT = "app.kubernetes.io/component", "rollout"

@@ -10,11 +10,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from controlplane.rollout.answers import Compared
-from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, SUSPICIOUS, Guard, Verdict
-from controlplane.rollout.judgement import threshold as alarm_of
+from controlplane.rollout.judging.answers import Compared
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD, SUSPICIOUS, Guard, Verdict
+from controlplane.rollout.judging.judgement import threshold as alarm_of
+from controlplane.rollout.judging.statistics import log_evidence
 from controlplane.rollout.plan import Plan
-from controlplane.rollout.statistics import log_evidence
 
 
 def judge_shadow(found: Compared, plan: Plan) -> Verdict:

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.rollout.kubernetes import Conflict, Kubernetes, Object
-from controlplane.rollout.state import State
+from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes, Object
+from controlplane.rollout.steps.state import State
 
 LEASE_SECONDS = 15
 KEPT = 10

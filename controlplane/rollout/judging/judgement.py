@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from controlplane.rollout.evidence import CANARY, STABLE, Evidence
+from controlplane.rollout.judging.evidence import CANARY, STABLE, Evidence
+from controlplane.rollout.judging.statistics import Numbers, log_evidence, log_excess, log_shift
 from controlplane.rollout.plan import Latency, Plan
-from controlplane.rollout.statistics import Numbers, log_evidence, log_excess, log_shift
 
 CONTINUE, HOLD, ABORT = "continue", "hold", "abort"
 GUARDS = ("errors", "errors limit", "latency", "latency limit", "classes", "confidence")

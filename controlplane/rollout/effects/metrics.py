@@ -17,8 +17,8 @@ import time
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import push_to_gateway
 
-from controlplane.rollout.judgement import ABORT, CONTINUE, HOLD, threshold
-from controlplane.rollout.state import State
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD, threshold
+from controlplane.rollout.steps.state import State
 
 _AGAIN_SECONDS = 30.0
 """After a push that failed: a rollout does not wait for a gateway that is slow to refuse."""

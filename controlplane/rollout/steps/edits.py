@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
-from controlplane.rollout.seen import Seen
-from controlplane.rollout.state import Outcome, Phase, State
+from controlplane.rollout.steps.seen import Seen
+from controlplane.rollout.steps.state import Outcome, Phase, State
 
 
 def foreign(state: State, seen: Seen) -> str:

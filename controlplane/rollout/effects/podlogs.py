@@ -9,10 +9,10 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.rollout.answers import Answer, Answers, Compared
-from controlplane.rollout.evidence import CANARY, STABLE
-from controlplane.rollout.kubernetes import Kubernetes
-from controlplane.rollout.seen import deployment_name
+from controlplane.rollout.effects.kubernetes import Kubernetes
+from controlplane.rollout.judging.answers import Answer, Answers, Compared
+from controlplane.rollout.judging.evidence import CANARY, STABLE
+from controlplane.rollout.steps.seen import deployment_name
 
 CONTAINER = "kserve-container"
 MOST = 20

@@ -4,7 +4,7 @@ import json
 import re
 from typing import Any
 
-from controlplane.rollout.seen import Object
+from controlplane.rollout.steps.seen import Object
 
 NUDGE = "initialCooldownPeriod"
 """A field of a ScaledObject's spec that means the same absent and 0 where minReplicaCount is 1."""

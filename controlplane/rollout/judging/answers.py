@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from controlplane.rollout.evidence import CANARY, STABLE
+from controlplane.rollout.judging.evidence import CANARY, STABLE
 
 GRACE_SECONDS = 10.0
 """How much later than the one version's answer the other's may come: queues, logs on their way."""

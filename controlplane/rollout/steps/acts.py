@@ -1,8 +1,8 @@
-"""What a rollout may do to a cluster, and what it says; data, carried out by cluster.py. Pure."""
+"""What a rollout may do to a cluster, and what it says; data, carried out by effects/cluster.py. Pure."""
 
 from dataclasses import dataclass
 
-from controlplane.rollout.state import State
+from controlplane.rollout.steps.state import State
 
 
 @dataclass(frozen=True, slots=True)
