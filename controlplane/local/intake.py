@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from controlplane.errors import SerinError
 from controlplane.kubernetes.meta import Object
 from controlplane.local import manifests, seeds
-from controlplane.local.api.admission import Resolve, name_versions
 from controlplane.local.api.resources import Resources
+from controlplane.local.api.writes.admission import Resolve, name_versions
 from controlplane.local.controllers.plan import is_versioned
 from controlplane.local.controllers.report import Failure
 from controlplane.statefolder import ROOT, Home, read_json

@@ -8,10 +8,10 @@ import orjson
 from controlplane.kubernetes.kinds import by_name
 from controlplane.kubernetes.meta import Object, key_of
 from controlplane.kubernetes.patchtypes import APPLY
-from controlplane.local.api import ownership
-from controlplane.local.api.admission import SERVED_NAMESPACE
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.resources import Resources, Write
+from controlplane.local.api.writes import ownership
+from controlplane.local.api.writes.admission import SERVED_NAMESPACE
 from controlplane.local.manifests import of_models
 from controlplane.store.s3 import Store
 

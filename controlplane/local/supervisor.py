@@ -14,15 +14,15 @@ from typing import Any
 from controlplane.errors import SerinError
 from controlplane.kubernetes.meta import Object
 from controlplane.local import seeds
-from controlplane.local.api.admission import SERVED_NAMESPACE
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.server import ApiServer
+from controlplane.local.api.writes.admission import SERVED_NAMESPACE
 from controlplane.local.controllers import events
+from controlplane.local.controllers.autoscaling.scaling import Scaling
 from controlplane.local.controllers.fence import Fence
 from controlplane.local.controllers.plan import Plan, plan
 from controlplane.local.controllers.reconciler import Controllers
 from controlplane.local.controllers.routing import Routing, asked_by
-from controlplane.local.controllers.scaling import Scaling
 from controlplane.local.gateway.holding import Holding
 from controlplane.local.gateway.process import Gateway
 from controlplane.local.intake import Intake, versioned

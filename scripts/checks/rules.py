@@ -3,6 +3,7 @@
 import ast
 import io
 import tokenize
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import yaml
 from scripts.checks.repository import ROOT, tracked
 
 LINES = 300  # of code; a module past this is two things with two names
+MODULES = 15  # in a folder; more are a hall, and two rooms are found in it
 _NO_CODE = {
     tokenize.COMMENT,
     tokenize.DEDENT,
@@ -33,6 +35,14 @@ def sizes() -> Iterator[str]:
         lines = code_lines((ROOT / path).read_bytes())
         if lines > LINES:
             yield f"{path}: {lines} lines of code, {LINES} are allowed: it is two things"
+
+
+def rooms() -> Iterator[str]:
+    """Folders outside tests have at most MODULES modules."""
+    modules = Counter(path.parent for path in tracked(".py") if path.parts[0] != "tests")
+    for folder, count in sorted(modules.items()):
+        if count > MODULES:
+            yield f"{folder}: {count} modules, {MODULES} are allowed: it is two rooms"
 
 
 def code_lines(source: bytes) -> int:

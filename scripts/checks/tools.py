@@ -41,6 +41,7 @@ def checks() -> Iterator[Check]:
         yield Check("workflow safety", [_program("zizmor"), "--offline", "--quiet", ".github"])
     yield Check("manifests", rules.manifests)
     yield Check("module sizes", rules.sizes)
+    yield Check("rooms", rules.rooms)
     yield Check("dashboards", monitoring.dashboards)
     if shutil.which("promtool"):
         yield Check("monitoring rules", monitoring.rules)

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from scripts import cli
+from scripts.checks import rules
 from scripts.checks.repository import ROOT, tracked
 from tests.support.documents import console_blocks
 
@@ -48,6 +49,11 @@ def canonical(requirement: str) -> str:
 def test_what_is_asked_for_is_pinned(part: str) -> None:
     """Every line of an .in has its exact version in the .txt, which names no host and no path."""
     assert set(requested(part)) <= set(pinned(part))
+
+
+def test_no_folder_is_a_hall() -> None:
+    """A folder outside tests has at most 15 modules, counting its __init__."""
+    assert list(rules.rooms()) == []
 
 
 def test_parts_agree_on_versions() -> None:

@@ -11,12 +11,12 @@ from controlplane.kubernetes import patchtypes
 from controlplane.kubernetes.kinds import KINDS, Kind
 from controlplane.kubernetes.meta import Object, key_of, now, owned, with_spec_of
 from controlplane.kubernetes.refusals import AlreadyExists, BadRequest, Conflict, Invalid, NotFound
-from controlplane.local.api import deployments, ownership, patches
-from controlplane.local.api.admission import Resolve, admit
 from controlplane.local.api.kubectl.selectors import selected
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.rules.builtin import default_job
 from controlplane.local.api.views import view
+from controlplane.local.api.writes import deployments, ownership, patches
+from controlplane.local.api.writes.admission import Resolve, admit
 
 TRIES = 5
 """How often a patch without resourceVersion is made anew when somebody else was faster."""

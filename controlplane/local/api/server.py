@@ -9,11 +9,11 @@ import uvicorn
 
 from controlplane.kubernetes.meta import Object
 from controlplane.local.api.access import access, port_of, write_kubeconfig
-from controlplane.local.api.admission import Resolve
 from controlplane.local.api.app import application
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.resources import Resources
 from controlplane.local.api.verbs import Verbs
+from controlplane.local.api.writes.admission import Resolve
 from controlplane.statefolder import Home
 
 LOOPBACK = "127.0.0.1"

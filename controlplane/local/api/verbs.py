@@ -12,10 +12,11 @@ from starlette.responses import PlainTextResponse, Response, StreamingResponse
 from controlplane.kubernetes import patchtypes
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import BadRequest, MethodNotAllowed
-from controlplane.local.api import bodies, patches, scale, watching
+from controlplane.local.api import bodies, watching
 from controlplane.local.api.kubectl import answers, instead, podlogs
 from controlplane.local.api.paths import Place
 from controlplane.local.api.resources import Resources
+from controlplane.local.api.writes import patches, scale
 
 _ONE = {"GET": "get", "PUT": "update", "PATCH": "patch", "DELETE": "delete"}
 _MANY = {"GET": "list", "POST": "create", "DELETE": "deletecollection"}

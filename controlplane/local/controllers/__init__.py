@@ -7,7 +7,7 @@ servicestatus          an InferenceService's status
 rolling, workloads     a rolling update as a decision; Deployments, ReplicaSets, Pods as objects
 routing                HTTPRoutes' status: what the gateway made of them
 jobstatus, jobreport   a Job's status, and its row of `serin status`
-scaling                KEDA and the HPA; measures reads, autoscalers writes what they say
+autoscaling/           KEDA and the HPA: what they read, what they write
 plan                   what should run and where requests go: for node and gateway
 events, report         what is told: Events, and the rows of `serin status`
 

@@ -18,14 +18,8 @@ from controlplane.kubernetes.names import REVISION, SERVED, SERVICE_LABEL, SOURC
 from controlplane.kubernetes.refusals import Invalid
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.schemas import validation
-from controlplane.local.controllers import (
-    autoscalers,
-    events,
-    inference,
-    routing,
-    servicestatus,
-    workloads,
-)
+from controlplane.local.controllers import events, inference, routing, servicestatus, workloads
+from controlplane.local.controllers.autoscaling import autoscalers
 from controlplane.local.controllers.fence import Fence
 from controlplane.local.controllers.plan import (
     DeploymentPlan,

@@ -1,4 +1,4 @@
-"""What a rollout may do to a cluster, and what it says; data, carried out by effects/cluster.py. Pure."""
+"""What a rollout may do to a cluster, and what it says: data, for effects/cluster.py. Pure."""
 
 from dataclasses import dataclass
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from predictors.causal_lm.openai.answer import OpenAiExchange
 from predictors.causal_lm.openai.fields import FieldError
 from predictors.causal_lm.openai.request import OverBudgetError, Reader, UnknownModelError
-from predictors.runtime.v2.decode import document_of
+from predictors.runtime.v2.body.decode import document_of
 from predictors.runtime.v2.errors import NotFound, Overloaded, V2Error, WrongMethod
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import numpy as np
 import orjson
 
 from predictors.runtime.artifact.artifact import ArtifactError
+from predictors.runtime.v2.body.decode import decode
+from predictors.runtime.v2.body.encode import encode
 from predictors.runtime.v2.datatypes import Array
-from predictors.runtime.v2.decode import decode
-from predictors.runtime.v2.encode import encode
 from predictors.runtime.v2.errors import V2Error
 from predictors.runtime.v2.signature import Request, Signature
 from predictors.runtime.v2.spec import TensorSpec

@@ -9,8 +9,8 @@ import numpy as np
 from predictors.runtime.artifact import golden
 from predictors.runtime.artifact.artifact import ArtifactError, Manifest
 from predictors.runtime.lean_kserve import InferOutput, InferRequest, InferResponse, Model
+from predictors.runtime.v2.body.decode import request_id
 from predictors.runtime.v2.datatypes import Array
-from predictors.runtime.v2.decode import request_id
 from predictors.runtime.v2.errors import InferenceFailed, NotReady
 from predictors.runtime.v2.signature import Signature
 from predictors.runtime.v2.spec import TensorSpec

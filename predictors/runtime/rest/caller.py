@@ -8,8 +8,8 @@ from predictors.runtime.dataplane.coalescer import Caller, Coalescer
 from predictors.runtime.dataplane.shadow import HEADER as SHADOW
 from predictors.runtime.dataplane.unpacking import RATIO, unpack
 from predictors.runtime.rest.bodies import is_packed, json_length, too_large
-from predictors.runtime.v2.decode import decode
-from predictors.runtime.v2.encode import encode
+from predictors.runtime.v2.body.decode import decode
+from predictors.runtime.v2.body.encode import encode
 from predictors.runtime.v2.errors import InvalidRequest, Overloaded, V2Error, WrongMethod
 from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Outputs, Request

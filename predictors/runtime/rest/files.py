@@ -11,7 +11,7 @@ from python_multipart import MultipartParser
 from python_multipart.exceptions import FormParserError
 from python_multipart.multipart import parse_options_header
 
-from predictors.runtime.v2.decode import request_id
+from predictors.runtime.v2.body.decode import request_id
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.signature import Request, Signature
 

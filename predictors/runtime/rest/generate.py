@@ -19,8 +19,8 @@ from predictors.runtime.rest.caller import (
     take_ids,
     with_ids,
 )
+from predictors.runtime.v2.body.generate_codec import decode_generate, encode_generate
 from predictors.runtime.v2.errors import ClientGone, V2Error
-from predictors.runtime.v2.generate_codec import decode_generate, encode_generate
 from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Request
 

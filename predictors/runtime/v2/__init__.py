@@ -4,14 +4,11 @@ errors          what a request is refused for, with the HTTP and the gRPC status
 datatypes       V2's datatypes, in numpy and on the wire
 spec            TensorSpec: one declared tensor, and what is held to it
 signature       a model's tensors by name, and Request: what both transports decode to
-decode, encode  an infer body of JSON with binary tensors behind it, both ways
-json_data       the `data` of a tensor in JSON
+body/           REST's bodies: JSON with binary tensors behind it, both ways, and generate's
 outline         a look at a large body before it is parsed
 directives      what parameters ask for by the names of MLServer and Triton
-parameters      inputs that come as parameters of a request
 protobuf        the same request as kserve's protobuf messages
 model_config    a model as Triton's clients ask for it
-generate_codec  the bodies of generate and generate_stream
 record          what is noted of one infer call until it is answered
 identity        the server's name, version and extensions
 

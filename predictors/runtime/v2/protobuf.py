@@ -10,8 +10,9 @@ from google.protobuf.message import DecodeError
 from google.protobuf.unknown_fields import UnknownFieldSet
 
 from predictors.runtime.lean_kserve import pb
+from predictors.runtime.v2.body.decode import request_id
+from predictors.runtime.v2.body.parameters import add_parameters
 from predictors.runtime.v2.datatypes import BINARY_ONLY, Array, from_wire, to_wire
-from predictors.runtime.v2.decode import request_id
 from predictors.runtime.v2.directives import (
     check_place,
     class_spec,
@@ -22,7 +23,6 @@ from predictors.runtime.v2.directives import (
 )
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.outline import LOOKED_AT_BYTES, check_message
-from predictors.runtime.v2.parameters import add_parameters
 from predictors.runtime.v2.signature import Classes, Outputs, Request, Signature, Wanted
 from predictors.runtime.v2.spec import Shape, TensorSpec
 

@@ -8,7 +8,7 @@ from controlplane.autoscale import parsing, scaler
 from controlplane.autoscale.proposals import Scale
 from controlplane.autoscale.readings import Reading
 from controlplane.autoscale.rule import Controller
-from controlplane.local.controllers import autoscalers
+from controlplane.local.controllers.autoscaling import autoscalers
 from tests.support.rules import document, reading
 
 NOW = "2026-11-21T12:00:00Z"

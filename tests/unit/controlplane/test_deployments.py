@@ -10,9 +10,9 @@ from controlplane.kubernetes.kinds import by_name
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.names import RESTARTED
 from controlplane.kubernetes.refusals import Forbidden, Invalid
-from controlplane.local.api import scale
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.resources import Resources, Write
+from controlplane.local.api.writes import scale
 from controlplane.local.controllers import inference
 
 CONTAINER = {"name": "kserve-container", "image": "i"}

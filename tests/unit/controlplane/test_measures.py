@@ -9,8 +9,8 @@ import pytest
 from controlplane import prometheus
 from controlplane.autoscale.readings import PodUsage
 from controlplane.local.api.objects import Objects
-from controlplane.local.controllers import measures
-from controlplane.local.controllers.autoscalers import seconds
+from controlplane.local.controllers.autoscaling import measures
+from controlplane.local.controllers.autoscaling.autoscalers import seconds
 from controlplane.prometheus import Answer
 from tests.support.rules import document, rule
 

@@ -7,10 +7,10 @@ import pytest
 from controlplane.kubernetes import patchtypes
 from controlplane.kubernetes.kinds import Kind, by_name
 from controlplane.kubernetes.refusals import Conflict, Invalid, UnsupportedMediaType
-from controlplane.local.api import ownership, patches
 from controlplane.local.api.kubectl.ages import human
 from controlplane.local.api.kubectl.jsonpath import find
 from controlplane.local.api.kubectl.selectors import selected
+from controlplane.local.api.writes import ownership, patches
 from tests.support.manifests import service
 
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from controlplane.autoscale.readings import Reading
 from controlplane.local.api.objects import Objects
+from controlplane.local.controllers.autoscaling.scaling import Scaling
 from controlplane.local.controllers.fence import Fence
-from controlplane.local.controllers.scaling import Scaling
 
 PLACE = {"name": "iris-predictor", "namespace": "models"}
 DEPLOYMENT = {

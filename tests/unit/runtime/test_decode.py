@@ -7,8 +7,8 @@ import orjson
 import pytest
 
 from predictors.runtime.lean_kserve import pb
+from predictors.runtime.v2.body.decode import decode
 from predictors.runtime.v2.datatypes import NUMPY_OF, to_wire
-from predictors.runtime.v2.decode import decode
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.protobuf import decode_grpc
 from predictors.runtime.v2.signature import Signature

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from predictors.runtime.v2.encode import encode
+from predictors.runtime.v2.body.encode import encode
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.signature import Request, Signature
 from predictors.runtime.v2.spec import TensorSpec

@@ -34,6 +34,17 @@ def test_a_module_of_301_lines_of_code_is_too_long(checkout: Path) -> None:
     assert list(rules.sizes()) == ["long.py: 301 lines of code, 300 are allowed: it is two things"]
 
 
+def test_a_folder_of_16_modules_is_two_rooms(checkout: Path) -> None:
+    """15 pass; each folder counts for itself, and those of tests are left out."""
+    for number in range(16):
+        write(checkout / "hall" / f"module{number}.py", "")
+        write(checkout / "tests" / "unit" / f"test_{number}.py", "")
+    for number in range(15):
+        write(checkout / "hall" / "room" / f"module{number}.py", "")
+
+    assert list(rules.rooms()) == ["hall: 16 modules, 15 are allowed: it is two rooms"]
+
+
 def test_explanations_are_not_counted_as_code() -> None:
     """Docstrings, of attributes too, comments and empty lines are free; other strings are not."""
     source = b'''"""A module,

@@ -6,11 +6,11 @@ https://github.com/triton-inference-server/server/blob/main/docs/protocol/extens
 
 from typing import Any
 
-from predictors.runtime.v2.decode import document_of, request_id
-from predictors.runtime.v2.encode import json_data
+from predictors.runtime.v2.body.decode import document_of, request_id
+from predictors.runtime.v2.body.encode import json_data
+from predictors.runtime.v2.body.json_data import kind_of
+from predictors.runtime.v2.body.parameters import one_row
 from predictors.runtime.v2.errors import InvalidRequest
-from predictors.runtime.v2.json_data import kind_of
-from predictors.runtime.v2.parameters import one_row
 from predictors.runtime.v2.signature import Arrays, Outputs, Request, Signature
 
 

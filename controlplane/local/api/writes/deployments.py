@@ -12,8 +12,8 @@ from controlplane.kubernetes.kinds import Kind
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.names import RESTARTED, SERVICE_LABEL
 from controlplane.kubernetes.refusals import Forbidden, Invalid
-from controlplane.local.api import ownership, patches
 from controlplane.local.api.schemas import validation
+from controlplane.local.api.writes import ownership, patches
 
 _WAYS = (
     ("env", "patch spec.predictor.model.env of isvc/{}"),

@@ -7,7 +7,7 @@ from controlplane.kubernetes import patchtypes
 from controlplane.kubernetes.kinds import Kind
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import Cause, Invalid
-from controlplane.local.api import patches
+from controlplane.local.api.writes import patches
 
 KIND = Kind("autoscaling", "v1", "Scale", "scales", schema="none")
 

@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from predictors.runtime.v2.body.json_data import from_json, kind_of
+from predictors.runtime.v2.body.parameters import add_parameters
 from predictors.runtime.v2.datatypes import Array, from_wire
 from predictors.runtime.v2.directives import (
     check_place,
@@ -20,9 +22,7 @@ from predictors.runtime.v2.directives import (
     timeout_of,
 )
 from predictors.runtime.v2.errors import InvalidRequest
-from predictors.runtime.v2.json_data import from_json, kind_of
 from predictors.runtime.v2.outline import LOOKED_AT_BYTES, check_json
-from predictors.runtime.v2.parameters import add_parameters
 from predictors.runtime.v2.signature import Arrays, Classes, Request, Signature, Wanted
 from predictors.runtime.v2.spec import Shape, TensorSpec
 

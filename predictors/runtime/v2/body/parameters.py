@@ -5,9 +5,9 @@ from typing import Any
 
 import numpy as np
 
+from predictors.runtime.v2.body.json_data import from_json
 from predictors.runtime.v2.datatypes import Array
 from predictors.runtime.v2.errors import InvalidRequest
-from predictors.runtime.v2.json_data import from_json
 from predictors.runtime.v2.signature import Arrays, Signature
 from predictors.runtime.v2.spec import TensorSpec
 

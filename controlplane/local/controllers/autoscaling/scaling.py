@@ -29,7 +29,8 @@ from controlplane.errors import ManifestError
 from controlplane.kubernetes.meta import Object, key_of, now
 from controlplane.kubernetes.refusals import NotFound
 from controlplane.local.api.objects import Objects
-from controlplane.local.controllers import autoscalers, events, measures
+from controlplane.local.controllers import events
+from controlplane.local.controllers.autoscaling import autoscalers, measures
 from controlplane.local.controllers.fence import Fence, said
 
 TICK_SECONDS = 0.25

@@ -12,7 +12,7 @@ from controlplane.autoscale.readings import PodUsage, Reading
 from controlplane.autoscale.rule import Cpu, Cron, Prometheus, Rule
 from controlplane.kubernetes.meta import Object
 from controlplane.local.api.objects import Objects
-from controlplane.local.controllers.autoscalers import seconds
+from controlplane.local.controllers.autoscaling.autoscalers import seconds
 
 CPU_SECONDS = 30
 """The window of processor time; the metrics server of a cluster looks at 15 to 30 s."""
