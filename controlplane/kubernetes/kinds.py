@@ -47,6 +47,7 @@ class Kind:
 
 KSERVE = "serving.kserve.io"
 GATEWAY = "gateway.networking.k8s.io"
+ENVOY_GATEWAY = "gateway.envoyproxy.io"
 WORKLOAD = ("all",)
 
 _DEFINITION = (
@@ -96,6 +97,12 @@ KINDS = (
         *(GATEWAY, "v1", "HTTPRoute", "httproutes"),
         categories=("gateway-api",),
         schema="httproutes",
+    ),
+    Kind(
+        *(ENVOY_GATEWAY, "v1alpha1", "SecurityPolicy", "securitypolicies", ("sp",)),
+        subresources=("status",),
+        categories=("envoy-gateway",),
+        schema="securitypolicies",
     ),
     *(
         Kind(*names, short, namespaced, LOOK, categories=categories, schema="none")

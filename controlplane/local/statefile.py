@@ -54,9 +54,15 @@ class StateFile:
         return found
 
     def faults(
-        self, refused: Mapping[str, str], plan: Plan, scaled: Iterable[Object]
+        self, refused: Mapping[tuple[str, str], str], plan: Plan, scaled: Iterable[Object]
     ) -> list[dict[str, str]]:
-        """What is wrong with objects that have no row of their own: kind, name and reason."""
+        """What is wrong with objects that have no row of their own: kind, name and reason.
+
+        Args:
+            refused: Kind and name → why it is not carried out.
+            plan: What runs.
+            scaled: All ScaledObjects.
+        """
         found = {
             (one.kind, one.name): one.reason
             for one in self._fence.faults()
@@ -66,7 +72,7 @@ class StateFile:
         for one in scaled:
             if reason := self._fence.run("report", one, partial(_said, one, there), ""):
                 found.setdefault((one["kind"], one["metadata"]["name"]), reason)
-        found |= {("HTTPRoute", name): reason for name, reason in refused.items()}
+        found |= refused
         return [
             {"kind": kind, "name": name, "reason": reason}
             for (kind, name), reason in sorted(found.items())

@@ -9,10 +9,11 @@ import asyncio
 import contextlib
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from controlplane.errors import SerinError
-from controlplane.kubernetes.meta import Object
+from controlplane.kubernetes.meta import Object, key_of, now
 from controlplane.local import seeds
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.server import ApiServer
@@ -23,6 +24,7 @@ from controlplane.local.controllers.fence import Fence
 from controlplane.local.controllers.plan import Plan, plan
 from controlplane.local.controllers.reconciler import Controllers
 from controlplane.local.controllers.routing import Routing, asked_by
+from controlplane.local.gateway import keys
 from controlplane.local.gateway.holding import Holding
 from controlplane.local.gateway.process import Gateway
 from controlplane.local.intake import Intake, versioned
@@ -67,6 +69,8 @@ class Supervisor:
         self._restart_at: dict[str, float] = {}
         self._tidy_at = 0.0
         self._planned = Plan((), ())
+        self._verdicts: dict[str, keys.Verdict] = {}
+        """SecurityPolicy → what became of it."""
         self.statefile = StateFile(home.state, self.fence)
 
     async def start(self) -> None:
@@ -121,6 +125,7 @@ class Supervisor:
             self._tell_gateway(wanted)
         with guard("statuses"):
             self.controllers.write(self.fleet.reports(), self._routing())
+            self._tell_policies()
         with guard("metrics"):
             port, held = self.gateway.admin_port, self.holding.held()
             self.monitoring.step(self.fleet.pods, wanted, port, self.objects, held)
@@ -188,11 +193,12 @@ class Supervisor:
     def _plan(self) -> Plan:
         """What should run; where that cannot be told, what should have run in the last lap."""
         with self.fence.guard("plan"):
-            return plan(
-                self.objects.list_of("Deployment"),
-                self.objects.list_of("HTTPRoute"),
-                self.fence.each("plan"),
-            )
+            routes = self.objects.list_of("HTTPRoute")
+            wanted = plan(self.objects.list_of("Deployment"), routes, self.fence.each("plan"))
+            policies, secrets = map(self.objects.list_of, ("SecurityPolicy", "Secret"))
+            each = self.fence.each("keys")
+            wanted, self._verdicts = keys.guarded(wanted, policies, routes, secrets, each)
+            return wanted
         return self._planned
 
     def _routing(self) -> Routing:
@@ -204,6 +210,21 @@ class Supervisor:
             if (reason := self.fence.reason(one))
         }
         return Routing({**refused, **told.refused}, told.pending)
+
+    def _tell_policies(self) -> None:
+        for one in self.objects.list_of("SecurityPolicy"):
+            self.fence.run("status", one, partial(self._tell_policy, one), None)
+
+    def _tell_policy(self, one: Object) -> None:
+        verdict = self._verdicts.get(one["metadata"]["name"])
+        if verdict is None:
+            return
+        status, before = keys.status(one, verdict, now()), one.get("status")
+        if status == before:
+            return
+        self.objects.set_status(*key_of(one), status)
+        if not verdict.accepted and verdict.message not in str(before):
+            events.record(self.objects, one, "Warning", verdict.reason, verdict.message)
 
     def _tell_gateway(self, wanted: Plan) -> None:
         endpoints = self.fleet.endpoints()
@@ -240,7 +261,12 @@ class Supervisor:
         services = self.objects.list_of("InferenceService")
         names = {service["metadata"]["name"] for service in services}
         refused = self._routing().refused
-        others = {name: said for name, said in refused.items() if name not in names}
+        others = {("HTTPRoute", name): said for name, said in refused.items() if name not in names}
+        others |= {
+            ("SecurityPolicy", name): f"{verdict.reason}: {verdict.message}"
+            for name, verdict in self._verdicts.items()
+            if not verdict.accepted
+        }
         parts = (self.gateway, self.s3, self.monitoring.prometheus)
         helpers = [part.child for part in parts if part and part.child]
         return {

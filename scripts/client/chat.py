@@ -27,7 +27,7 @@ def check(gateway: Gateway, model: str, timeout_seconds: float) -> None:
     try:
         response = httpx.get(
             url(gateway, model, _PATH),
-            headers={"host": gateway.authority(model)},
+            headers=gateway.headers(model),
             timeout=timeout_seconds,
             trust_env=not gateway.direct,
         )
@@ -35,7 +35,7 @@ def check(gateway: Gateway, model: str, timeout_seconds: float) -> None:
         raise RequestError(f"{gateway.url} sent nothing for {timeout_seconds:g} s") from None
     except httpx.TransportError as error:
         raise RequestError(unreachable(gateway, str(error))) from None
-    if response.status_code == httpx.codes.NOT_FOUND:
+    if response.status_code in (httpx.codes.NOT_FOUND, httpx.codes.UNAUTHORIZED):
         raise _refusal(response, gateway, model)
 
 
@@ -64,7 +64,7 @@ def answer(
         with httpx.stream(
             "POST",
             url(gateway, model, _PATH),
-            headers={"host": gateway.authority(model)},
+            headers=gateway.headers(model),
             json=asked,
             timeout=timeout_seconds,
             trust_env=not gateway.direct,
@@ -87,6 +87,8 @@ def answer(
 
 
 def _refusal(response: httpx.Response, gateway: Gateway, model: str) -> RequestError:
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        return gateway.locked_out(model)
     try:
         error = response.json()["error"]
     except (ValueError, KeyError, TypeError):

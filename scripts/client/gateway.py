@@ -1,13 +1,17 @@
 """Where a model is asked: the address that is dialled, and the name that is asked for there."""
 
 import ipaddress
+import os
+import re
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from scripts.client.errors import UsageError
+from scripts.client.errors import RequestError, UsageError
 
 NAMESPACE = "models"  # KServe's host for a model is <model>-<namespace>.<domain>
 LOCAL_DOMAIN = "localhost"
+API_KEY = "SERIN_API_KEY"
+"""The environment variable with the key that a guarded model wants."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,34 @@ class Gateway:
         if self._is_number or self.host == LOCAL_DOMAIN:
             return f"{model}-{NAMESPACE}.{LOCAL_DOMAIN}"
         return self.host
+
+    @property
+    def credentials(self) -> dict[str, str]:
+        """The header with the API key of SERIN_API_KEY; empty without one.
+
+        Raises:
+            UsageError: no header can carry it. The message has no part of it.
+        """
+        key = os.environ.get(API_KEY, "").strip()
+        if not key:
+            return {}
+        if not re.fullmatch(r"[ -~]{1,4096}", key):
+            raise UsageError(
+                f"{API_KEY} is no API key: expected 1 to 4096 visible ASCII characters"
+            )
+        return {"authorization": f"Bearer {key}"}
+
+    def headers(self, model: str) -> dict[str, str]:
+        """What every REST request to `model` carries."""
+        return {"host": self.authority(model), **self.credentials}
+
+    def locked_out(self, model: str) -> RequestError:
+        """The error for a model that refuses the key, or its absence."""
+        if self.credentials:
+            return RequestError(f"{model} refuses the API key in {API_KEY}")
+        return RequestError(
+            f"{model} wants an API key: put one into the environment variable {API_KEY}"
+        )
 
     @property
     def _is_number(self) -> bool:

@@ -36,7 +36,7 @@ def _ask(
         response = httpx.request(
             method,
             url(gateway, model, path),
-            headers={"host": gateway.authority(model)},
+            headers=gateway.headers(model),
             json=body,
             timeout=timeout_seconds,
             trust_env=not gateway.direct,
@@ -62,6 +62,8 @@ def url(gateway: Gateway, model: str, path: str) -> str:
 
 def check(response: httpx.Response, gateway: Gateway, model: str) -> None:
     """Raise what a refusal means; the response has been read."""
+    if response.status_code == httpx.codes.UNAUTHORIZED:
+        raise gateway.locked_out(model)
     if response.status_code == httpx.codes.NOT_FOUND:
         raise UnknownModelError(f"no model {model} at {gateway.url}")
     if response.status_code == httpx.codes.BAD_REQUEST:

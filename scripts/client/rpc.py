@@ -64,7 +64,8 @@ def infer(
             response_deserializer=messages.ModelInferResponse.FromString,
         )
         try:
-            return _json(call(request, timeout=timeout_seconds))
+            metadata = tuple(gateway.credentials.items())
+            return _json(call(request, timeout=timeout_seconds, metadata=metadata))
         except grpc.RpcError as error:
             raise _explained(error, gateway, model, timeout_seconds) from None
 
@@ -83,6 +84,8 @@ def _explained(
         case grpc.StatusCode.NOT_FOUND | grpc.StatusCode.UNIMPLEMENTED:
             # Envoy answers 404 where no route fits, which gRPC reads as UNIMPLEMENTED.
             return UnknownModelError(f"no model {model} at {gateway.url}")
+        case grpc.StatusCode.UNAUTHENTICATED:
+            return gateway.locked_out(model)
         case grpc.StatusCode.INVALID_ARGUMENT:
             return UsageError(f"{model} refuses: {error.details()}")
         case grpc.StatusCode.DEADLINE_EXCEEDED:

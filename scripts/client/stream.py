@@ -37,7 +37,7 @@ def generate(
         with httpx.stream(
             "POST",
             url(gateway, model, "/generate_stream"),
-            headers={"host": gateway.authority(model)},
+            headers=gateway.headers(model),
             json={tensor["name"]: tensor["data"][0] for tensor in tensors},
             timeout=timeout_seconds,
             trust_env=not gateway.direct,

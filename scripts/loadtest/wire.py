@@ -4,11 +4,13 @@ import base64
 import json
 import struct
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from scripts.client.errors import UsageError
 from scripts.client.rpc import DATATYPES, SERVICE, _messages
 
+_NOBODY: Mapping[str, str] = MappingProxyType({})
 Tensors = Sequence[Mapping[str, Any]]
 """One request's inputs: name, datatype, shape, flat data; BYTES as str or bytes."""
 MAX_FRAME = 16_384
@@ -18,18 +20,27 @@ _MAX_MESSAGE = 65_535
 _DATA, _HEADERS, _END_STREAM, _END_HEADERS = 0, 1, 1, 4
 
 
-def rest_request(authority: str, model: str, inputs: Tensors) -> bytes:
+def rest_request(
+    authority: str, model: str, inputs: Tensors, credentials: Mapping[str, str] = _NOBODY
+) -> bytes:
     """A POST of V2's infer, JSON; bytes, which JSON cannot carry, go as base64."""
     tensors = [{**one, "data": [_as_json(value) for value in one["data"]]} for one in inputs]
     body = json.dumps({"inputs": tensors}, separators=(",", ":")).encode()
+    named = "".join(f"{name}: {value}\r\n" for name, value in credentials.items())
     head = (
-        f"POST /v2/models/{model}/infer HTTP/1.1\r\nHost: {authority}\r\n"
+        f"POST /v2/models/{model}/infer HTTP/1.1\r\nHost: {authority}\r\n{named}"
         f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body
 
 
-def grpc_request(authority: str, model: str, inputs: Tensors, secure: bool) -> bytes:
+def grpc_request(
+    authority: str,
+    model: str,
+    inputs: Tensors,
+    secure: bool,
+    credentials: Mapping[str, str] = _NOBODY,
+) -> bytes:
     """The frames of a ModelInfer call, all with stream number 0 for the connection to fill in.
 
     Raises:
@@ -51,6 +62,7 @@ def grpc_request(authority: str, model: str, inputs: Tensors, secure: bool) -> b
         (":path", f"{SERVICE}/ModelInfer"),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
+        *credentials.items(),
     )
     # :method POST and :scheme are entries of HPACK's static table; the rest literals without index.
     block = b"\x83" + (b"\x87" if secure else b"\x86") + b"".join(map(_literal, fields))
@@ -81,8 +93,18 @@ def grpc_version(message: bytes) -> str:
 
 def _literal(field: tuple[str, str]) -> bytes:
     name, value = (text.encode() for text in field)
-    assert max(len(name), len(value)) < 127  # noqa: S101  lengths of one byte; hosts are shorter
-    return b"\0" + bytes((len(name),)) + name + bytes((len(value),)) + value
+    return b"\0" + _length(len(name)) + name + _length(len(value)) + value
+
+
+def _length(number: int) -> bytes:
+    """An HPACK integer with a prefix of seven bits (RFC 7541, 5.1)."""
+    if number < 127:
+        return bytes((number,))
+    found, rest = bytearray((127,)), number - 127
+    while rest >= 128:
+        found.append(rest % 128 + 128)
+        rest //= 128
+    return bytes((*found, rest))
 
 
 def _as_json(element: object) -> object:

@@ -4,37 +4,50 @@ import json
 import urllib.request
 from collections.abc import Mapping
 from math import prod
+from types import MappingProxyType
 from typing import Any
 
 import click
 
 FLOWER = [5.1, 3.5, 1.4, 0.2]  # cm: the first row of Fisher's data, a setosa
 TEXT = "Once upon a time"
+_NOBODY: Mapping[str, str] = MappingProxyType({})
 LONGEST = 16
 """Values that still read well in one line of a terminal."""
 
 
-def show(state: Mapping[str, Any], names: list[str]) -> None:
-    """Print the table, a request to try and the addresses."""
+def show(
+    state: Mapping[str, Any], names: list[str], credentials: Mapping[str, str] = _NOBODY
+) -> None:
+    """Print the table, a request to try and the addresses.
+
+    Args:
+        state: What `serin status --json` tells.
+        names: Of the models.
+        credentials: Headers with the API key that is in SERIN_API_KEY.
+    """
     from scripts.show import table
 
     models = {name: state["models"][name] for name in names}
     table.show({**state, "models": models, "jobs": []})
     url = state["gateway_url"]
-    named = [(name, body) for name in sorted(names) if (body := example(url, name))]
+    named = [(name, body) for name in sorted(names) if (body := example(url, name, credentials))]
     click.echo("\nTry it:")
+    key = ' -H "Authorization: Bearer $SERIN_API_KEY"' if credentials else ""
     for name, body in named[:1]:
-        click.echo(
-            f"  curl {url}/v2/models/{name}/infer -H 'Content-Type: application/json' -d '{body}'"
-        )
+        path = f"{url}/v2/models/{name}/infer"
+        click.echo(f"  curl {path} -H 'Content-Type: application/json'{key} -d '{body}'")
     click.echo(f"gRPC: {url.removeprefix('http://')}, the model is named in each message")
     click.echo("Stop: ./serin down")
 
 
-def example(url: str, name: str) -> str | None:
+def example(url: str, name: str, credentials: Mapping[str, str] = _NOBODY) -> str | None:
     """A small V2 request for a model, from its metadata; None where its tensors are large."""
     try:
-        with urllib.request.urlopen(f"{url}/v2/models/{name}", timeout=5) as answer:  # noqa: S310  ours
+        asked = urllib.request.Request(f"{url}/v2/models/{name}")  # noqa: S310  ours
+        for header, value in credentials.items():
+            asked.add_header(header, value)
+        with urllib.request.urlopen(asked, timeout=5) as answer:  # noqa: S310  ours
             inputs = json.load(answer)["inputs"]
     except (OSError, ValueError, KeyError):
         return None

@@ -9,7 +9,10 @@ import pytest
 import yaml
 
 from controlplane.cluster.releases import versions
-from tests.contract.test_manifests import rendered, schemas
+from controlplane.kubernetes.kinds import KINDS
+from controlplane.local.api.schemas import schema_of
+from controlplane.rollout.steps.mirror import mirror_route
+from tests.contract.test_manifests import rendered, schemas, strict
 from tests.support.required import ROOT
 
 __all__ = ["schemas"]
@@ -220,3 +223,47 @@ def test_versions_of_others_are_those_of_versions_env() -> None:
     assert prometheus["spec"]["version"] == pinned["PROMETHEUS_VERSION"]
     (copy,) = job["spec"]["template"]["spec"]["containers"]
     assert copy["image"].rpartition(":")[2] == pinned["KSERVE_VERSION"]
+
+
+def test_the_api_keys_policy_fits_the_crd(
+    tmp_path: Path, schemas: dict[tuple[str, str], dict[str, Any]]
+) -> None:
+    """Envoy Gateway has its fields; it selects every model's routes, and a rollout's mirrors."""
+    component = ROOT / "kserve" / "components" / "api-keys"
+    documents = with_component(tmp_path, ROOT / "kserve" / "overlays" / "local", component)
+    (policy,) = of_kind(documents, "SecurityPolicy")
+    jsonschema.Draft202012Validator(schemas["SecurityPolicy", "v1alpha1"]).validate(policy)
+
+    (selector,) = policy["spec"]["targetSelectors"]
+    services = of_kind(documents, "InferenceService")
+    empty: Document = {"spec": {"parentRefs": [], "hostnames": [], "rules": []}}
+    made = {**services[0], "metadata": {**services[0]["metadata"], "uid": "0"}}
+    mirror = mirror_route(made, empty, "", "")
+    for one in (*services, mirror):
+        assert selector["matchLabels"].items() <= one["metadata"]["labels"].items()
+
+
+def test_the_laptops_schema_of_keys_is_the_clusters(
+    schemas: dict[tuple[str, str], dict[str, Any]],
+) -> None:
+    """What the laptop does not refuse whole is described as Envoy Gateway describes it."""
+    (kind,) = (one for one in KINDS if one.name == "SecurityPolicy")
+    ours = schema_of(kind)["properties"]["spec"]["properties"]
+    theirs = schemas["SecurityPolicy", "v1alpha1"]["properties"]["spec"]["properties"]
+
+    assert ours.keys() == theirs.keys()
+    for name in ("apiKeyAuth", "targetRef", "targetRefs", "targetSelectors"):
+        assert strict(ours[name]) == bare(theirs[name])
+
+
+def bare(schema: Any) -> Any:
+    """A schema without its descriptions."""
+    if isinstance(schema, list):
+        return [bare(one) for one in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        key: bare(value)
+        for key, value in schema.items()
+        if key != "description" or not isinstance(value, str)
+    }

@@ -105,6 +105,22 @@ class Backend:
 
 
 @dataclass(frozen=True, slots=True)
+class Keys:
+    """Which API keys open a model; the keys themselves are in no message and no log."""
+
+    credentials: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """Client and key."""
+    sources: tuple[tuple[str, str], ...] = ()
+    """Where a request may have its key, in this order: header, query or cookie, and its name."""
+    client_header: str = ""
+    """Which header tells the model who asks; none if empty."""
+    hidden: bool = False
+    """Whether the model does not see the key."""
+    refused: str = ""
+    """Why nobody is let in: what was asked for is not there or cannot be followed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """What selects a model, and which Deployments answer."""
 
@@ -114,6 +130,8 @@ class Route:
     timeout_seconds: int
     ready_path: str
     """Asked on the REST port by the gateway's health checks."""
+    keys: Keys | None = None
+    """None where everybody is let in."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +151,8 @@ class Mirror:
     headers: tuple[tuple[str, str], ...]
     """Set on both."""
     timeout_seconds: int
+    keys: Keys | None = None
+    """Its model's."""
 
 
 @dataclass(frozen=True, slots=True)

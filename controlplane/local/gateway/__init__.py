@@ -4,6 +4,7 @@ process    Envoy's process: writes its files and asks what it made of them
 envoy      its configuration as dictionaries: listener, routes, mirrors
 trial      which routes Envoy has and which it refuses
 anyhost    the same as one V2 server, for clients that know the address and no model's host
+keys       which API keys open which route, from SecurityPolicies and Secrets
 upstreams  its upstream side: clusters, endpoints, health checks, retries
 holding    requests for a Deployment that sleeps, held until a pod is ready
 

@@ -16,6 +16,9 @@ from typing import Any
 from google.protobuf import json_format
 from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
+from controlplane.local.controllers.plan import Keys
+from controlplane.local.gateway import keys
+
 Json = dict[str, Any]
 
 MODEL_HEADER = "x-serin-model"
@@ -25,6 +28,8 @@ _TYPE = "type.googleapis.com/envoy"
 _EXTRACTION = "envoy.filters.http.grpc_field_extraction"
 _LUA = "envoy.filters.http.lua"
 _ENABLED = {"@type": f"{_TYPE}.config.route.v3.FilterConfig", "config": {}}
+OPEN_HEADER = "x-serin-open"
+"""Set by the script on every request to a host that is no model's; see `virtual_host`."""
 _V2 = "inference.GRPCInferenceService"
 _HEALTH = "grpc.health.v1.Health"
 _METHODS = {  # service: method: (its request, the field that names a model, whether it streams)
@@ -43,10 +48,16 @@ _METHODS = {  # service: method: (its request, the field that names a model, whe
 _SERVER_WIDE = ("/inference.GRPCInferenceService/Server", f"/{_HEALTH}/")
 _READY = "/v2/health/ready"
 NOTHING = "no model answers for this host and path"
+_NO_KEY = (
+    "no valid API key: send one as `Authorization: Bearer KEY`, or in the header that the model's "
+    "SecurityPolicy names"
+)
+_OPENAI = r"/(v2/models/[^/]+/)?(openai/)?v1/(chat/completions|completions|models(/[^:]*)?)(\?.*)?"
 _NOT_FOUND, _UNIMPLEMENTED = 5, 12
 _SCRIPT = f"""
 function envoy_on_request(handle)
   handle:headers():remove("{MODEL_HEADER}")
+  handle:headers():replace("{OPEN_HEADER}", "open")
   local fields = handle:streamInfo():dynamicMetadata():get("{_EXTRACTION}")
   if fields == nil then return end
   for _, values in pairs(fields) do
@@ -91,16 +102,28 @@ def filters() -> list[Json]:
 
 
 def virtual_host(
-    rest: Sequence[Json], grpc: Sequence[Json], hosts: Sequence[str], ready: Mapping[str, bool]
+    rest: Sequence[Json],
+    grpc: Sequence[Json],
+    hosts: Sequence[str],
+    ready: Mapping[str, bool],
+    *,
+    guarded: bool = False,
 ) -> Json:
     """Describe what answers on hosts that are no model's.
+
+    Which filters a request passes is decided by the route that it has at first, and a gRPC request
+    has its model's route only once its message is read. So where one model wants keys, all requests
+    pass the filter of keys here, and a route without keys is opened by a header that the script
+    sets.
 
     Args:
         rest: Routes of REST, in their order.
         grpc: Routes that match a model's gRPC requests by `by_model`, each model's own.
         hosts: The models' own hosts, for the answer where nothing matches.
         ready: Model → whether it answers now.
+        guarded: Whether one of the models wants keys.
     """
+    opened = Keys((("anybody", "open"),), (("header", OPEN_HEADER),), hidden=True)
     return {
         "name": "any-host",
         "domains": ["*"],
@@ -111,28 +134,67 @@ def virtual_host(
             *rest,
             _nothing(hosts, ready),
         ],
-        "typed_per_filter_config": {_EXTRACTION: _ENABLED, _LUA: _ENABLED},
+        "typed_per_filter_config": {
+            _EXTRACTION: _ENABLED,
+            _LUA: _ENABLED,
+            **(keys.per_route(opened) if guarded else {}),
+        },
+        "request_headers_to_remove": [OPEN_HEADER],
     }
 
 
 def local_replies() -> list[Json]:
     """Describe the form of what Envoy answers itself: pages as they are, errors as V2 has them."""
-    plain = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
-    error = {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}
+    plain: Json = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
+    error: Json = {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}
     is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
     is_page = {"name": ":path", "string_match": {"exact": _READY}}
-    is_error = {"op": "GE", "value": {"default_value": 400, "runtime_key": "unused"}}
+    is_openai = {"name": ":path", "string_match": {"safe_regex": {"regex": _OPENAI}}}
+    no_key: Json = {
+        "filter": _status("EQ", 401),
+        "body": {"inline_string": _NO_KEY},
+        "headers_to_add": [{"header": {"key": "www-authenticate", "value": "Bearer"}}],
+    }
     return [
+        {
+            **no_key,
+            "filter": _both({"header_filter": {"header": is_grpc}}, no_key["filter"]),
+            "body_format_override": plain,
+        },
         {"filter": {"header_filter": {"header": is_grpc}}, "body_format_override": plain},
         {
             "filter": {"header_filter": {"header": is_page}},
             "body_format_override": {**plain, "content_type": "application/json"},
         },
         {
-            "filter": {"status_code_filter": {"comparison": is_error}},
-            "body_format_override": error,
+            **no_key,
+            "filter": _both({"header_filter": {"header": is_openai}}, no_key["filter"]),
+            "body_format_override": _openai_error("invalid_request_error", "invalid_api_key"),
         },
+        {**no_key, "body_format_override": error},
+        *(
+            {
+                "filter": _both({"header_filter": {"header": is_openai}}, _status("GE", least)),
+                "body_format_override": _openai_error(kind, None),
+            }
+            for least, kind in ((500, "server_error"), (400, "invalid_request_error"))
+        ),
+        {"filter": _status("GE", 400), "body_format_override": error},
     ]
+
+
+def _status(operator: str, value: int) -> Json:
+    compared = {"op": operator, "value": {"default_value": value, "runtime_key": "unused"}}
+    return {"status_code_filter": {"comparison": compared}}
+
+
+def _both(*filters: Json) -> Json:
+    return {"and_filter": {"filters": list(filters)}}
+
+
+def _openai_error(kind: str, code: str | None) -> Json:
+    error = {"message": "%LOCAL_REPLY_BODY%", "type": kind, "param": None, "code": code}
+    return {"json_format": {"error": error}}
 
 
 def by_model(model: str) -> Json:
@@ -148,9 +210,11 @@ def _server_wide(grpc: Sequence[Json], ready: Mapping[str, bool]) -> list[Json]:
     """Routes of questions about the server: any model's predictor can answer, a ready one first."""
     models = sorted(ready, key=lambda model: not ready[model])
     targets = {
-        route["match"]["headers"][0]["string_match"]["exact"]: route
+        route["match"]["headers"][0]["string_match"]["exact"]: {
+            name: value for name, value in route.items() if name != "typed_per_filter_config"
+        }
         for route in grpc
-        if "headers" in route["match"]
+        if "headers" in route["match"] and "route" in route
     }
     chosen = next((targets[model] for model in models if model in targets), None)
     if chosen is None:

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from controlplane.local.controllers.plan import Mirror, Plan, Route
-from controlplane.local.gateway import anyhost
+from controlplane.local.controllers.plan import Keys, Mirror, Plan, Route
+from controlplane.local.gateway import anyhost, keys
 from controlplane.local.node.processes import LOOPBACK
 
 Json = dict[str, Any]
@@ -96,6 +96,7 @@ def routes(
         grpc=[_to(route, anyhost.by_model(route.service), "grpc") for route in plan.routes],
         hosts=[route.hosts[0] for route in plan.routes],
         ready={route.service: (ready or {}).get(route.service, False) for route in plan.routes},
+        guarded=any(route.keys for route in plan.routes),
     )
     configuration = {
         "@type": _ROUTES,
@@ -136,6 +137,7 @@ def _listener(folder: Path, port: int, access_log: Path | None) -> Json:
         },
         "http_filters": [
             *anyhost.filters(),
+            keys.http_filter(),
             {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}},
         ],
         "local_reply_config": {"mappers": anyhost.local_replies()},
@@ -175,7 +177,7 @@ def _access_log(path: Path) -> Json:
     fields = {
         "time": "%START_TIME%",
         "method": "%REQ(:METHOD)%",
-        "path": "%REQ(:PATH)%",
+        "path": "%PATH(NQ)%",  # a query may have an API key
         "authority": "%REQ(:AUTHORITY)%",
         "code": "%RESPONSE_CODE%",
         "flags": "%RESPONSE_FLAGS%",
@@ -202,7 +204,8 @@ def _to(route: Route, match: Json, kind: str) -> Json:
         for backend in route.backends
         if backend.weight
     ]
-    return _route(match, {"weighted_clusters": {"clusters": shares}}, route.timeout_seconds)
+    target = {"weighted_clusters": {"clusters": shares}}
+    return _route(match, target, route.timeout_seconds, route.keys)
 
 
 def _versions(plan: Plan, route: Route, answering: Collection[str]) -> list[Json]:
@@ -227,6 +230,7 @@ def _versions(plan: Plan, route: Route, answering: Collection[str]) -> list[Json
             {"path_separated_prefix": f"/v2/models/{route.service}/versions/{version}"},
             {"cluster": f"{name}-http"},
             route.timeout_seconds,
+            route.keys,
         )
         for version, name in named.items()
     ]
@@ -249,14 +253,21 @@ def _mirrored(mirror: Mirror) -> Json:
         for name, value in mirror.headers
     ]
     return {
-        **_route(match, target, mirror.timeout_seconds),
+        **_route(match, target, mirror.timeout_seconds, mirror.keys),
         "request_headers_to_add": set_fields,
     }
 
 
-def _route(match: Json, target: Json, timeout_seconds: int) -> Json:
+def _route(match: Json, target: Json, timeout_seconds: int, guard: Keys | None) -> Json:
+    if guard and guard.refused:
+        said = f"the model is closed: its SecurityPolicy cannot be followed ({guard.refused})"
+        return {
+            "match": match,
+            "direct_response": {"status": 500, "body": {"inline_string": said}},
+        }
     return {
         "match": match,
+        **({"typed_per_filter_config": keys.per_route(guard)} if guard else {}),
         "route": {
             **target,
             "timeout": f"{timeout_seconds}s",

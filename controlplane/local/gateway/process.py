@@ -300,9 +300,14 @@ class Gateway:
         path.parent.mkdir(parents=True, exist_ok=True)
         # Beside the watched folders, so that the unfinished file wakes nobody.
         temporary = self.folder / f".{path.name}"
-        temporary.write_text(text, "utf-8")
+        with open(temporary, "w", encoding="utf-8", opener=_private) as file:  # routes have keys
+            file.write(text)
         temporary.replace(path)
         self._written[path] = text
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _asked_by(one: Element) -> str:

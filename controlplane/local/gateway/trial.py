@@ -7,9 +7,10 @@ file that it refuses is tried again with half of what was new in it, until one r
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 
-from controlplane.local.controllers.plan import Mirror, Route
+from controlplane.local.controllers.plan import Keys, Mirror, Route
 
 Element = Route | Mirror
+CLOSED = Keys(refused="Envoy refuses the keys")
 
 
 class Trial:
@@ -66,6 +67,9 @@ class Trial:
             if isinstance(wanted, Route):
                 if isinstance(old, Route) and old.service == wanted.service:
                     # To the pods that there are now; those that the old one named may be gone.
-                    yield replace(old, backends=wanted.backends)
+                    keys = old.keys
+                    if wanted in self.refused and wanted.keys != keys:
+                        keys = CLOSED  # nobody enters who may not
+                    yield replace(old, backends=wanted.backends, keys=keys)
             elif isinstance(old, Mirror) and (old.route, old.path) == (wanted.route, wanted.path):
                 yield old

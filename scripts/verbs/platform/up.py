@@ -30,6 +30,7 @@ def command(
     """
     from controlplane import parts
     from controlplane.local import client
+    from scripts.client.gateway import Gateway
     from scripts.show import curl
     from scripts.show.progress import Progress
 
@@ -45,7 +46,7 @@ def command(
             click.echo("\nStopping what this command started …", err=True)
             client.down(platform.home)
         raise
-    curl.show(state, names)
+    curl.show(state, names, Gateway.parse(state["gateway_url"]).credentials)
     for name, version in client.newer(state, names):
         click.echo(
             f"{name} serves {state['models'][name]['version']}; {version} is newer: "

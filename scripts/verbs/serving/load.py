@@ -107,10 +107,11 @@ def command(
     else:
         asked = inputs.typed(where, model, values) if values else inputs.golden(where, model)
     name, gateway = where.authority, where.gateway
+    key = gateway.credentials
     if over_grpc:
-        requests = [grpc_request(name, model, one, gateway.secure) for one in asked]
+        requests = [grpc_request(name, model, one, gateway.secure, key) for one in asked]
     else:
-        requests = [rest_request(name, model, one) for one in asked]
+        requests = [rest_request(name, model, one, key) for one in asked]
     wave = _load(trace, curve, rate, rate / 10 if low is None else low, duration)
     address, _, port = gateway.dialled.rpartition(":")
     plan = Plan(

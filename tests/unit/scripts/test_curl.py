@@ -9,7 +9,7 @@ def test_grpc_needs_nothing_but_the_address(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """No authority is named: the gateway reads the model's name in each message."""
-    monkeypatch.setattr(curl, "example", lambda _url, _name: None)
+    monkeypatch.setattr(curl, "example", lambda *_: None)
     row = {
         "version": "1f2e",
         "target_version": "1f2e",

@@ -23,7 +23,9 @@ Resolve = Callable[[str, str], Awaitable[str | None]]
 
 SERVED_NAMESPACE = "models"
 """Where workloads run: a model's name is its host, its processes' and its Envoy clusters' name."""
-_WORKLOADS = {"InferenceService", "ServingRuntime", "ScaledObject", "Job", "HTTPRoute"}
+_WORKLOADS = {
+    *("InferenceService", "ServingRuntime", "ScaledObject", "Job", "HTTPRoute", "SecurityPolicy"),
+}
 
 
 async def admit(
