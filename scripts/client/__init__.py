@@ -4,6 +4,7 @@ asked                 which platform and model is meant: this checkout's, or a n
 gateway, errors       where it is, and what it may refuse
 question              what is asked: numbers, texts, images, a file
 rest, rpc, stream     how it is sent
+messages              V2's protobuf messages and raw tensors, for benchmark and loadtest too
 table, chat           answers as a person reads them
 
 The verbs come in, and loadtest and benchmark for single calls. It knows no other room of scripts.

@@ -2,13 +2,12 @@
 
 import base64
 import json
-import struct
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from scripts.client.errors import UsageError
-from scripts.client.rpc import DATATYPES, SERVICE, _messages
+from scripts.client.messages import INFER, raw_request
 
 _NOBODY: Mapping[str, str] = MappingProxyType({})
 Tensors = Sequence[Mapping[str, Any]]
@@ -46,11 +45,7 @@ def grpc_request(
     Raises:
         UsageError: the message is larger than a window at its start.
     """
-    request = _messages().ModelInferRequest(model_name=model)
-    for one in inputs:
-        request.inputs.add(name=one["name"], datatype=one["datatype"], shape=one["shape"])
-        request.raw_input_contents.append(_raw(one))
-    body: bytes = request.SerializeToString()
+    body = raw_request(model, inputs)
     message = b"\0" + len(body).to_bytes(4, "big") + body
     if len(message) > _MAX_MESSAGE:
         raise UsageError(
@@ -59,7 +54,7 @@ def grpc_request(
         )
     fields = (
         (":authority", authority),
-        (":path", f"{SERVICE}/ModelInfer"),
+        (":path", INFER),
         ("content-type", "application/grpc"),
         ("te", "trailers"),
         *credentials.items(),
@@ -109,13 +104,3 @@ def _length(number: int) -> bytes:
 
 def _as_json(element: object) -> object:
     return base64.b64encode(element).decode() if isinstance(element, bytes) else element
-
-
-def _raw(tensor: Mapping[str, Any]) -> bytes:
-    """Little-endian values; BYTES are each preceded by their length in four bytes."""
-    _, code = DATATYPES[tensor["datatype"]]
-    data = tensor["data"]
-    if code:
-        return struct.pack(f"<{len(data)}{code}", *data)
-    texts = [one.encode() if isinstance(one, str) else one for one in data]
-    return b"".join(len(text).to_bytes(4, "little") + text for text in texts)

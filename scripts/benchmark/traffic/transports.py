@@ -6,7 +6,6 @@ what Triton's client sends and the cheaper of gRPC's two forms for every peer he
 
 import http.client
 import json
-import struct
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +14,10 @@ import grpc
 
 from scripts.benchmark.errors import AnswerError, NoAnswerError
 from scripts.benchmark.traffic.question import Question
-from scripts.client.rpc import DATATYPES, SERVICE, _json, _messages, _unpacked
+from scripts.client.messages import INFER, document, messages, packed, raw_request, unpacked
 
 TIMEOUT_SECONDS = 10.0
 JSON_LENGTH = "Inference-Header-Content-Length"
-GRPC_PATH = f"{SERVICE}/ModelInfer"
 Outputs = Sequence[Mapping[str, Any]]
 
 
@@ -49,30 +47,21 @@ def _json_request(question: Question) -> Request:
 
 
 def _binary_request(question: Question) -> Request:
-    raw = _raw(question)
+    raw = packed(question.tensor)
     tensor = {key: question.tensor[key] for key in ("name", "datatype", "shape")}
-    document = {
+    head = {
         "inputs": [{**tensor, "parameters": {"binary_data_size": len(raw)}}],
         "parameters": {"binary_data_output": True},
     }
-    header = json.dumps(document, separators=(",", ":")).encode()
+    header = json.dumps(head, separators=(",", ":")).encode()
     headers = {"Content-Type": "application/octet-stream", JSON_LENGTH: str(len(header))}
     return Request(_infer_path(question), headers, header + raw)
 
 
 def _grpc_request(question: Question) -> Request:
-    message = _messages().ModelInferRequest(model_name=question.model)
-    message.inputs.add(**{key: question.tensor[key] for key in ("name", "datatype", "shape")})
-    message.raw_input_contents.append(_raw(question))
-    body: bytes = message.SerializeToString()
+    body = raw_request(question.model, [question.tensor])
     headers = {"content-type": "application/grpc", "te": "trailers"}
-    return Request(GRPC_PATH, headers, body)
-
-
-def _raw(question: Question) -> bytes:
-    _, code = DATATYPES[question.tensor["datatype"]]
-    data = question.tensor["data"]
-    return struct.pack(f"<{len(data)}{code}", *data)
+    return Request(INFER, headers, body)
 
 
 def _infer_path(question: Question) -> str:
@@ -83,16 +72,15 @@ def _ask_rest(port: int, request: Request) -> tuple[bytes, Outputs]:
     body, headers = post(port, request)
     length = int(headers.get(JSON_LENGTH) or len(body))
     try:
-        document = json.loads(body[:length])
+        answer = json.loads(body[:length])
     except ValueError as error:
         raise AnswerError(f"answered no JSON: {body[:80]!r}") from error
     raw = body[length:]
     outputs = []
-    for output in document["outputs"]:
+    for output in answer["outputs"]:
         size = (output.get("parameters") or {}).get("binary_data_size")
         if size is not None:
-            _, code = DATATYPES[output["datatype"]]
-            output["data"] = list(_unpacked(raw[:size], code))
+            output["data"] = list(unpacked(raw[:size], output["datatype"]))
             raw = raw[size:]
         outputs.append(output)
     return body, outputs
@@ -105,7 +93,7 @@ def _ask_grpc(port: int, request: Request) -> tuple[bytes, Outputs]:
             answer = call(request.body, timeout=TIMEOUT_SECONDS)
         except grpc.RpcError as error:
             raise NoAnswerError(f"answered {' '.join(str(error).split())}") from error
-    return answer, _json(_messages().ModelInferResponse.FromString(answer))["outputs"]
+    return answer, document(messages().ModelInferResponse.FromString(answer))["outputs"]
 
 
 def post(port: int, request: Request) -> tuple[bytes, http.client.HTTPMessage]:

@@ -7,7 +7,7 @@ import pytest
 from scripts.benchmark.errors import AnswerError
 from scripts.benchmark.traffic.question import Question
 from scripts.benchmark.traffic.transports import TRANSPORTS
-from scripts.client.rpc import _messages
+from scripts.client.messages import messages
 
 SAMPLE = {
     "inputs": [
@@ -77,7 +77,7 @@ def test_all_transports_ask_the_same(question: Question) -> None:
     """JSON numbers, raw bytes behind JSON, and protobuf hold the same two values."""
     text, binary, rpc = (TRANSPORTS[name].request(question) for name in TRANSPORTS)
     raw = b"\x00\x00\xc0\x3f\x00\x00\x00\x40"  # 1.5 and 2.0, little-endian float32
-    message = _messages().ModelInferRequest.FromString(rpc.body)
+    message = messages().ModelInferRequest.FromString(rpc.body)
     length = int(binary.headers["Inference-Header-Content-Length"])
 
     assert json.loads(text.body)["inputs"][0]["data"] == [1.5, 2.0]
