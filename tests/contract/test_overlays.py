@@ -80,7 +80,8 @@ def test_a_serving_component_changes_what_it_is_for(component: Path, tmp_path: P
 @pytest.mark.parametrize("component", JOB_COMPONENTS, ids=lambda path: path.name)
 def test_a_training_component_changes_the_job(component: Path, tmp_path: Path) -> None:
     """And keeps what the base says: its secret, its limits, its volume for /tmp."""
-    base = ROOT / "training" / "jobs" / "iris"
+    model = {"multinli": "nli"}.get(component.name, "iris")
+    base = ROOT / "training" / "jobs" / model
     (plain,) = of_kind(rendered(base), "Job")
     (changed,) = of_kind(with_component(tmp_path, base, component), "Job")
     before, after = (one["spec"]["template"]["spec"] for one in (plain, changed))

@@ -1,4 +1,4 @@
-"""training.nli as a Job runs it: killed and started again, told by its environment, given a T5."""
+"""training.nli as a Job runs it: the default, fine-tuning, killed and started again."""
 
 import json
 import os
@@ -18,7 +18,8 @@ from tests.support.required import ROOT
 from tests.support.s3 import S3Server
 from training.publish.registry import Registry
 
-SMOKE = ["--smoke", "--checkpoint-steps=2"]
+PAIRS = ROOT / "training" / "entailment" / "minilm" / "held_out.jsonl.gz"
+SMOKE = ["--smoke", "--checkpoint-steps=2", f"--data={PAIRS}"]
 STEPS = 36  # of a smoke run: two epochs of 18
 KILLS = 3
 
@@ -41,10 +42,36 @@ def run(*flags: str | Path, **environment: str) -> "subprocess.CompletedProcess[
     )
 
 
+EXAMPLES = [  # what every NLI service shows, and what our own documents show
+    ("A man is playing guitar", "A man is making music", "entailment"),
+    ("The cat sat on the mat", "The cat was on the mat", "entailment"),
+    ("The dog is sleeping", "The dog is running", "contradiction"),
+    ("The cat sat on the mat", "The cat was hungry", "neutral"),
+    ("A man sleeps.", "He is awake.", "contradiction"),
+    ("A man is walking in the garden.", "Somebody is outdoors.", "entailment"),
+]
+
+
 @pytest.fixture(scope="module")
-def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What an uninterrupted run makes."""
-    return trained.artifact("nli", "--smoke")
+def artifact() -> Path:
+    """What an uninterrupted run of fine-tuning makes."""
+    return trained.artifact("nli", "--smoke", f"--data={PAIRS}")
+
+
+@pytest.mark.timeout(400)
+def test_the_default_is_right_about_the_examples_that_people_try(tmp_path: Path) -> None:
+    """The pretrained encoder with its adapter, as it is served; needs no torch."""
+    tensors = [
+        {"name": name, "datatype": "BYTES", "shape": [len(EXAMPLES)], "data": list(column)}
+        for name, column in zip(
+            ("premise", "hypothesis"), list(zip(*EXAMPLES, strict=True))[:2], strict=True
+        )
+    ]
+    with running("nli", trained.artifact("nli"), tmp_path / "log") as predictor:
+        answer = predictor.infer({"inputs": tensors}).json["outputs"]
+
+    (labels,) = (output["data"] for output in answer if output["name"] == "label")
+    assert labels == [label for _, _, label in EXAMPLES]
 
 
 def last_step(s3: S3Server) -> int:
@@ -110,25 +137,43 @@ def test_a_bad_setting_is_refused_before_anything_is_trained(tmp_path: Path) -> 
 
 def test_a_model_that_is_nowhere_is_one_sentence(tmp_path: Path) -> None:
     """No such folder, and no hub to ask."""
-    done = run("--output", tmp_path / "a", MODEL_NAME=str(tmp_path / "none"), HF_HUB_OFFLINE="1")
+    done = run(
+        *("--output", tmp_path / "a", f"--data={PAIRS}"),
+        MODEL_NAME=str(tmp_path / "none"),
+        HF_HUB_OFFLINE="1",
+    )
 
     assert done.returncode == 1
     assert f"error: MODEL_NAME {tmp_path / 'none'} cannot be loaded" in done.stderr
     assert "Traceback" not in done.stderr
 
 
+def test_a_t5_has_to_learn_before_it_is_published(tmp_path: Path) -> None:
+    """Another MODEL_NAME than the default has no adapter: --data is asked for."""
+    done = run("--output", tmp_path / "a", MODEL_NAME="google/flan-t5-small")
+
+    assert done.returncode == 2
+    assert "MODEL_NAME google/flan-t5-small has to learn: name --data" in done.stderr
+
+
 @pytest.mark.timeout(400)
-def test_a_t5_of_transformers_is_fine_tuned_from_the_store(
-    artifact: Path, s3: S3Server, tmp_path: Path
-) -> None:
-    """MODEL_NAME as s3://: a folder as transformers writes it; the same version each time."""
+def test_a_t5_of_transformers_learns_a_data_set_of_a_hub(s3: S3Server, tmp_path: Path) -> None:
+    """MODEL_NAME in the store, --data a copy of a hub's data set; one version each time."""
+    subprocess.run(
+        [sys.executable, "-m", "tests.support.tiny_t5", tmp_path / "t5", tmp_path / "multi_nli"],
+        cwd=ROOT,
+        check=True,
+        timeout=240,
+    )
     store = Registry(s3.environment)
-    for path in (artifact / "transformers").iterdir():
+    for path in (tmp_path / "t5").iterdir():
         store.put(f"t5/tiny/{path.name}", path)
     for name in ("out", "again"):
         done = run(
-            *("--smoke", "--output", tmp_path / name),
+            *("--smoke", "--data", tmp_path / "multi_nli", "--output", tmp_path / name),
             **(s3.environment | {"MODEL_NAME": "s3://models/t5/tiny", "BATCH_SIZE": "8"}),
+            HF_HUB_OFFLINE="1",
+            HF_HOME=str(tmp_path / "cache"),
             GRADIENT_ACCUMULATION_STEPS="4",
             MAX_LENGTH="32",
             LEARNING_RATE="1e-4",
@@ -140,6 +185,7 @@ def test_a_t5_of_transformers_is_fine_tuned_from_the_store(
     assert read_artifact(tmp_path / "again").version == made.version
     assert (metrics["model_name"], metrics["batch_size"]) == ("s3://models/t5/tiny", 8)
     assert (metrics["max_length"], metrics["gradient_accumulation_steps"]) == (32, 4)
+    assert made.document["data"]["test_name"] == "multi_nli-validation_matched"
 
 
 def test_texts_are_cut_where_metadata_says_and_the_answer_tells(

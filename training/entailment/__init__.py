@@ -1,12 +1,14 @@
-"""What nli learns from, and the T5 that learns it.
+"""What judges pairs of texts: an encoder with an adapter, or a T5, and how they learn.
 
-options               what a run can be told, by the environment or by flags
-pairs                 premises and hypotheses from MultiNLI's files
-sentences, rewrites   pairs that rules write, where no data is at hand or before it is read
-pretrained, t5        a T5 by its name: its scores of label words, and its export
-small_t5              the T5 that is made where none is named
-lessons               learning by steps that can be counted, so that a killed run continues
-calibration           how far the probabilities can be believed
+options              what a run can be told, by the environment or by flags
+pairs                premises and hypotheses from MultiNLI's files, or from a data set of a hub
+encoder, pretrained  an encoder of BERT's form by its name, read as arrays
+adapter, minilm/     what an encoder has learnt; the default's, with its model card
+tiny                 an encoder of random weights, for --smoke
+tuning               what learns, as the script needs it: bert or t5; needs torch, as these do
+bert, t5             an encoder that learns an adapter; a T5 that learns as a whole
+lessons              learning by steps that can be counted, so that a killed run continues
+calibration          how far the probabilities can be believed
 
 The script nli comes in, and nobody else. It knows `publish`, `export`, and no other room.
 """

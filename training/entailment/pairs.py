@@ -1,11 +1,13 @@
-"""Premises, hypotheses and what holds between them: MultiNLI's JSONL files, through `datasets`.
+"""Premises, hypotheses and what holds between them: JSON lines, or a data set of a hub.
 
 Known forms of a line: MultiNLI's and SNLI's own (sentence1, sentence2, gold_label, where "-" means
 that annotators disagreed: left out) and Hugging Face's (premise, hypothesis, label as a word or as
 0, 1, 2, where -1 means the same).
 """
 
+import gzip
 import hashlib
+import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +21,8 @@ from training.errors import DataError
 
 _UNDECIDED = ("-", -1)
 _FIELDS = (("premise", "hypothesis", "label"), ("sentence1", "sentence2", "gold_label"))
+_FILES = (".jsonl", ".json", ".gz")
+_TESTS = ("validation_matched", "dev_matched", "validation", "dev", "test")  # MultiNLI's first
 _HELD_OUT = 10  # one in so many is held out where no file to test on is there
 
 
@@ -63,65 +67,122 @@ class Pairs:
         return digest.hexdigest()
 
 
-def read(data: Path, test: Path | None) -> tuple[Pairs, Pairs]:
+def held_out() -> Pairs:
+    """The sample that lies beside the adapter, from MultiNLI's training set; nothing learnt it."""
+    return read_file(Path(__file__).with_name("minilm") / "held_out.jsonl.gz")
+
+
+def read(data: str, test: Path | None) -> tuple[Pairs, Pairs]:
     """What to learn and what to test on.
 
     Args:
-        data: a file of pairs; or a folder such as MultiNLI's, with a file of `train` and one of
-            `dev_matched` in its name.
+        data: a file of pairs; a folder such as MultiNLI's, with a file of `train` and one of
+            `dev_matched` in its name; or a data set of the Hugging Face hub, by its id, or a
+            folder with a copy of it.
         test: a file to test on; without one the folder's, or else every tenth pair of `data`.
 
     Raises:
         DataError: a file is missing, or a line is no pair; names both.
     """
-    if data.is_dir():
-        learnt = read_file(_only(data, "*train*.jsonl"))
-        return learnt, read_file(test or _only(data, "*dev_matched*.jsonl"))
-    pairs = read_file(data)
+    path = Path(data).expanduser()
+    if path.is_dir() and list(path.glob("*.jsonl*")):
+        learnt = read_file(_only(path, "*train*.jsonl*"))
+        return learnt, read_file(test or _only(path, "*dev_matched*.jsonl*"))
+    if path.is_dir() or not (path.exists() or path.suffix in _FILES or path.is_absolute()):
+        learnt, judged = _data_set(str(path) if path.is_dir() else data)
+        return learnt, read_file(test) if test else judged
+    pairs = read_file(path)
     if test:
         return pairs, read_file(test)
-    held_out = np.arange(len(pairs)) % _HELD_OUT == 0
-    return pairs.take(np.flatnonzero(~held_out)), pairs.take(np.flatnonzero(held_out))
+    apart = np.arange(len(pairs)) % _HELD_OUT == 0
+    return pairs.take(np.flatnonzero(~apart)), pairs.take(np.flatnonzero(apart))
 
 
 def read_file(path: Path) -> Pairs:
-    """Every decided pair of one JSONL file.
+    """Every decided pair of a file of JSON lines, gzipped where its name ends with .gz.
 
     Raises:
         DataError: it cannot be read, or a line is no pair; names the line.
     """
-    from datasets import load_dataset  # a second or two, which only --data needs
-
     if not path.is_file():
         raise DataError(f"{path} is no file: expected JSON lines of premise, hypothesis and label")
+    rows = []
     try:
-        # Streaming reads the file itself, and leaves no copy in a cache.
-        lines = list(load_dataset("json", data_files=str(path), split="train", streaming=True))
-    except Exception as error:  # datasets has no common base class
+        with (
+            gzip.open(path, "rt", encoding="utf-8")
+            if path.suffix == ".gz"
+            else path.open(encoding="utf-8") as file
+        ):
+            for number, text in enumerate(file, 1):
+                if text.strip() and (row := _row(f"{path}: line {number}", _object(text, number))):
+                    rows.append(row)
+    except (OSError, EOFError, ValueError) as error:
         raise DataError(f"{path} cannot be read as JSON lines: {_first_line(error)}") from error
-    rows = [row for number, line in enumerate(lines, 1) if (row := _row(path, number, line))]
     if not rows:
         raise DataError(f"{path} holds no pairs")
-    return Pairs.of(path.stem, rows)
+    return Pairs.of(path.name.partition(".")[0], rows)
 
 
-def _row(path: Path, number: int, line: dict[str, Any]) -> tuple[str, str, str] | None:
+def _data_set(name: str) -> tuple[Pairs, Pairs]:
+    """The training pairs of a data set in a hub's layout, and those it validates with."""
+    try:
+        from datasets import load_dataset
+    except ImportError as error:
+        raise DataError(
+            f"data sets of a hub need packages that are not installed ({error.name}): "
+            "./serin install finetune-nli"
+        ) from error
+    try:
+        parts = load_dataset(name)
+    except Exception as error:  # datasets has no common base class
+        raise DataError(
+            f"--data {name}: there is no such file or folder, and no data set of that name: "
+            f"{_first_line(error)}"
+        ) from error
+    test = next((split for split in _TESTS if split in parts), None)
+    if "train" not in parts or test is None:
+        raise DataError(
+            f"--data {name} has the splits {', '.join(parts)}: expected train and one of "
+            f"{', '.join(_TESTS)}"
+        )
+    return _split(name, "train", parts["train"]), _split(name, test, parts[test])
+
+
+def _split(name: str, split: str, lines: Iterable[dict[str, Any]]) -> Pairs:
+    rows = [
+        row
+        for number, line in enumerate(lines, 1)
+        if (row := _row(f"{name}: {split}: row {number}", line))
+    ]
+    if not rows:
+        raise DataError(f"{name}: {split} holds no pairs")
+    return Pairs.of(f"{Path(name).name}-{split}", rows)
+
+
+def _object(text: str, number: int) -> dict[str, Any]:
+    line = json.loads(text)
+    if not isinstance(line, dict):
+        raise ValueError(f"line {number} is no object")  # noqa: TRY004 - as json says of a text
+    return line
+
+
+def _row(place: str, line: dict[str, Any]) -> tuple[str, str, str] | None:
     """One pair, or None where annotators disagreed."""
     for fields in _FIELDS:
         if fields[2] in line:
             premise, hypothesis, label = (line.get(field) for field in fields)
             break
     else:
-        raise DataError(f"{path}: line {number} has neither of the fields label and gold_label")
+        raise DataError(f"{place} has neither of the fields label and gold_label")
     if label in _UNDECIDED:
         return None
     if isinstance(label, int) and 0 <= label < len(LABELS):
         label = LABELS[label]
     if label not in LABELS:
-        raise DataError(f"{path}: line {number}: expected one of {LABELS}, got {label!r}")
+        raise DataError(f"{place}: expected one of {LABELS}, got {label!r}")
     for field, text in zip(fields, (premise, hypothesis), strict=False):
         if not isinstance(text, str):
-            raise DataError(f"{path}: line {number}: {field} must be text, got {text!r:.40}")
+            raise DataError(f"{place}: {field} must be text, got {text!r:.40}")
     return str(premise), str(hypothesis), str(label)
 
 

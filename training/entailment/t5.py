@@ -4,6 +4,7 @@
 """
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoConfig, AutoTokenizer, T5ForConditionalGeneration
 from transformers.utils.logging import disable_progress_bar
 
-from predictors.nli import END, LABELS, PAD, PairTokenizer
+from predictors.nli import LABELS, PairTokenizer, Row
 from training.entailment.pretrained import available
 from training.errors import DataError
 from training.export.pytorch import without_traces
@@ -23,6 +24,8 @@ from training.export.scikit import save as save_onnx
 
 SMOOTHING = 0.05  # of the labels learnt: none is certain
 OPSET = 18  # ONNX 1.13: any ONNX Runtime since 1.14 reads it
+PROMPT = ("mnli hypothesis:", "premise:")  # T5's own; what stands before each text
+PAD, END = "<pad>", "</s>"
 disable_progress_bar()  # type: ignore[no-untyped-call]  # of files written in no time
 _BATCH = 64  # pairs scored at once
 
@@ -56,14 +59,23 @@ def pretrained(name: str) -> tuple[Any, Any]:
 def pair_tokenizer(tokenizer: Any, max_length: int) -> PairTokenizer:
     """Transformers' tokenizer as the predictor needs it: pairs as one text, cut, not padded."""
     fast = Tokenizer.from_str(tokenizer.backend_tokenizer.to_str())
-    end = fast.token_to_id(END)
-    if end is None or fast.token_to_id(PAD) is None:
+    end, pad = fast.token_to_id(END), fast.token_to_id(PAD)
+    if end is None or pad is None:
         raise DataError(f"the tokenizer has no {END} or no {PAD}: expected a T5's")
+    fast.no_padding()
+    fast.no_truncation()
+    before = [fast.encode(text, add_special_tokens=False) for text in PROMPT]
+    special = [
+        {"id": text, "ids": encoded.ids, "tokens": encoded.tokens}
+        for text, encoded in zip(("hypothesis", "premise"), before, strict=True)
+    ]
     fast.post_processor = TemplateProcessing(
-        single=f"$A {END}", pair=f"$A $B {END}", special_tokens=[(END, end)]
+        single=f"$A {END}",
+        pair=f"hypothesis:0 $B:0 premise:0 $A:0 {END}:0",
+        special_tokens=[*special, (END, end)],
     )
     fast.enable_truncation(max_length, strategy="longest_first")
-    fast.no_padding()
+    fast.enable_padding(pad_id=pad, pad_token=PAD)
     return PairTokenizer(fast)
 
 
@@ -91,39 +103,31 @@ def label_scores(model: Any, tokens: torch.Tensor, first: list[int]) -> torch.Te
     start = torch.full_like(tokens[:, :1], model.config.decoder_start_token_id)
     mask = tokens.ne(model.config.pad_token_id).long()
     logits = model(input_ids=tokens, attention_mask=mask, decoder_input_ids=start).logits
-    found: torch.Tensor = logits[:, 0, first]
-    return found
+    chosen: torch.Tensor = logits[:, 0, first]
+    return chosen
 
 
 def loss(
     model: Any,
-    input_ids: npt.NDArray[np.int64],
+    pairs: PairTokenizer,
+    rows: Sequence[Row],
     labels: npt.NDArray[np.int64],
     first: list[int],
-    *,
-    word_dropout: float,
-    unknown: int,
 ) -> torch.Tensor:
     """The loss of choosing the right label word, mean over pairs.
 
     Among the label words and not the whole vocabulary: that is what is served, and it leaves all
-    other words as pretraining, or the corpus, made them.
+    other words as pretraining made them.
 
     Args:
         model: in training mode.
-        input_ids: (pairs, length), padded.
+        pairs: that tokenised the rows.
+        rows: of pairs.
         labels: (pairs,) index into LABELS.
         first: of `label_tokens`.
-        word_dropout: share of tokens dropped, 0 … 1.
-        unknown: the token put in their place.
     """
-    tokens = torch.from_numpy(input_ids)
-    if word_dropout:
-        padding = tokens.eq(model.config.pad_token_id)
-        dropped = torch.rand(tokens.shape).lt(word_dropout) & ~padding
-        tokens = tokens.masked_fill(dropped, unknown)
     return torch.nn.functional.cross_entropy(
-        label_scores(model, tokens, first),
+        label_scores(model, torch.from_numpy(pairs.padded(rows)["input_ids"]), first),
         torch.from_numpy(labels).to(model.device),
         label_smoothing=SMOOTHING,
     )
@@ -131,17 +135,17 @@ def loss(
 
 @torch.no_grad()
 def scores(
-    model: Any, pairs: PairTokenizer, ids: list[list[int]], first: list[int]
+    model: Any, pairs: PairTokenizer, rows: Sequence[Row], first: list[int]
 ) -> npt.NDArray[np.float64]:
     """Scores of the label words after one decoder step, before softmax: (pairs, labels)."""
     model.eval()
-    found = np.empty((len(ids), len(first)))
-    order = np.argsort([len(one) for one in ids], kind="stable")
-    for start in range(0, len(ids), _BATCH):
-        rows = order[start : start + _BATCH]
-        tokens = torch.from_numpy(pairs.padded([ids[row] for row in rows]))
-        found[rows] = label_scores(model, tokens, first).cpu().numpy()
-    return found
+    answers = np.empty((len(rows), len(first)))
+    order = np.argsort([len(row) for row in rows], kind="stable")
+    for start in range(0, len(rows), _BATCH):
+        batch = order[start : start + _BATCH]
+        tokens = torch.from_numpy(pairs.padded([rows[number] for number in batch])["input_ids"])
+        answers[batch] = label_scores(model, tokens, first).cpu().numpy()
+    return answers
 
 
 class _Served(torch.nn.Module):

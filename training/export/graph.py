@@ -1,4 +1,4 @@
-"""An ONNX graph of a decoder, written node by node."""
+"""ONNX graphs, written node by node."""
 
 from typing import Any
 
@@ -18,21 +18,13 @@ _END, _TOKENS = np.array([np.iinfo(np.int64).max]), np.array([1])
 Array = npt.NDArray[Any]
 
 
-class DecoderGraph:
-    """Nodes, constants and the cache of a decoder; names are edges of the graph."""
+class Graph:
+    """Nodes and constants; names are edges of the graph."""
 
-    def __init__(self) -> None:
+    def __init__(self, inputs: list[onnx.ValueInfoProto]) -> None:
         self._nodes: list[onnx.NodeProto] = []
         self._constants: dict[str, onnx.TensorProto] = {}
-        self._inputs = [
-            _tensor("input_ids", TensorProto.INT64, ["rows", "tokens"]),
-            _tensor("positions", TensorProto.INT64, ["rows", "tokens"]),
-            _tensor("last", TensorProto.INT32, ["rows"]),
-            _tensor("length", TensorProto.INT32, []),
-            _tensor("kept", TensorProto.INT64, [1]),
-        ]
-        self._outputs: list[onnx.ValueInfoProto] = []
-        self._sums: dict[str, str] = {}
+        self._inputs = inputs
 
     def constant(self, name: str, array: Array) -> str:
         """A weight as float32, integers as int64, codes as bytes."""
@@ -43,8 +35,39 @@ class DecoderGraph:
 
     def node(self, operator: str, inputs: list[str], domain: str = "", **attributes: Any) -> str:
         """A node of one output; returns that."""
-        (output,) = self._add(operator, inputs, 1, domain, attributes)
+        output = f"{operator}.{len(self._nodes)}.0"
+        self._nodes.append(
+            helper.make_node(operator, inputs, [output], domain=domain, **attributes)
+        )
         return output
+
+    def name(self, name: str, edge: str) -> None:
+        """Give an edge a name of its own."""
+        self._nodes.append(helper.make_node("Identity", [edge], [name]))
+
+    def finished(self, name: str, outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+        """The model."""
+        constants = list(self._constants.values())
+        graph = helper.make_graph(self._nodes, name, self._inputs, outputs, constants)
+        opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS]
+        return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="serin")
+
+
+class DecoderGraph(Graph):
+    """Nodes, constants and the cache of a decoder."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            [
+                tensor("input_ids", TensorProto.INT64, ["rows", "tokens"]),
+                tensor("positions", TensorProto.INT64, ["rows", "tokens"]),
+                tensor("last", TensorProto.INT32, ["rows"]),
+                tensor("length", TensorProto.INT32, []),
+                tensor("kept", TensorProto.INT64, [1]),
+            ]
+        )
+        self._outputs: list[onnx.ValueInfoProto] = []
+        self._sums: dict[str, str] = {}
 
     def linear(self, name: str, x: str, matrix: Matrix, bias: Array | None = None) -> str:
         """Multiply (tokens, in) by a matrix of (out, in), and add a bias of (out,)."""
@@ -138,8 +161,8 @@ class DecoderGraph:
         names = []
         for half in ("key", "value"):
             names.append(f"{half}.{layer}")
-            before = _tensor(names[-1], TensorProto.FLOAT, ["rows", *cache])
-            after = _tensor(f"new_{names[-1]}", TensorProto.FLOAT, ["rows", *cache])
+            before = tensor(names[-1], TensorProto.FLOAT, ["rows", *cache])
+            after = tensor(f"new_{names[-1]}", TensorProto.FLOAT, ["rows", *cache])
             self._inputs.append(before)
             self._outputs.append(after)
         cos, sin = rotary or ("", "")
@@ -171,24 +194,13 @@ class DecoderGraph:
 
     def model(self, name: str, logits: str, vocabulary: int) -> onnx.ModelProto:
         """The finished model."""
-        self._nodes.append(helper.make_node("Identity", [logits], ["logits"]))
-        outputs = [_tensor("logits", TensorProto.FLOAT, ["answers", vocabulary]), *self._outputs]
-        graph = helper.make_graph(
-            self._nodes, name, self._inputs, outputs, list(self._constants.values())
-        )
-        opsets = [helper.make_opsetid(domain, version) for domain, version in _OPSETS]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=10, producer_name="serin")
-
-    def _add(
-        self, operator: str, inputs: list[str], count: int, domain: str, attributes: dict[str, Any]
-    ) -> list[str]:
-        number = len(self._nodes)
-        outputs = [f"{operator}.{number}.{index}" for index in range(count)]
-        self._nodes.append(helper.make_node(operator, inputs, outputs, domain=domain, **attributes))
-        return outputs
+        self.name("logits", logits)
+        outputs = [tensor("logits", TensorProto.FLOAT, ["answers", vocabulary]), *self._outputs]
+        return self.finished(name, outputs)
 
 
-def _tensor(name: str, kind: int, shape: list[Any]) -> onnx.ValueInfoProto:
+def tensor(name: str, kind: int, shape: list[Any]) -> onnx.ValueInfoProto:
+    """An input or output of a graph."""
     return helper.make_tensor_value_info(name, kind, shape)
 
 

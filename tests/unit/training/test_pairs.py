@@ -1,17 +1,13 @@
-"""Pairs: read in the forms that people have them, made by rules, and refused by line."""
+"""Pairs: read in the forms that people have them, and refused by line."""
 
 import json
-from collections import Counter
 from pathlib import Path
 
 import pytest
 
 from training.entailment.pairs import read, read_file
-from training.entailment.rewrites import rewrites
-from training.entailment.sentences import generated
 from training.errors import DataError
 
-pytestmark = pytest.mark.timeout(60)  # `datasets` takes seconds to be imported
 OURS = {"premise": "A dog runs.", "hypothesis": "An animal runs.", "label": "entailment"}
 MULTINLI = {"sentence1": "A dog runs.", "sentence2": "A cat.", "gold_label": "contradiction"}
 
@@ -79,46 +75,18 @@ def test_a_folder_is_taken_for_multinlis(tmp_path: Path) -> None:
     write(tmp_path / "multinli_1.0_train.jsonl", OURS, OURS)
     write(tmp_path / "multinli_1.0_dev_matched.jsonl", MULTINLI)
     write(tmp_path / "multinli_1.0_dev_mismatched.jsonl", OURS)
-    learnt, tested = read(tmp_path, None)
+    learnt, tested = read(str(tmp_path), None)
 
     assert (len(learnt), len(tested)) == (2, 1)
     write(tmp_path / "another_train.jsonl", OURS)
     with pytest.raises(DataError, match="expected one file"):
-        read(tmp_path, None)
+        read(str(tmp_path), None)
 
 
 def test_every_tenth_pair_of_a_lone_file_is_for_the_test(tmp_path: Path) -> None:
     """And is not learnt."""
     lines = [OURS | {"premise": str(number)} for number in range(20)]
-    learnt, tested = read(write(tmp_path / "pairs.jsonl", *lines), None)
+    learnt, tested = read(str(write(tmp_path / "pairs.jsonl", *lines)), None)
 
     assert tested.premises == ["0", "10"]
     assert len(learnt) == 18
-
-
-def test_generated_sentences_are_balanced_and_the_tests_forms_are_not_learnt() -> None:
-    """The same for a seed; each label about a third; no pair of the test set was learnt."""
-    train, test = generated(0)
-
-    assert (train, test) == generated(0)
-    assert train != generated(1)[0]
-    for rows in (train, test):
-        labels = Counter(label for _, _, label in rows)
-        assert max(labels.values()) < 0.37 * len(rows)
-    assert not {row[:2] for row in train} & {row[:2] for row in test}
-
-
-def test_rewrites_follow_their_rules() -> None:
-    """What is entailed has only words of its premise, in order; the same for a seed."""
-    texts = ["the quick brown fox jumps over the lazy dog", "a cat sat on the old mat all day"] * 3
-    pairs = rewrites(texts, 300, seed=0)
-
-    assert pairs.sha256 == rewrites(texts, 300, seed=0).sha256
-    assert pairs.sha256 != rewrites(texts, 300, seed=1).sha256
-    assert set(pairs.labels.tolist()) == {0, 1, 2}
-    for premise, hypothesis, label in zip(
-        pairs.premises, pairs.hypotheses, pairs.labels, strict=True
-    ):
-        if label == 0:
-            words = iter(premise.split())
-            assert all(word in words for word in hypothesis.split())
