@@ -1,8 +1,8 @@
-"""Questions to a Prometheus: as KEDA asks them, by its address, or through the Kubernetes API."""
+"""Questions to a Prometheus: as KEDA asks them, or as a rollout and the verbs do."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 from urllib.parse import urlsplit
 
 import httpx
@@ -10,10 +10,13 @@ import httpx
 from controlplane.errors import SerinError
 
 QUERY = "/api/v1/query"
+RANGE = "/api/v1/query_range"
 SERVICE = "/api/v1/namespaces/monitoring/services/prometheus-operated:9090/proxy"
 """The operator's Service, as the ScaledObjects name it, through the API server."""
 _SECONDS = 10.0
 Pairs = Sequence[tuple[str, str]]
+Get = Callable[[str, Mapping[str, str]], httpx.Response]
+"""A path and its parameters to what answers there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,37 +110,59 @@ class Proxy(Protocol):
 
 
 class Prometheus:
-    """Where to ask: `address`, or the cluster's own where that is empty."""
+    """One that is asked, by its address or through the API server of its cluster.
 
-    def __init__(self, api: Proxy, address: str) -> None:
-        self._api = api
-        self._address = address.rstrip("/")
-        self._client = httpx.Client(timeout=_SECONDS)
+    Raises:
+        PrometheusError: from every method; says why there is no answer.
+    """
+
+    def __init__(self, get: Get, name: str = "Prometheus") -> None:
+        self._get = get
+        self._name = name
+
+    @classmethod
+    def at(cls, address: str, *, trust_env: bool = True) -> Self:
+        """The one at an address; HTTP_PROXY and its like count where `trust_env` is set."""
+        client = httpx.Client(timeout=_SECONDS, trust_env=trust_env)
+        base = address.rstrip("/")
+        return cls(
+            lambda path, params: client.get(base + path, params=params), f"Prometheus at {base}"
+        )
+
+    @classmethod
+    def of(cls, api: Proxy) -> Self:
+        """The cluster's own."""
+        return cls(lambda path, params: api.proxied(SERVICE + path, params))
 
     def now(self) -> float:
         """Its time, Unix seconds: several queries of one moment agree with each other."""
-        return float(self._ask({"query": "time()"})[1])
+        return float(self._ask(QUERY, {"query": "time()"})[1])
 
-    def ask(self, query: str, at: float) -> Iterable[tuple[Mapping[str, str], float]]:
-        """Labels and value of each element, at a time of Prometheus'.
+    def ask(self, query: str, at: float | None = None) -> Sequence[tuple[Mapping[str, str], float]]:
+        """Labels and value of each element, now or at a time of Prometheus'."""
+        params = {"query": query} | ({} if at is None else {"time": f"{at:.3f}"})
+        return [(one["metric"], float(one["value"][1])) for one in self._ask(QUERY, params)]
 
-        Raises:
-            PrometheusError: There is no answer; says why.
-        """
-        result = self._ask({"query": query, "time": f"{at:.3f}"})
-        return [(one["metric"], float(one["value"][1])) for one in result]
+    def over(
+        self, query: str, start: float, end: float, step: float
+    ) -> Sequence[tuple[Mapping[str, str], Sequence[tuple[float, float]]]]:
+        """Labels, and times with values, of each element between two times."""
+        params = {"query": query, "start": str(start), "end": str(end), "step": str(step)}
+        return [
+            (one["metric"], [(at, float(value)) for at, value in one["values"]])
+            for one in self._ask(RANGE, params)
+        ]
 
-    def _ask(self, params: Mapping[str, str]) -> Any:
+    def _ask(self, path: str, params: Mapping[str, str]) -> Any:
         try:
-            if self._address:
-                answer = self._client.get(self._address + QUERY, params=params)
-            else:
-                answer = self._api.proxied(SERVICE + QUERY, params)
+            answer = self._get(path, params)
             found: dict[str, Any] = answer.json()
-        except (httpx.HTTPError, ValueError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             said = str(error) or type(error).__name__
-            raise PrometheusError(f"Prometheus does not answer: {said}") from error
+            raise PrometheusError(f"{self._name} does not answer: {said}.") from error
+        if found.get("status") == "error":
+            raise PrometheusError(f"{self._name} refuses {params['query']}: {found.get('error')}.")
         if found.get("status") != "success":
-            said = str(found.get("error") or found.get("message") or answer.status_code)
-            raise PrometheusError(f"Prometheus does not answer: {said}")
+            said = str(found.get("message") or answer.status_code)
+            raise PrometheusError(f"{self._name} does not answer: {said}.")
         return found["data"]["result"]

@@ -29,7 +29,8 @@ def main() -> int:
     me = f"{socket.gethostname()}-{os.getpid()}-{uuid.uuid4().hex[:6]}"
     try:
         with Kubernetes(Access(flags.kubeconfig, flags.context, flags.namespace)) as api:
-            prometheus = Prometheus(api, flags.prometheus)
+            named = flags.prometheus
+            prometheus = Prometheus.at(named) if named else Prometheus.of(api)
             gateway = os.environ.get("PUSHGATEWAY_URL", "")
             over = Engine(api, flags.model, prometheus, me, pushgateway=gateway).run()
     except SerinError as error:

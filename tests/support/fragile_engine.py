@@ -64,7 +64,7 @@ def main() -> int:
     model, kubeconfig, prometheus, file = sys.argv[1:]
     deaths = _Deaths(Path(file))
     with Kubernetes(Access(Path(kubeconfig), None, None)) as api:
-        engine = Engine(api, model, Prometheus(api, prometheus), "fragile")
+        engine = Engine(api, model, Prometheus.at(prometheus), "fragile")
         engine.cluster = cluster = _FragileCluster(api, model)
         engine.records = records = _FragileRecords(api, model)
         cluster.deaths = records.deaths = deaths

@@ -1,8 +1,10 @@
 """Prometheus' configuration: where things are on a laptop."""
 
 import json
+import math
 from pathlib import Path
 
+import httpx
 import pytest
 import yaml
 
@@ -10,9 +12,47 @@ from controlplane import prometheus
 from controlplane.errors import SerinError
 from controlplane.local.node import prometheus_server
 from controlplane.local.node.prometheus_server import RULES, Server, Target
+from controlplane.prometheus import Prometheus, PrometheusError
 from controlplane.statefolder import Home
 
 LOCAL = "http://127.0.0.1:4000"
+
+
+def answering(document: object) -> Prometheus:
+    """A Prometheus that gives each query this answer."""
+    return Prometheus(lambda *_: httpx.Response(200, json=document))
+
+
+def test_a_range_is_labels_and_samples() -> None:
+    """Values come as numbers, also those that JSON has no number for."""
+    result = [{"metric": {"a": "b"}, "values": [[10, "1.5"], [20, "NaN"]]}]
+    document = {"status": "success", "data": {"resultType": "matrix", "result": result}}
+
+    ((labels, samples),) = answering(document).over("up", 10, 20, 10)
+
+    assert labels == {"a": "b"}
+    assert samples[0] == (10, 1.5)
+    assert math.isnan(samples[1][1])
+
+
+@pytest.mark.parametrize(
+    ("document", "said"),
+    [
+        ({"status": "error", "error": "no such function"}, "refuses up: no such function"),
+        ({"status": "Failure", "message": "no endpoints"}, "does not answer: no endpoints"),
+        ({}, "does not answer: 200"),
+    ],
+)
+def test_a_question_without_an_answer_says_why(document: object, said: str) -> None:
+    """A refused query names the query; an API server that reaches no Prometheus is quoted."""
+    with pytest.raises(PrometheusError, match=said):
+        answering(document).ask("up")
+
+
+def test_an_address_where_nothing_listens_is_named() -> None:
+    """The error names the address and why nothing came from it."""
+    with pytest.raises(PrometheusError, match=r"Prometheus at http://127.0.0.1:1 does not answer"):
+        Prometheus.at("http://127.0.0.1:1/", trust_env=False).now()
 
 
 @pytest.mark.parametrize(
