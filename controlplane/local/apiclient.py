@@ -12,6 +12,7 @@ from controlplane.statefolder import Home
 
 _TIMEOUT_SECONDS = 20.0
 _SERVICES = f"/apis/serving.kserve.io/v1beta1/namespaces/{NAMESPACE}/inferenceservices"
+_SCALED_OBJECTS = f"/apis/keda.sh/v1alpha1/namespaces/{NAMESPACE}/scaledobjects"
 _REPLICA_SETS = f"/apis/apps/v1/namespaces/{NAMESPACE}/replicasets"
 
 
@@ -62,6 +63,11 @@ class Kubernetes:
         """Have an InferenceService's predictor serve another version: what rolls it out."""
         model = {"model": {"storageUri": storage_uri}}
         self._ask("PATCH", f"{_SERVICES}/{name}", {"spec": {"predictor": model}})
+
+    def remove(self, name: str) -> None:
+        """Delete an InferenceService and what scales it."""
+        self._ask("DELETE", f"{_SERVICES}/{name}")
+        self._ask("DELETE", f"{_SCALED_OBJECTS}/{name}-predictor")
 
     def _ask(self, method: str, path: str, patch: object = None) -> dict[str, Any]:
         headers = {"Content-Type": "application/merge-patch+json"} if patch else {}

@@ -10,7 +10,7 @@ from controlplane.kubernetes.meta import Object
 from controlplane.local import manifests, seeds
 from controlplane.local.api.resources import Resources
 from controlplane.local.api.writes.admission import Resolve, name_versions
-from controlplane.local.controllers.plan import is_versioned
+from controlplane.local.controllers.plan import UNTRAINED, is_versioned
 from controlplane.local.controllers.report import Failure
 from controlplane.statefolder import ROOT, Home, read_json
 from controlplane.store import artifacts
@@ -120,7 +120,8 @@ async def versioned(models: Store, storage_uri: str, kept: str = "") -> str | No
     uri = storage_uri.rstrip("/")
     if is_versioned(uri) or not uri.startswith("s3://"):
         return None
-    if kept.startswith(f"{uri}/"):
+    uri = uri.removesuffix(f"/{UNTRAINED}")
+    if kept.startswith(f"{uri}/") and is_versioned(kept):
         versions = await asyncio.to_thread(artifacts.published, models, uri)
         if versions:
             return kept

@@ -9,10 +9,12 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from controlplane.errors import StoreError
 
@@ -24,6 +26,7 @@ if TYPE_CHECKING:
 
 MANIFEST = "MANIFEST.json"
 _VERSION_LENGTH = 12
+T = TypeVar("T")
 
 
 def newest(store: "Store", storage_uri: str) -> str | None:
@@ -61,7 +64,7 @@ def manifest(store: "Store", bucket: str, key: str) -> dict[str, Any]:
         StoreError: The store does not answer.
     """
     with told(store):
-        raw = bytes(client(store, bucket).get(key).bytes())
+        raw = interruptible(lambda: bytes(client(store, bucket).get(key).bytes()))
     try:
         document = json.loads(raw)
     except ValueError:
@@ -154,7 +157,26 @@ def objects(store: "Store", bucket: str, prefix: str = "") -> list["ObjectMeta"]
     """
     with told(store):
         below = f"{prefix}/" if prefix else None
-        return [entry for batch in client(store, bucket).list(below) for entry in batch]
+        return interruptible(
+            lambda: [entry for batch in client(store, bucket).list(below) for entry in batch]
+        )
+
+
+def interruptible(call: Callable[[], T]) -> T:
+    """Call the S3 client so that Ctrl-C ends the wait: it blocks in native code, deaf to signals.
+
+    An answer that comes later is nobody's; the thread that waits for it ends with the process.
+    """
+    answer: Future[T] = Future()
+
+    def work() -> None:
+        try:
+            answer.set_result(call())
+        except Exception as error:  # noqa: BLE001  raised again where it was called
+            answer.set_exception(error)
+
+    threading.Thread(target=work, name="s3", daemon=True).start()
+    return answer.result()
 
 
 @contextmanager

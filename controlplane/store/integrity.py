@@ -16,7 +16,10 @@ def damage(store: Store, version: Version) -> list[str]:
     """
     prefix = f"{version.model}/{version.version}"
     with artifacts.told(store):
-        raw = bytes(artifacts.client(store, BUCKET).get(f"{prefix}/{MANIFEST}").bytes())
+        key = f"{prefix}/{MANIFEST}"
+        raw = artifacts.interruptible(
+            lambda: bytes(artifacts.client(store, BUCKET).get(key).bytes())
+        )
     digest = hashlib.sha256(raw).hexdigest()
     if digest[: len(version.version)] != version.version:
         return [f"{MANIFEST}: its sha256 begins with {digest[: len(version.version)]}"]
@@ -38,8 +41,11 @@ def damage(store: Store, version: Version) -> list[str]:
 
 
 def _sha256(store: Store, key: str) -> str:
-    digest = hashlib.sha256()
-    with artifacts.told(store):
+    def hashed() -> str:
+        digest = hashlib.sha256()
         for chunk in artifacts.client(store, BUCKET).get(key):
             digest.update(chunk)
-    return digest.hexdigest()
+        return digest.hexdigest()
+
+    with artifacts.told(store):
+        return artifacts.interruptible(hashed)

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,4 +81,4 @@ def delete(store: Store, version: Version) -> None:
     keys = sorted((one.key for one in version.objects), key=lambda key: not key.endswith(MANIFEST))
     with artifacts.told(store):
         for key in keys:
-            client.delete(key)
+            artifacts.interruptible(partial(client.delete, key))

@@ -37,8 +37,25 @@ def channel(platform: Platform) -> Any:
 
 @pytest.mark.parametrize("path", PAGES)
 def test_health_and_metadata_are_answered_on_the_address(trained: Platform, path: str) -> None:
-    """As a V2 server answers them, in V2's form."""
+    """As a V2 server answers them, in V2's form, also where a slash ends the path."""
     assert get(trained, path).items() >= PAGES[path].items()
+    assert get(trained, f"{path}/") == get(trained, path)
+
+
+@pytest.mark.parametrize("path", ["", "/ready", "/config"])
+def test_a_slash_at_the_end_of_a_models_page_changes_nothing(trained: Platform, path: str) -> None:
+    """Clients that join addresses end them with one."""
+    page = f"/v2/models/iris{path}"
+
+    assert get(trained, f"{page}/") == get(trained, page)
+
+
+def test_a_list_of_versions_says_where_versions_are(trained: Platform) -> None:
+    """V2 has none, and other servers answer there."""
+    code, answer = trained.ask("/v2/models/iris/versions")
+
+    assert code == 404
+    assert "V2 has no list of versions; GET /v2/models/iris names the one" in answer["error"]
 
 
 def test_a_head_that_does_not_come_is_not_waited_for(trained: Platform) -> None:

@@ -102,6 +102,9 @@ def test_what_was_rolled_back_stays_so(platform: Platform) -> None:
 
     kubectl.run("apply", "-k", ROOT / "kserve")
     assert kubectl.out("diff", "-k", ROOT / "kserve") == ""
+    placeholder = {"storageUri": "s3://models/iris/untrained"}  # as a cluster's overlay has it
+    kubectl.patch("isvc/iris", {"predictor": {"model": placeholder}})
+    assert serving(platform) == first
     kill_everything(platform)
     platform.serin("up", "iris")
     assert serving(platform) == first

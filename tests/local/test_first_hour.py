@@ -46,3 +46,18 @@ def test_ctrl_c_while_it_trains_leaves_nothing(stranger: Terminal) -> None:
     assert "Stopping what this command started" in shown.words
     assert "Traceback" not in shown.raw
     assert stranger.serin("status").words == "Nothing runs. Start with: ./serin up"
+
+
+@pytest.mark.timeout(300)
+def test_ctrl_c_in_a_second_up_takes_back_what_it_asked_for(stranger: Terminal) -> None:
+    """A model that was being trained is no row of `status` for ever, and what serves goes on."""
+    assert stranger.serin("up", "iris", seconds=200).code == 0
+    running = stranger.begin("up", "mnist-forest")
+    running.until("Training", 100)
+    running.interrupt()
+    shown = running.ended()
+    status = stranger.serin("status")
+
+    assert shown.code == 130
+    assert "Taken back, because it has no version: mnist-forest. The rest goes on." in shown.words
+    assert (status.code, "mnist-forest" in status.words) == (0, False), status.text

@@ -238,6 +238,11 @@ def test_a_manifest_without_a_version_keeps_the_chosen_one(shop: Shop) -> None:
     assert version("s3://models/none", "s3://models/none/gone") is None
     assert version(f"s3://models/toy/{first}") is None
 
+    placeholder = "s3://models/toy/untrained"  # as overlays have it
+    assert version(placeholder) == f"s3://models/toy/{newest}"
+    assert version(placeholder, f"s3://models/toy/{first}") == f"s3://models/toy/{first}"
+    assert version("s3://models/toy", placeholder) == f"s3://models/toy/{newest}"
+
 
 def test_gc_removes_what_was_left_half_published_and_no_upload_under_way(shop: Shop) -> None:
     """Without a manifest it is nobody's version; a day old it is nobody's upload either."""

@@ -329,40 +329,6 @@ def test_a_folder_that_may_not_be_written_names_the_setting(
     assert f"Error: {home} cannot be written (Permission denied): set SERIN_HOME to" in shown.words
 
 
-@pytest.mark.parametrize(
-    ("line", "ready"),
-    [
-        ("check", "-m mypy"),
-        ("train iris", "training.iris"),
-        ("logs -f", "old line"),
-        ("test tests/unit/test_documents.py", "import sys, pytest"),
-        ("test {tests} -p no:cacheprovider", "collected 1 item"),
-    ],
-)
-def test_ctrl_c_ends_a_verb_and_leaves_nothing(
-    line: str, ready: str, terminal: Terminal, tmp_path: Path
-) -> None:
-    """Exit code 130, no traceback, and no process that outlives it."""
-    logs = tmp_path / "state" / "logs"
-    logs.mkdir(parents=True)
-    (logs / "supervisor.log").write_text("old line\n", "utf-8")
-    (tmp_path / "tmp").mkdir()
-    tests = tmp_path / "test_endless.py"
-    tests.write_text("import threading\ndef test_it(): threading.Event().wait()\n", "utf-8")
-    settings = {**terminal.settings, "TMPDIR": str(tmp_path / "tmp")}
-    running = Terminal(columns=terminal.columns, rows=terminal.rows, settings=settings).begin(
-        *line.format(tests=tests).split()
-    )
-    running.until(ready, or_starts=True)
-    running.interrupt()
-    shown = running.ended()
-
-    assert shown.code in {130, -2}
-    assert "Traceback" not in shown.raw
-    assert processes_of(tmp_path) == []
-    assert list((tmp_path / "tmp").iterdir()) == []
-
-
 def processes_of(folder: Path) -> list[str]:
     """What runs with the folder in its environment."""
     found = []

@@ -11,10 +11,57 @@ a backslash goes on in the next line.
 """
 
 import re
+import shlex
+import subprocess
+import textwrap
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"^```console\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+FENCED = re.compile(r"^( *)```(\w*)\n(.*?)^ *```$", re.MULTILINE | re.DOTALL)
+
+
+def documents() -> list[str]:
+    """Every Markdown file of the repository."""
+    listed = subprocess.run(
+        ["git", "ls-files", "*.md"], cwd=ROOT, check=True, capture_output=True, text=True
+    )
+    return listed.stdout.split()
+
+
+def fenced_blocks(document: str) -> list[tuple[str, str]]:
+    """Each fenced block's language and text, without the indent of a list."""
+    text = (ROOT / document).read_text("utf-8")
+    return [(language, textwrap.dedent(body)) for _, language, body in FENCED.findall(text)]
+
+
+def shell_blocks(document: str) -> list[list[str]]:
+    """The commands of each block that a shell runs, in order."""
+    blocks = []
+    for language, text in fenced_blocks(document):
+        if language == "console":
+            lines = re.findall(r"^\$ ((?:.*\\\n)*.*)$", text, re.MULTILINE)
+            blocks.append([line.replace("\\\n", "") for line in lines])
+        elif language == "sh":
+            blocks.append(_commands(text))
+    return blocks
+
+
+def _commands(text: str) -> list[str]:
+    """The commands of a script, whole, also where a quoted text goes on in the next line."""
+    found, begun = [], ""
+    for line in text.splitlines():
+        begun += line + "\n"
+        if line.endswith("\\"):
+            continue
+        try:
+            words = shlex.split(begun, comments=True)
+        except ValueError:
+            continue
+        if words:
+            found.append(begun.strip())
+        begun = ""
+    return found
 
 
 def console_blocks(document: str) -> list[list[tuple[str, str]]]:

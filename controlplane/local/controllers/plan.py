@@ -24,6 +24,8 @@ MODEL_FOLDER = "/mnt/models"
 """Where KServe's storage initializer puts an artifact in a pod."""
 METRICS_PORT = 8082
 """Where a predictor's container has /metrics."""
+UNTRAINED = "untrained"
+"""Stands for a version in the overlays' versions.yaml until one is chosen."""
 _HASH_DIGITS = 10
 _T = TypeVar("_T")
 _O = TypeVar("_O")
@@ -229,8 +231,12 @@ def template_hash(template: Mapping[str, Any]) -> str:
 
 
 def is_versioned(storage_uri: str) -> bool:
-    """Whether a URI names a version: s3://models/iris/1f2e… does, s3://models/iris does not."""
-    return len(storage_uri.removeprefix("s3://").split("/")) > 2
+    """Whether a URI names a version: s3://models/iris/1f2e… does, s3://models/iris does not.
+
+    Nor does s3://models/iris/untrained, which the overlays have until somebody chooses a version.
+    """
+    parts = storage_uri.removeprefix("s3://").split("/")
+    return len(parts) > 2 and parts[2:] != [UNTRAINED]
 
 
 def bounds(strategy: Mapping[str, Any], replicas: int) -> tuple[int, int]:

@@ -148,7 +148,7 @@ def local_replies() -> list[Json]:
     plain: Json = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}}
     error: Json = {"json_format": {"error": "%LOCAL_REPLY_BODY%"}}
     is_grpc = {"name": "content-type", "string_match": {"prefix": "application/grpc"}}
-    is_page = {"name": ":path", "string_match": {"exact": _READY}}
+    is_page = {"name": ":path", "string_match": _or_with_a_slash(_READY)}
     is_openai = {"name": ":path", "string_match": {"safe_regex": {"regex": _OPENAI}}}
     no_key: Json = {
         "filter": _status("EQ", 401),
@@ -245,7 +245,7 @@ def _pages(ready: Mapping[str, bool]) -> list[Json]:
 def _page(method: str, path: str, content: object, status: int = 200) -> Json:
     return {
         "match": {
-            "path": path,
+            **_or_with_a_slash(path),
             "headers": [{"name": ":method", "string_match": {"exact": method}}],
         },
         "direct_response": {"status": status, "body": {"inline_string": json.dumps(content)}},
@@ -256,6 +256,10 @@ def _page(method: str, path: str, content: object, status: int = 200) -> Json:
             }
         ],
     }
+
+
+def _or_with_a_slash(path: str) -> Json:
+    return {"safe_regex": {"regex": f"{path}/?"}}
 
 
 def _nothing(hosts: Sequence[str], ready: Mapping[str, bool]) -> Json:

@@ -36,7 +36,8 @@ class Pages:
         """
         allow = "GET, HEAD"
         page: Page | None = None
-        if path in ("/v2", "/v2/"):
+        path = path.removesuffix("/") or path
+        if path == "/v2":
             page = 200, self._server_page
         elif path == "/v2/health/live":
             page = 200, {"live": True}
@@ -100,6 +101,10 @@ _INSTEAD = (
     (
         r"/(?:predict|predictions|infer|invocations|score|classify|inference)(?:/.*)?",
         "POST {infer}; GET {model} says which tensors it takes",
+    ),
+    (
+        r"/v2/models/[^/]+/versions",
+        "V2 has no list of versions; GET {model} names the one here, ./serin models lists all",
     ),
     (
         r"/(?:v2/)?models?(?:/.*)?|/info",

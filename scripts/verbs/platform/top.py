@@ -87,7 +87,7 @@ def rows(url: str, chosen: str, namespace: str) -> list[tuple[str, ...]]:
         for name in ("status_replicas_ready", "spec_replicas")
     )
     found = []
-    for key in sorted(flight):
+    for key in sorted(flight, key=by_model):
         name, version = key
         found.append(
             (
@@ -104,6 +104,12 @@ def rows(url: str, chosen: str, namespace: str) -> list[tuple[str, ...]]:
             )
         )
     return found
+
+
+def by_model(key: tuple[str, str]) -> tuple[str, str]:
+    """The order of rows, by (Deployment, version): a model, then its canary."""
+    deployment, version = key
+    return model(deployment), version
 
 
 def model(deployment: str) -> str:

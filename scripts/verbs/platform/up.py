@@ -1,6 +1,11 @@
 """`serin up`: trains models that have no version, and serves them behind Envoy."""
 
+from typing import TYPE_CHECKING
+
 import click
+
+if TYPE_CHECKING:
+    from controlplane.local.client import Platform
 
 
 @click.command("up")
@@ -42,9 +47,8 @@ def command(
         with Progress() as progress:
             state = progress.until_served(platform, names)
     except BaseException:
-        if platform.started_here and _interrupted():
-            click.echo("\nStopping what this command started …", err=True)
-            client.down(platform.home)
+        if _interrupted():
+            _take_back(platform)
         raise
     curl.show(state, names, Gateway.parse(state["gateway_url"]).credentials)
     for name, version in client.newer(state, names):
@@ -53,6 +57,18 @@ def command(
             f"./serin up --newest {name}",
             err=True,
         )
+
+
+def _take_back(platform: "Platform") -> None:
+    """End what this command started, or the models that it added and that have no version."""
+    from controlplane.local import client
+
+    if platform.started_here:
+        click.echo("\nStopping what this command started …", err=True)
+        client.down(platform.home)
+    elif names := client.withdraw(platform):
+        told = ", ".join(names)
+        click.echo(f"\nTaken back, because it has no version: {told}. The rest goes on.", err=True)
 
 
 def _interrupted() -> bool:

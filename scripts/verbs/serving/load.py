@@ -82,8 +82,8 @@ def command(
     serin load iris --context kind-serin            a cluster's gateway
 
     Every request has a planned time before the load begins, and its latency counts from that
-    time: if a server stops for a second, all requests of that second are late. Exits 1 if no
-    request was answered.
+    time: if a server stops for a second, all requests of that second are late. Ctrl-C
+    ends the load early, with its result. Exits 1 if no request was answered.
     """
     import sys
     from datetime import UTC, datetime

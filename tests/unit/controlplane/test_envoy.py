@@ -97,9 +97,9 @@ def test_any_host_is_ready_when_every_model_is(ready: dict[str, bool], status: i
     plan = Plan((), (route(Backend("iris-predictor", 100)),))
     (configuration,) = envoy.routes(plan, ready)["resources"]
     pages = {
-        one["match"]["path"]: one["direct_response"]
+        one["match"]["safe_regex"]["regex"].removesuffix("/?"): one["direct_response"]
         for one in configuration["virtual_hosts"][-1]["routes"]
-        if "path" in one["match"] and "direct_response" in one
+        if "safe_regex" in one["match"] and "direct_response" in one
     }
 
     assert pages["/v2/health/ready"]["status"] == status

@@ -2,7 +2,7 @@
 
 import pytest
 
-from scripts.verbs.platform.top import HEADER, fitted, model
+from scripts.verbs.platform.top import HEADER, by_model, fitted, model
 
 ROW = (
     "iris",
@@ -30,6 +30,13 @@ ROW = (
 def test_a_deployment_is_its_model_or_its_canary(deployment: str, shown: str) -> None:
     """They can be told apart."""
     assert model(deployment) == shown
+
+
+def test_a_canary_comes_after_its_model() -> None:
+    """By the alphabet of Deployments it would come before."""
+    keys = [("iris-canary-predictor", "b"), ("iris-predictor", "a"), ("causal-lm-predictor", "c")]
+
+    assert sorted(keys, key=by_model) == [keys[2], keys[1], keys[0]]
 
 
 @pytest.mark.parametrize("name", ["iris", "iris canary", "mnist-forest canary"])
