@@ -43,6 +43,8 @@ T = TypeVar("T")
 class Caller(Record):
     """One infer request as its transport has it: a record, and how to read and answer it."""
 
+    service: Service
+    """The engine that admitted it, and that it ends on."""
     # Defaults of the class, not set in each: most requests change none of them.
     deadline: float | None = None
     """The perf_counter time by which the client wants its answer."""
@@ -93,11 +95,13 @@ class Coalescer:
 
     def __init__(self, service: Service, queue_size: int, budget: Budget) -> None:
         self.service = service
+        """What new requests are given; replaced where a channel is followed."""
         self.budget = budget
         self.overloaded = QueueFull(service.model.name, queue_size)
         self._queue_size = queue_size
         self._waiting = 0  # requests begun and not answered that are not of this turn
         self._collected: list[Caller] = []
+        self._turn = service  # that of all who are collected
         self._met = 0  # requests taken in this turn, answered or not: what the last of them waits
         self._began_at = 0.0  # time.perf_counter() of the first of them
         self._full_at = 0.0  # and of the first that was refused after them; 0 before
@@ -151,6 +155,9 @@ class Coalescer:
             asyncio.get_running_loop().call_soon(self._end)
             self._began_at = time.perf_counter()
         self._met += 1
+        if caller.service is not self._turn:  # admitted before a switch, or the first after it
+            self.run()
+            self._turn = caller.service
         self._collected.append(caller)
         if len(self._collected) >= _TOGETHER:
             self.run()  # enough to be warm; the first should not wait for hundreds more
@@ -177,7 +184,7 @@ class Coalescer:
 
     def _written(self, short: list[tuple[Caller, Request]]) -> list[tuple[Caller, Any]]:
         """Compute and encode short requests; those that failed are answered already."""
-        service = self.service
+        service = self._turn
         outputs = service.batcher.run_many([request for _, request in short])
         answers: list[tuple[Caller, Any]] = []
         for (caller, request), output in zip(short, outputs, strict=True):
@@ -199,7 +206,7 @@ class Coalescer:
             raise ClientGone("the client left")
         if caller.deadline is not None and time.perf_counter() > caller.deadline:
             raise DeadlineExceeded("the deadline passed before the request was read")
-        service = self.service
+        service = caller.service
         if not service.model.ready:
             service.check_ready()
         if caller.size > LARGE_BYTES:
@@ -215,7 +222,7 @@ class Coalescer:
 
     def refuse(self, caller: Caller, error: V2Error) -> None:
         """Answer with an error; the request is over."""
-        self.service.end(caller, error)
+        caller.service.end(caller, error)
         caller.fail(error)
 
     def crash(self, caller: Caller, error: Exception) -> None:
@@ -256,7 +263,7 @@ class Coalescer:
         deadline = request.due(caller.started, caller.deadline)
         job = Job(request.arrays, request.rows, computed, deadline)
         job.timing = request.timing
-        self.service.batcher.submit(job)
+        caller.service.batcher.submit(job)
         caller.job = job
         self._wait(caller)
 
@@ -281,7 +288,7 @@ class Coalescer:
         elif isinstance(answer, V2Error):
             self.refuse(caller, answer)
         else:
-            self.service.end(caller, None, outputs)
+            caller.service.end(caller, None, outputs)
             caller.send(answer)
 
     def _read_apart(self, caller: Caller) -> None:
@@ -298,9 +305,10 @@ class Coalescer:
         if isinstance(request, V2Error):
             self._answer(caller, {}, request)
             return
-        self.service.accept(caller, request)
-        if self.service.batcher.is_short(request):
-            (outputs,) = self.service.batcher.run_many([request])
+        service = caller.service
+        service.accept(caller, request)
+        if service.batcher.is_short(request):
+            (outputs,) = service.batcher.run_many([request])
             if isinstance(outputs, V2Error):
                 self._answer(caller, {}, outputs)
             else:

@@ -10,14 +10,22 @@ from predictors.runtime.dataplane.streaming import StreamingModel
 from predictors.runtime.observe.logs import RequestLog
 from predictors.runtime.observe.metrics import ModelMetrics
 from predictors.runtime.observe.telemetry import Tracing
-from predictors.runtime.v2.errors import NotFound, NotReady, V2Error
+from predictors.runtime.v2.errors import Behind, InvalidRequest, NotFound, NotReady, V2Error
 from predictors.runtime.v2.model_config import model_config
 from predictors.runtime.v2.record import Record, Timing
 from predictors.runtime.v2.signature import Outputs, Request
 
+GENERATION = b"serin-generation"
+MIN_GENERATION = b"x-min-generation"
+_MAX_DIGITS = 15
+
 
 class Service:
-    """One loaded model and what is kept about its requests."""
+    """One loaded model and what is kept about its requests.
+
+    A server that follows a channel has one for each engine, and replaces the one that new requests
+    are given (`Coalescer.service`). A request ends on the one that admitted it.
+    """
 
     def __init__(
         self,
@@ -31,8 +39,14 @@ class Service:
         self.batcher = batcher
         self.log = log
         self.draining = False
+        self.trouble = ""
+        """Why nobody is answered though the model is loaded."""
+        self.generation = 0
+        """Of the channel that is followed; 0 where none is."""
+        self.marks: tuple[tuple[bytes, bytes], ...] = ()
+        """What every answer's headers say of it."""
         self.last_request = time.perf_counter()
-        self._metrics = metrics
+        self.metrics = metrics
         self._tracing = tracing
         self._shadow = Shadow(model.name, model.version, model.outputs)
 
@@ -40,6 +54,43 @@ class Service:
     def ready(self) -> bool:
         """Whether new clients should come: loaded, and not shutting down."""
         return self.model.ready and not self.draining
+
+    @property
+    def in_flight(self) -> int:
+        """Requests that it has admitted and not answered."""
+        return self.metrics.in_flight[0]
+
+    def serve_generation(self, generation: int) -> None:
+        """Say in every answer from now on which generation of the channel it is of."""
+        self.generation = generation
+        self.marks = ((GENERATION, b"%d" % generation),)
+
+    def suspend(self, trouble: str) -> None:
+        """Answer nobody until `resume`: what comes is for another replica."""
+        self.trouble, self.model.ready = trouble, False
+
+    def resume(self) -> None:
+        """Answer again."""
+        self.trouble, self.model.ready = "", True
+
+    def check_generation(self, given: bytes | None) -> None:
+        """Hold this replica to what a client has seen of another (x-min-generation).
+
+        Raises:
+            Behind: the client has seen a newer one.
+            InvalidRequest: it is no number.
+        """
+        if given is None:
+            return
+        if not given.isdigit() or len(given) > _MAX_DIGITS:
+            raise InvalidRequest(
+                f"x-min-generation must be a number, got {given[:40].decode('latin-1')!r}"
+            )
+        if int(given) > self.generation:
+            raise Behind(
+                f"model '{self.model.name}' serves generation {self.generation} here, and "
+                f"x-min-generation is {int(given)}"
+            )
 
     def check_version(self, version: str | None) -> None:
         """Raise NotFound unless `version` is the one served, or none was asked for."""
@@ -69,11 +120,13 @@ class Service:
 
     def begin(self, record: Record) -> None:
         """Count a request in."""
-        self._metrics.begin()
+        self.metrics.begin()
         self.last_request = record.started
 
     def check_ready(self) -> None:
         """Raise NotReady unless the model is loaded."""
+        if self.trouble:
+            raise Behind(f"model '{self.model.name}' is not ready: {self.trouble}")
         if not self.model.ready:
             raise NotReady(f"model '{self.model.name}' is not ready")
 
@@ -85,7 +138,7 @@ class Service:
 
     def turn_away(self) -> None:
         """Count a request that was refused before it was looked at."""
-        self._metrics.turned_away()
+        self.metrics.turned_away()
         self.log.turned_away()
 
     def end(self, record: Record, error: V2Error | None, outputs: Outputs | None = None) -> None:
@@ -100,14 +153,18 @@ class Service:
         if record.shadow:
             self.log.answered(self._shadow.line(record, seconds, outcome, status, outputs))
         if record.shadow and self._shadow.is_copy(record.shadow):
-            self._metrics.end_copy(outcome)
+            self.metrics.end_copy(outcome)
         else:
-            self._metrics.end(outcome, seconds)
+            self.metrics.end(outcome, seconds)
         if self.log.enabled:
             text = "" if error is None else str(error)
             self.log.write((time.time(), record, seconds, outcome, status, text))
         if self._tracing is not None:
             self._tracing.record(record, seconds, outcome, status)
+
+    def forget(self) -> None:
+        """Free the engine: whoever still refers to the model holds an empty one."""
+        vars(self.model).clear()
 
     def close(self) -> None:
         """Compute what is queued, write what is noted."""

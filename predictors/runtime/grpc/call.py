@@ -47,7 +47,17 @@ class MessageLimits:
 class GrpcCall(Stream):
     """Messages in, messages out; `take` and `complete` say what to do with those that come in."""
 
-    __slots__ = ("_buffer", "_got", "_limits", "begun", "deadline", "head", "hold", "on_lost")
+    __slots__ = (
+        "_buffer",
+        "_got",
+        "_limits",
+        "begun",
+        "deadline",
+        "generation",
+        "head",
+        "hold",
+        "on_lost",
+    )
 
     def __init__(
         self, sender: Sender, stream_id: int, head: CallHead, limits: MessageLimits
@@ -56,6 +66,8 @@ class GrpcCall(Stream):
         self.head = head
         self.begun = False
         """Whether the answer has begun."""
+        self.generation = 0
+        """Of the channel that the answer is of; 0 for none."""
         self.deadline = None if head.timeout is None else time.perf_counter() + head.timeout
         """The perf_counter time by which the client wants its answer."""
         self.on_lost: Callable[[], None] | None = None
@@ -180,6 +192,8 @@ class GrpcCall(Stream):
         sender.sendable -= size
         head = grpc_status.head_block(self.head.client_id, self.head.traceparent)
         last = grpc_status.OK_TRAILERS
+        if self.generation:
+            last = grpc_status.ok_trailers(self.generation)
         sender.write(
             b"".join(
                 (
@@ -225,15 +239,15 @@ class GrpcCall(Stream):
     def succeed(self) -> None:
         """End the call behind the messages that were sent."""
         if self.begun:
-            self.finish(grpc_status.OK_TRAILERS)
+            self.finish(grpc_status.ok_trailers(self.generation))
         else:
             self.fail("OK", "")
 
-    def fail(self, code: str, message: str) -> None:
+    def fail(self, code: str, message: str, *, elsewhere: bool = False) -> None:
         """End the call with a status, behind the messages that were sent."""
         if self.closed:
             return
-        block = grpc_status.trailers(code, message)
+        block = grpc_status.trailers(code, message, self.generation, elsewhere=elsewhere)
         if not self.begun:  # "Trailers-Only"
             block = grpc_status.head_block(self.head.client_id, self.head.traceparent) + block
         self.finish(block)

@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from predictors.runtime.dataplane.service import MIN_GENERATION
 from predictors.runtime.dataplane.shadow import HEADER as SHADOW
 from predictors.runtime.http2.fields import check_head
 from predictors.runtime.http2.header_blocks import Field
@@ -28,6 +29,8 @@ class CallHead:
     traceparent: str
     shadow: bytes
     """serin-shadow; empty where it did not come."""
+    min_generation: bytes | None
+    """x-min-generation, as it came."""
     refusal: tuple[int | str, str] | None
     """The HTTP status of what is no gRPC call, or the gRPC status of one; and why."""
 
@@ -55,6 +58,7 @@ def read_head(fields: list[Field]) -> CallHead:
         client_id=named.get(b"x-request-id", b"").decode("latin-1")[:_MAX_ID],
         traceparent=named.get(b"traceparent", b"").decode("latin-1")[:_MAX_ID],
         shadow=named.get(SHADOW, b""),
+        min_generation=named.get(MIN_GENERATION),
         refusal=refusal,
     )
 

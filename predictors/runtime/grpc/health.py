@@ -7,6 +7,7 @@ https://github.com/grpc/grpc/blob/master/doc/health-checking.md
 
 import asyncio
 
+from predictors.runtime.dataplane.coalescer import Coalescer
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.grpc.call import Unary, UnaryCall
 from predictors.runtime.grpc.streaming_call import StreamingCall
@@ -19,9 +20,10 @@ _SERVING, _NOT_SERVING, _SERVICE_UNKNOWN = b"\x08\x01", b"\x08\x02", b"\x08\x03"
 class Health(Unary):
     """Whether the server, V2's service or the model takes requests."""
 
-    def __init__(self, service: Service) -> None:
-        self._service = service
-        self._names = {"", "inference.GRPCInferenceService", service.model.name}
+    def __init__(self, coalescer: Coalescer) -> None:
+        self._coalescer = coalescer
+        name = coalescer.service.model.name
+        self._names = {"", "inference.GRPCInferenceService", name}
         self._changed = asyncio.Event()
         self._watchers = 0
         self._looking = False
@@ -36,6 +38,10 @@ class Health(Unary):
             call.fail(error.grpc_code, str(error))
         else:
             call.answer(status)
+
+    @property
+    def _service(self) -> Service:
+        return self._coalescer.service
 
     async def watch(self, call: StreamingCall) -> None:
         """Watch: the status now, and whenever it changes, until the client leaves."""

@@ -6,7 +6,7 @@ from predictors.runtime.dataplane.budget import Hold
 from predictors.runtime.dataplane.coalescer import Caller, Coalescer
 from predictors.runtime.dataplane.unpacking import RATIO
 from predictors.runtime.grpc.call import Unary, UnaryCall
-from predictors.runtime.v2.errors import V2Error
+from predictors.runtime.v2.errors import Behind, V2Error
 from predictors.runtime.v2.protobuf import decode_grpc, encode_grpc, parse_grpc
 from predictors.runtime.v2.signature import Outputs, Request
 
@@ -26,7 +26,7 @@ class ModelInfer(Unary):
 
     def refuse(self, call: UnaryCall, error: V2Error) -> None:
         caller = GrpcCaller(self._coalescer, call, b"", packed=False)
-        self._coalescer.service.begin(caller)
+        caller.service.begin(caller)
         self._coalescer.refuse(caller, error)
 
     def _collect(self, call: UnaryCall, message: bytes, *, packed: bool) -> None:
@@ -36,7 +36,13 @@ class ModelInfer(Unary):
             call.fail(error.grpc_code, str(error))
             return
         caller = GrpcCaller(coalescer, call, message, packed=packed)
-        coalescer.service.begin(caller)
+        caller.service.begin(caller)
+        if call.head.min_generation is not None:
+            try:
+                caller.service.check_generation(call.head.min_generation)
+            except V2Error as error:
+                coalescer.refuse(caller, error)
+                return
         coalescer.collect(caller)
 
 
@@ -47,6 +53,7 @@ class GrpcCaller(Caller):
         self, coalescer: Coalescer, call: UnaryCall, message: bytes, *, packed: bool
     ) -> None:
         super().__init__("grpc")
+        self.service = coalescer.service
         head = call.head
         self.client_id = head.client_id
         self.traceparent = head.traceparent
@@ -70,7 +77,7 @@ class GrpcCaller(Caller):
         return self.hold
 
     def decode(self) -> Request:
-        service = self._coalescer.service
+        service = self.service
         message, self._message = self._message, b""
         if self._packed:
             message = self._call.unpacked(message, self.holding())
@@ -79,7 +86,7 @@ class GrpcCaller(Caller):
         return decode_grpc(parsed, service.model.signature)
 
     def encode(self, request: Request, outputs: Outputs) -> bytes:
-        model = self._coalescer.service.model
+        model = self.service.model
         return encode_grpc(request, outputs, model.name, model.version)
 
     def send(self, answer: bytes) -> None:
@@ -89,12 +96,14 @@ class GrpcCaller(Caller):
             self.release()
             return
         call.hold, self.hold = self.hold, None  # let go of once all is sent
+        call.generation = self.service.generation
         call.answer(answer)
 
     def fail(self, error: V2Error) -> None:
         self.release()
         self._call.on_lost = None
-        self._call.fail(error.grpc_code, str(error))
+        self._call.generation = self.service.generation
+        self._call.fail(error.grpc_code, str(error), elsewhere=isinstance(error, Behind))
 
     def wait(self) -> None:
         self._call.on_lost = partial(self._coalescer.left, self)

@@ -24,14 +24,13 @@ _HEALTH = b"/grpc.health.v1.Health/"
 Reply = Callable[[Any], Any]
 
 
-def v2_methods(coalescer: Coalescer, config: dict[str, Any]) -> dict[bytes, Unary | Serve]:
-    """Every method of a predictor, by path; `config` is what `Service.config` gives."""
-    service = coalescer.service
-    health = Health(service)
+def v2_methods(coalescer: Coalescer, max_rows: int) -> dict[bytes, Unary | Serve]:
+    """Every method of a predictor, by path; `max_rows` are computed at once."""
+    health = Health(coalescer)
     return {
         _V2 + b"ModelInfer": ModelInfer(coalescer),
-        _V2 + b"ModelStreamInfer": partial(stream_infer, service),
-        **Metadata(service, config).methods,
+        _V2 + b"ModelStreamInfer": partial(stream_infer, coalescer),
+        **Metadata(coalescer, max_rows).methods,
         _HEALTH + b"Check": health,
         _HEALTH + b"Watch": health.watch,
     }
@@ -62,9 +61,9 @@ class Page(Unary):
 class Metadata:
     """Health and metadata of V2, and Triton's configuration."""
 
-    def __init__(self, service: Service, config: dict[str, Any]) -> None:
-        self._service = service
-        self._config = as_message(config)
+    def __init__(self, coalescer: Coalescer, max_rows: int) -> None:
+        self._coalescer = coalescer
+        self._max_rows = max_rows
         self.methods: dict[bytes, Unary] = {
             _V2 + b"ServerLive": Page(pb.ServerLiveRequest, self._server_live),
             _V2 + b"ServerReady": Page(pb.ServerReadyRequest, self._server_ready),
@@ -73,6 +72,10 @@ class Metadata:
             _V2 + b"ModelMetadata": Page(pb.ModelMetadataRequest, self._model_metadata),
             _V2 + b"ModelConfig": Page(ModelConfigRequest, self._model_config),
         }
+
+    @property
+    def _service(self) -> Service:
+        return self._coalescer.service
 
     def _server_live(self, _message: Any) -> Any:
         return pb.ServerLiveResponse(live=True)
@@ -91,7 +94,7 @@ class Metadata:
 
     def _model_config(self, message: Any) -> Any:
         self._service.check_model(message.name, message.version)
-        return self._config
+        return as_message(self._service.config(self._max_rows))
 
     def _model_metadata(self, message: Any) -> Any:
         self._service.check_model(message.name, message.version)

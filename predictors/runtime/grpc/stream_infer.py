@@ -19,7 +19,7 @@ from collections.abc import Callable
 from typing import Any
 
 from predictors.runtime.dataplane.budget import LARGE_BYTES, SMALL_BYTES, Hold, weight
-from predictors.runtime.dataplane.coalescer import crashed
+from predictors.runtime.dataplane.coalescer import Coalescer, crashed
 from predictors.runtime.dataplane.job import Piece, StreamJob
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.grpc.streaming_call import StreamingCall
@@ -32,7 +32,7 @@ from predictors.runtime.v2.errors import (
 )
 from predictors.runtime.v2.protobuf import decode_grpc, encode_grpc, parse_grpc
 from predictors.runtime.v2.record import Record
-from predictors.runtime.v2.signature import Request
+from predictors.runtime.v2.signature import Request, Signature
 
 _MAX_UNREAD = 256  # answers that wait for their client, past which its requests wait too
 _ERROR_MESSAGE, _INFER_RESPONSE = b"\x0a", b"\x12"  # fields 1 and 2, both length-delimited
@@ -49,7 +49,7 @@ class StreamCall:
 
     def __init__(
         self,
-        service: Service,
+        coalescer: Coalescer,
         send: Callable[[bytes | None], None],
         deadline: float | None = None,
         *,
@@ -57,7 +57,7 @@ class StreamCall:
         client_id: str = "",
         traceparent: str = "",
     ) -> None:
-        self._service = service
+        self._coalescer = coalescer
         self._new_hold = new_hold
         self._send = send
         self._ids = client_id, traceparent
@@ -67,8 +67,11 @@ class StreamCall:
         self._expecting = True  # whether the client may send more
 
     def receive(self, message: Any) -> None:
-        """Take a ModelInferRequest; returns at once."""
-        service = self._service
+        """Take a ModelInferRequest; returns at once.
+
+        It ends on the engine that serves now, pieces and all; the next one may be another's.
+        """
+        service = self._coalescer.service
         call = Record("grpc")
         call.client_id, call.traceparent = self._ids
         service.begin(call)
@@ -78,11 +81,11 @@ class StreamCall:
             service.check_ready()
             request = decode_grpc(message, service.model.signature)
             service.accept(call, request)
-            self._submit(call, request)
+            self._submit(service, call, request)
         except V2Error as error:
-            self._refuse(call, error)
+            self._refuse(service, call, error)
         except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
-            self._refuse(call, crashed(call, error))
+            self._refuse(service, call, crashed(call, error))
 
     def half_close(self) -> None:
         """The client has sent its last request: the call ends with the last answer."""
@@ -99,7 +102,7 @@ class StreamCall:
         for job in jobs:
             job.gone = True
 
-    def _submit(self, call: Record, request: Request) -> None:
+    def _submit(self, service: Service, call: Record, request: Request) -> None:
         hold = self._new_hold()
         size = weight(request)
         if size > SMALL_BYTES:
@@ -109,7 +112,7 @@ class StreamCall:
             if piece.last:
                 hold.release()
                 self._done(job)
-            self._pass_on(call, request, piece)
+            self._pass_on(service, call, request, piece)
             if piece.last:
                 self._end_if_over()
 
@@ -119,29 +122,29 @@ class StreamCall:
         with self._guard:
             self._jobs.add(job)
         try:
-            self._service.batcher.submit(job)
+            service.batcher.submit(job)
         except BaseException:
             hold.release()
             self._done(job)
             raise
 
-    def _pass_on(self, call: Record, request: Request, piece: Piece) -> None:
+    def _pass_on(self, service: Service, call: Record, request: Request, piece: Piece) -> None:
         """Send a piece; called from the model's thread, which must not see an exception of ours."""
-        model = self._service.model
+        model = service.model
         try:
             message = encode_grpc(request, piece.result(), model.name, model.version)
         except V2Error as error:
-            self._refuse(call, error)
+            self._refuse(service, call, error)
             return
         self._send(_field(_INFER_RESPONSE, message + _FINAL[piece.last]))
         if piece.last:
-            self._service.end(call, None)
+            service.end(call, None)
 
-    def _refuse(self, call: Record, error: V2Error) -> None:
-        self._service.end(call, error)
+    def _refuse(self, service: Service, call: Record, error: V2Error) -> None:
+        service.end(call, error)
         if isinstance(error, ClientGone):
             return
-        whose = pb.ModelInferResponse(model_name=self._service.model.name, id=call.request_id)
+        whose = pb.ModelInferResponse(model_name=service.model.name, id=call.request_id)
         response = whose.SerializeToString() + _FINAL[True]
         self._send(_field(_ERROR_MESSAGE, str(error).encode()) + _field(_INFER_RESPONSE, response))
 
@@ -156,11 +159,9 @@ class StreamCall:
             self._send(None)
 
 
-async def stream_infer(service: Service, transport: StreamingCall) -> None:
+async def stream_infer(coalescer: Coalescer, transport: StreamingCall) -> None:
     """Serve one ModelStreamInfer call: requests are read while answers go out."""
-    if not service.streams:
-        name = service.model.name
-        raise WrongMethod(f"model '{name}' does not stream; call ModelInfer", "ModelInfer")
+    signature = _admitted(coalescer.service, transport)
     loop = asyncio.get_running_loop()
     answers: asyncio.Queue[bytes | V2Error | None] = asyncio.Queue()
 
@@ -168,7 +169,7 @@ async def stream_infer(service: Service, transport: StreamingCall) -> None:
         loop.call_soon_threadsafe(answers.put_nowait, answer)
 
     stream = StreamCall(
-        service,
+        coalescer,
         send,
         transport.deadline,
         new_hold=transport.new_hold,
@@ -185,9 +186,9 @@ async def stream_infer(service: Service, transport: StreamingCall) -> None:
                 await taken.wait()
             try:
                 if len(message) > LARGE_BYTES:
-                    request = await asyncio.to_thread(parse_grpc, message, service.model.signature)
+                    request = await asyncio.to_thread(parse_grpc, message, signature)
                 else:
-                    request = parse_grpc(message, service.model.signature)
+                    request = parse_grpc(message, signature)
             except InvalidRequest as error:
                 answers.put_nowait(error)
                 return
@@ -204,6 +205,17 @@ async def stream_infer(service: Service, transport: StreamingCall) -> None:
     finally:
         reading.cancel()
         stream.leave()
+
+
+def _admitted(service: Service, transport: StreamingCall) -> Signature:
+    """What requests are held to: every version of a channel has the same."""
+    if transport.head.min_generation is not None:
+        service.check_generation(transport.head.min_generation)
+    if not service.streams:
+        name = service.model.name
+        raise WrongMethod(f"model '{name}' does not stream; call ModelInfer", "ModelInfer")
+    transport.generation = service.generation
+    return service.model.signature
 
 
 def _field(tag: bytes, value: bytes) -> bytes:

@@ -10,7 +10,7 @@ from predictors.runtime.grpc.call import GrpcCall, MessageLimits
 from predictors.runtime.grpc.head import CallHead
 from predictors.runtime.http2.limits import STREAM_WINDOW
 from predictors.runtime.http2.sender import Sender
-from predictors.runtime.v2.errors import V2Error
+from predictors.runtime.v2.errors import Behind, V2Error
 
 _UNSENT_BYTES = 65_536  # past it a handler waits for its client
 _MESSAGE_COST = 128  # a waiting message's own bytes in memory: empty ones are not free
@@ -107,7 +107,7 @@ class StreamingCall(GrpcCall):
             async with asyncio.timeout(remaining):
                 await serve(self)
         except V2Error as error:
-            self.fail(error.grpc_code, str(error))
+            self.fail(error.grpc_code, str(error), elsewhere=isinstance(error, Behind))
         except TimeoutError:
             self.fail("DEADLINE_EXCEEDED", "the deadline passed")
         except Exception as error:  # a fault of ours must be an answer and a log line

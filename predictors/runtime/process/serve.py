@@ -19,31 +19,29 @@ import uvloop
 from pydantic import ValidationError
 
 from predictors.runtime.artifact.artifact import ArtifactError, Manifest, read_artifact
-from predictors.runtime.artifact.golden import read_inputs
-from predictors.runtime.dataplane.batcher import Batcher
+from predictors.runtime.channel.document import ChannelError
 from predictors.runtime.dataplane.budget import Budget
 from predictors.runtime.dataplane.class_counts import classes_of
 from predictors.runtime.dataplane.coalescer import Coalescer
 from predictors.runtime.dataplane.model import V2Model
 from predictors.runtime.dataplane.service import Service
-from predictors.runtime.dataplane.streaming import StreamBatcher, StreamingModel
 from predictors.runtime.grpc.call import MessageLimits
 from predictors.runtime.grpc.methods import v2_methods
 from predictors.runtime.grpc.server import GrpcServer
 from predictors.runtime.lean_kserve import BaseKServeModel, ModelServer, server_flags
 from predictors.runtime.observe import logs
 from predictors.runtime.observe.metrics import ModelMetrics
-from predictors.runtime.observe.telemetry import TelemetryError, tracing_of
+from predictors.runtime.observe.telemetry import TelemetryError
+from predictors.runtime.observe.together import Together
 from predictors.runtime.process.artificial_load import slow_down
+from predictors.runtime.process.engine import metrics_of, service_of
+from predictors.runtime.process.engines import Engines, Make
 from predictors.runtime.process.memory import held_limit
 from predictors.runtime.process.ports import listen, reserve
 from predictors.runtime.process.settings import Settings
 from predictors.runtime.process.workers import Workers
 from predictors.runtime.rest.app import RestApp
-from predictors.runtime.rest.dialect import DialectEndpoint
-from predictors.runtime.rest.generate import GenerateEndpoint
-from predictors.runtime.rest.pages import Pages
-from predictors.runtime.rest.protocol import direct_protocol
+from predictors.runtime.rest.protocol import direct_protocol, refresh_paths
 
 _QUIET_SECONDS = 1.0  # a drain ends once this long passed without a request
 _BACKLOG = 2048
@@ -66,6 +64,9 @@ def serve(model_class: type[V2Model]) -> None:
     if flags.workers < 1:
         logger.error("--workers=%d: expected 1 or more", flags.workers)
         sys.exit(2)
+    if flags.workers > 1 and settings.channel:
+        logger.error("--workers=%d: one that follows a channel is one process", flags.workers)
+        sys.exit(2)
     with _failure_told():
         manifest = read_artifact(flags.model_dir)
         if manifest.model != flags.model_name:
@@ -84,7 +85,7 @@ def _failure_told() -> Iterator[None]:
     """End with one sentence where the predictor cannot serve."""
     try:
         yield
-    except (ArtifactError, OSError, TelemetryError) as error:
+    except (ArtifactError, ChannelError, OSError, TelemetryError) as error:
         logger.error("%s", error)  # noqa: TRY400 - the sentence is the whole story
         sys.exit(1)
 
@@ -146,27 +147,18 @@ class V2Server(ModelServer):
         )
         self._settings = settings
         self._is_worker = metrics is not None
-        facts = model.name, model.version, model.manifest.engine
-        metrics = metrics or ModelMetrics(*facts, classes=classes_of(model.outputs))
-        limits = {"max_rows": settings.max_batch_rows, "queue_size": settings.queue_size}
-        batcher: Batcher
-        if isinstance(model, StreamingModel):
-            batcher = StreamBatcher(model, metrics, **limits)
-        else:
-            batcher = Batcher(model, metrics, **limits, queue_seconds=settings.queue_seconds)
-        batcher.measure(read_inputs(model.manifest.golden_sample, model.signature).arrays)
-        self._metrics = metrics
-        log = logs.RequestLog(
-            model.name,
-            model.version,
-            enabled=settings.log_level in ("DEBUG", "INFO"),
-            alone=not self._is_worker,
-        )
-        self._service = Service(model, batcher, metrics, log, tracing_of(model.name, model.version))
+        metrics = metrics or metrics_of(model)
+        self._shown = Together(metrics)
+        self._service = service_of(model, settings, metrics, alone=not self._is_worker)
+        self._engines: Engines | None = None
+        if settings.channel:
+            self._engines = Engines(
+                _maker(model, settings), self._switch, self._service, settings, self._shown
+            )
         budget = Budget(settings.max_held_bytes or held_limit(flags.workers))
         self._coalescer = Coalescer(self._service, settings.queue_size, budget)
         self._grpc = GrpcServer(
-            v2_methods(self._coalescer, self._service.config(settings.max_batch_rows)),
+            v2_methods(self._coalescer, settings.max_batch_rows),
             MessageLimits(
                 flags.grpc_max_receive_message_length,
                 flags.grpc_max_send_message_length,
@@ -186,7 +178,7 @@ class V2Server(ModelServer):
         if self.enable_grpc:
             rpc = listen(settings.host, self.grpc_port, "gRPC", "--grpc_port", share=share)
         if not self._is_worker:
-            self._metrics.serve(settings.host, settings.metrics_port)
+            self._shown.serve(settings.host, settings.metrics_port)
         # What loading made lives as long as the process: without this, each full collection walks
         # it and holds every request for 60-100 ms.
         gc.collect()
@@ -196,20 +188,14 @@ class V2Server(ModelServer):
 
     async def _run(self, rest: socket.socket, rpc: socket.socket | None) -> None:
         service, settings = self._service, self._settings
-        coalescer = self._coalescer
         most = settings.max_body_bytes
-        generate = dialect = None
-        if isinstance(service.model, StreamingModel):
-            generate = GenerateEndpoint(coalescer, max_body_bytes=most)
-            if (spoken := service.model.dialect()) is not None:
-                dialect = DialectEndpoint(spoken, coalescer, max_body_bytes=most)
-        pages = Pages(service, service.config(self._settings.max_batch_rows))
-        app = RestApp(coalescer, pages, max_body_bytes=most, generate=generate, dialect=dialect)
+        self._app = RestApp(self._coalescer, max_rows=settings.max_batch_rows, max_body_bytes=most)
+        self._protocol = direct_protocol(self._coalescer, most)
         config = uvicorn.Config(
-            app,
+            self._app,
             interface="asgi3",
             loop="none",
-            http=direct_protocol(coalescer, most),
+            http=self._protocol,
             ws="none",
             lifespan="off",
             log_config=None,
@@ -223,22 +209,40 @@ class V2Server(ModelServer):
         server = _Uvicorn(config)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for name in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(name, stopping.set)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stopping.set)
+        follower = None if self._engines is None else self._engines.follower()
         if rpc:
             await self._grpc.start(rpc)
         rest.listen(_BACKLOG)
-        self._metrics.loaded(service.model.load_seconds)  # a worker counts once clients reach it
+        service.metrics.loaded(service.model.load_seconds)  # a worker counts once clients reach it
         serving = asyncio.create_task(server.serve([rest]))
         logger.info("serving", extra=self._facts())
-        await asyncio.wait(
-            (serving, asyncio.create_task(stopping.wait())), return_when="FIRST_COMPLETED"
-        )
+        tasks = {serving, asyncio.create_task(stopping.wait())}
+        following = None
+        if follower is not None:
+            following = asyncio.create_task(follower.run())
+            tasks.add(following)
+        await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
+        if following is not None:  # whoever drains switches no more
+            following.cancel()
+            await asyncio.wait([following])
+            if not following.cancelled():  # a new process follows again
+                logger.error("following the channel failed", exc_info=following.exception())
         await self._drain()
         server.should_exit = True
         await asyncio.gather(serving, self._grpc.stop(self.grace_period))
-        await asyncio.to_thread(service.close)
-        logger.info("stopped", extra={"model": service.model.name})
+        name = self._service.model.name
+        await asyncio.to_thread(self._service.close)
+        if self._engines is not None:
+            await asyncio.to_thread(self._engines.close)
+        logger.info("stopped", extra={"model": name})
+
+    def _switch(self, service: Service) -> None:
+        """Give new requests to another engine; those that were admitted end on theirs."""
+        self._service = self._coalescer.service = service
+        self._app.refresh()
+        refresh_paths(self._protocol)
 
     async def _drain(self) -> None:
         """Be unready but serve on, until proxies have looked elsewhere."""
@@ -262,6 +266,16 @@ class V2Server(ModelServer):
             "load_seconds": round(model.load_seconds, 3),
             "inline_rows": self._service.batcher.inline_rows,
         }
+
+
+def _maker(model: V2Model, settings: Settings) -> Make:
+    """Makes models of other versions that are served as this one is."""
+    model_class, name = type(model), model.name
+
+    def make(folder: Path, manifest: Manifest) -> V2Model:
+        return model_class(name, folder, manifest, settings.threads)
+
+    return make
 
 
 class _Uvicorn(uvicorn.Server):

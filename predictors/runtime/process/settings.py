@@ -1,5 +1,8 @@
 """PREDICTOR_* environment variables: what an operator may set and kserve has no flag for."""
 
+import socket
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -47,6 +50,16 @@ class Settings(BaseSettings):
     artificial_cpu_seconds: float = Field(default=0.0, ge=0, allow_inf_nan=False)
     """Burnt for each row, to show scaling with a model that is fast. Never for real use: metadata
     and a warning at start tell of it."""
+
+    channel: str = ""
+    """s3://BUCKET/MODEL@NAME: follow that channel, and swap versions with every other replica of it
+    (docs/channels.md). Empty: serve the version of --model_dir until the end."""
+
+    channel_dir: Path | None = None
+    """Where versions of the channel are downloaded to. Unset: a temporary folder of its own."""
+
+    replica: str = Field(default_factory=socket.gethostname, pattern="^[A-Za-z0-9][-.A-Za-z0-9]*$")
+    """This replica's name in its channel; a pod's name is its host's name."""
 
     log_level: str = Field(default="INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$")
     """DEBUG, INFO, WARNING or ERROR. Requests are logged at INFO."""

@@ -8,6 +8,8 @@ import asyncio
 
 from predictors.runtime.dataplane.budget import Hold
 from predictors.runtime.dataplane.coalescer import Coalescer
+from predictors.runtime.dataplane.service import MIN_GENERATION
+from predictors.runtime.dataplane.streaming import StreamingModel
 from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
 from predictors.runtime.rest.bodies import read_body
 from predictors.runtime.rest.caller import (
@@ -32,19 +34,29 @@ class RestApp:
     def __init__(
         self,
         coalescer: Coalescer,
-        pages: Pages,
         *,
+        max_rows: int,
         max_body_bytes: int,
-        generate: GenerateEndpoint | None = None,
-        dialect: DialectEndpoint | None = None,
     ) -> None:
         self._coalescer = coalescer
-        self._generate = generate  # where the model streams
-        self._dialect = dialect  # where the model speaks one
-        self._pages = pages
-        self._paths = infer_paths(coalescer)
-        self._files = FileRequests(coalescer.service.model.signature)
+        self._max_rows = max_rows
         self._max_body_bytes = max_body_bytes
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Answer with the coalescer's service; what has begun ends on the one that it began on."""
+        coalescer, most = self._coalescer, self._max_body_bytes
+        service = coalescer.service
+        model = service.model
+        self._generate: GenerateEndpoint | None = None  # where the model streams
+        self._dialect: DialectEndpoint | None = None  # where the model speaks one
+        if isinstance(model, StreamingModel):
+            self._generate = GenerateEndpoint(coalescer, max_body_bytes=most)
+            if (spoken := model.dialect()) is not None:
+                self._dialect = DialectEndpoint(spoken, coalescer, max_body_bytes=most)
+        self._pages = Pages(service, service.config(self._max_rows))
+        self._paths = infer_paths(coalescer)
+        self._files = FileRequests(model.signature)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -68,7 +80,7 @@ class RestApp:
         """Read a request and let it be answered with the others of its turn."""
         caller = AsgiCaller(self._coalescer, scope, self._max_body_bytes, self._files)
         try:
-            self._coalescer.service.begin(caller)
+            caller.service.begin(caller)
             await self._read(caller, receive)
             leaving = asyncio.ensure_future(client_left(receive))
             await asyncio.wait((caller.answered, leaving), return_when=asyncio.FIRST_COMPLETED)
@@ -85,6 +97,7 @@ class RestApp:
     async def _read(self, caller: "AsgiCaller", receive: Receive) -> None:
         coalescer = self._coalescer
         try:
+            caller.service.check_generation(caller.headers.get(MIN_GENERATION))
             coalescer.enter()
             try:
                 body = await read_body(

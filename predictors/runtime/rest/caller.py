@@ -5,12 +5,13 @@ import time
 import orjson
 
 from predictors.runtime.dataplane.coalescer import Caller, Coalescer
+from predictors.runtime.dataplane.service import Service
 from predictors.runtime.dataplane.shadow import HEADER as SHADOW
 from predictors.runtime.dataplane.unpacking import RATIO, unpack
 from predictors.runtime.rest.bodies import is_packed, json_length, too_large
 from predictors.runtime.v2.body.decode import decode
 from predictors.runtime.v2.body.encode import encode
-from predictors.runtime.v2.errors import InvalidRequest, Overloaded, V2Error, WrongMethod
+from predictors.runtime.v2.errors import Behind, InvalidRequest, Overloaded, V2Error, WrongMethod
 from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Outputs, Request
 
@@ -21,6 +22,8 @@ Answer = tuple[int, list[tuple[bytes, bytes]], bytes]
 _JSON = (b"content-type", b"application/json")
 _BINARY = (b"content-type", b"application/octet-stream")
 _MAX_ID = 128
+ELSEWHERE = b"serin-try-another"
+"""Tells a gateway that another replica may answer; Envoy retries by it."""
 
 
 class RestCaller(Caller):
@@ -33,6 +36,7 @@ class RestCaller(Caller):
     def __init__(self, coalescer: Coalescer, headers: Headers, max_bytes: int) -> None:
         super().__init__("rest")
         self._coalescer = coalescer
+        self.service = coalescer.service
         self._headers = headers
         self._max_bytes = max_bytes
         take_ids(self, headers)
@@ -61,20 +65,20 @@ class RestCaller(Caller):
 
     def read(self, body: bytes) -> Request:
         """Read the body, unpacked."""
-        return decode(body, json_length(self._headers), self._coalescer.service.model.signature)
+        return decode(body, json_length(self._headers), self.service.model.signature)
 
     def encode(self, request: Request, outputs: Outputs) -> Answer:
-        service = self._coalescer.service
+        service = self.service
         body, json_part = encode(request, outputs, service.model.name, service.model.version)
         headers = [_JSON, (b"content-length", b"%d" % len(body))]
         if json_part is not None:
             headers[0] = _BINARY
             headers.append((b"inference-header-content-length", b"%d" % json_part))
-        return 200, with_ids(headers, self, draining=service.draining), body
+        return 200, with_ids(headers, self, service), body
 
     def error(self, error: V2Error) -> Answer:
         """The answer in an error's place."""
-        return refusal(error, self, draining=self._coalescer.service.draining)
+        return refusal(error, self, self.service)
 
 
 def take_ids(record: Record, headers: Headers) -> None:
@@ -88,22 +92,23 @@ def take_ids(record: Record, headers: Headers) -> None:
 
 
 def with_ids(
-    headers: list[tuple[bytes, bytes]], record: Record, *, draining: bool
+    headers: list[tuple[bytes, bytes]], record: Record, service: Service
 ) -> list[tuple[bytes, bytes]]:
-    """Add the ids that came, so that proxies and logs can follow the request."""
+    """Add the ids that came, so that proxies and logs can follow the request; and whose it is."""
+    headers += service.marks
     if record.client_id:
         headers.append((b"x-request-id", record.client_id.encode("latin-1")))
     if record.traceparent:
         headers.append((b"traceparent", record.traceparent.encode("latin-1")))
-    if draining:
+    if service.draining:
         headers.append((b"connection", b"close"))
     return headers
 
 
-def refusal(error: V2Error, record: Record, *, draining: bool) -> Answer:
+def refusal(error: V2Error, record: Record, service: Service) -> Answer:
     """An error as the answer to a request."""
     status, headers, body = error_answer(error)
-    return status, with_ids(headers, record, draining=draining), body
+    return status, with_ids(headers, record, service), body
 
 
 def error_answer(error: V2Error) -> Answer:
@@ -114,6 +119,8 @@ def error_answer(error: V2Error) -> Answer:
         headers.append((b"allow", error.allow.encode()))
     if isinstance(error, Overloaded):
         headers.append((b"retry-after", b"1"))
+    if isinstance(error, Behind):
+        headers.append((ELSEWHERE, b"1"))
     return error.status, headers, body
 
 

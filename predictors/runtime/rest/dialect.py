@@ -9,6 +9,7 @@ from predictors.runtime.dataplane.budget import LARGE_BYTES, Hold
 from predictors.runtime.dataplane.coalescer import Coalescer, crashed
 from predictors.runtime.dataplane.dialect import Dialect, Exchange
 from predictors.runtime.dataplane.job import Piece, StreamJob
+from predictors.runtime.dataplane.service import MIN_GENERATION
 from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
 from predictors.runtime.rest.bodies import read_unpacked
 from predictors.runtime.rest.caller import (
@@ -66,6 +67,7 @@ class DialectEndpoint:
         begun = entered = False
         failure: V2Error | None = None
         try:
+            self._service.check_generation(headers.get(MIN_GENERATION))
             deadline = deadline_of(headers)
             self._coalescer.enter()
             entered = True
@@ -76,8 +78,7 @@ class DialectEndpoint:
                 exchange = self._dialect.read(path, body)
             self._service.accept(call, Request(exchange.id, {}, exchange.rows, ()))
             streamed = exchange.streamed
-            draining = self._service.draining
-            fields = with_ids([_EVENTS if streamed else _JSON], call, draining=draining)
+            fields = with_ids([_EVENTS if streamed else _JSON], call, self._service)
             async for event, last in self._events(exchange, deadline, receive):
                 if not begun:
                     begun = True
@@ -96,7 +97,7 @@ class DialectEndpoint:
         self._service.end(call, failure)
         if failure is None or isinstance(failure, ClientGone):
             return
-        answer = self._refusal(failure, with_ids([], call, draining=self._service.draining))
+        answer = self._refusal(failure, with_ids([], call, self._service))
         if begun:  # the status is sent: the error is an event, and the last one
             await send({"type": "http.response.body", "body": b"data: %b\n\n" % answer[2]})
         else:

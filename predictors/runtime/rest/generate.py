@@ -9,6 +9,7 @@ import orjson
 from predictors.runtime.dataplane.budget import LARGE_BYTES, Hold
 from predictors.runtime.dataplane.coalescer import Coalescer, crashed
 from predictors.runtime.dataplane.job import Piece, StreamJob
+from predictors.runtime.dataplane.service import MIN_GENERATION
 from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
 from predictors.runtime.rest.bodies import read_unpacked
 from predictors.runtime.rest.caller import (
@@ -53,13 +54,13 @@ class GenerateEndpoint:
         entered = False
         answer: Answer | None = None
         try:
+            self._service.check_generation(headers.get(MIN_GENERATION))
             deadline = deadline_of(headers)
             self._coalescer.enter()
             entered = True
             request = await self._read(headers, receive, hold, streamed=streamed)
             self._service.accept(call, request)
-            draining = self._service.draining
-            fields = with_ids([_EVENTS if streamed else _JSON], call, draining=draining)
+            fields = with_ids([_EVENTS if streamed else _JSON], call, self._service)
             async for line, last in self._lines(request, deadline, receive, streamed=streamed):
                 if not begun:
                     begun = True
@@ -88,7 +89,7 @@ class GenerateEndpoint:
 
     def _refused(self, call: Record, error: V2Error) -> Answer:
         self._service.end(call, error)
-        return refusal(error, call, draining=self._service.draining)
+        return refusal(error, call, self._service)
 
     async def _read(
         self, headers: Headers, receive: Receive, hold: Hold, *, streamed: bool

@@ -18,6 +18,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 
 from predictors.runtime.dataplane.budget import SMALL_BYTES, Hold
 from predictors.runtime.dataplane.coalescer import Coalescer
+from predictors.runtime.dataplane.service import MIN_GENERATION
 from predictors.runtime.rest.bodies import CONTENT_TYPES
 from predictors.runtime.rest.caller import (
     Answer,
@@ -29,7 +30,7 @@ from predictors.runtime.rest.caller import (
 from predictors.runtime.rest.guard import Clients, GuardedProtocol
 from predictors.runtime.v2.errors import Overloaded, V2Error
 
-_INDIRECT = frozenset({b"content-encoding", b"transfer-encoding"})
+_INDIRECT = frozenset({b"content-encoding", b"transfer-encoding", MIN_GENERATION})
 
 
 class Refusals:
@@ -206,7 +207,7 @@ class DirectProtocol(GuardedProtocol):
             self._reading = False
             self._collected = True
             caller = DirectCaller(self, self._fields)
-            self.coalescer.service.begin(caller)
+            caller.service.begin(caller)
             caller.take(self._whole())
             if self._hold is not None:
                 caller.hold, self._hold = self._hold, None
@@ -316,6 +317,11 @@ class DirectProtocol(GuardedProtocol):
         self.url, self.expect_100_continue = url, expects
         self.headers += headers  # the list that the scope holds
         super().on_headers_complete()
+
+
+def refresh_paths(protocol: type[DirectProtocol]) -> None:
+    """Take the infer paths of the coalescer's service."""
+    protocol.urls = frozenset(path.encode() for path in infer_paths(protocol.coalescer))
 
 
 def direct_protocol(coalescer: Coalescer, max_body_bytes: int) -> type[DirectProtocol]:

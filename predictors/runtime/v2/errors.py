@@ -12,6 +12,7 @@ V2Error
 ├── ClientGone              499  CANCELLED           the client left before its turn came
 ├── InferenceFailed         500  INTERNAL            the model raised: the server's fault
 ├── NotReady                503  UNAVAILABLE         not loaded yet, or shutting down
+│   └── Behind              503  UNAVAILABLE         another replica may answer it
 └── DeadlineExceeded        504  DEADLINE_EXCEEDED   the client's deadline passed in the queue
 """
 
@@ -104,6 +105,10 @@ class NotReady(V2Error):
     status = 503
     grpc_code = "UNAVAILABLE"
     outcome = "unready"
+
+
+class Behind(NotReady):
+    """This replica does not serve what it should; another one may, and the gateway asks it."""
 
 
 class DeadlineExceeded(V2Error):

@@ -1,0 +1,67 @@
+"""A channel for tests: versions that differ in what their manifest tells, and its documents."""
+
+import json
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from controlplane.store import channels
+from predictors.runtime import MANIFEST, version_of
+from training.publish.registry import Registry
+
+
+def variant(artifact: Path, number: int, folder: Path) -> Path:
+    """An artifact of another version, and of the same files."""
+    shutil.copytree(artifact, folder)
+    document = json.loads((folder / MANIFEST).read_bytes())
+    document["metrics"]["variant"] = number
+    (folder / MANIFEST).write_text(json.dumps(document), "utf-8")
+    return folder
+
+
+def version(folder: Path) -> str:
+    """The version of an artifact's folder."""
+    return version_of((folder / MANIFEST).read_bytes())
+
+
+class Hand:
+    """Writes a channel's documents by hand, as the writer would without asking anybody."""
+
+    def __init__(self, registry: Registry, model: str, name: str = "stable") -> None:
+        self._registry = registry
+        self.folder = f"{model}/channels/{name}"
+        self.state: dict[str, Any] = {}
+
+    def begin(self, version: str, *, mode: str = channels.STRICT, keep: float = 60.0) -> None:
+        """Make the channel."""
+        self._write(channels.first(version, "test", "", time.time(), mode=mode, keep=keep))
+
+    def propose(self, version: str) -> None:
+        """Have a version prepared."""
+        self._write(channels.proposed(self.state, version, "test", "", time.time(), 60.0))
+
+    def commit(self) -> None:
+        """Commit what is proposed."""
+        self._write(channels.committed(self.state, time.time()))
+
+    def back(self) -> None:
+        """Commit the version before."""
+        self._write(channels.back(self.state, "test", "", time.time()))
+
+    def report(self, replica: str) -> dict[str, Any]:
+        """What a replica wrote last; empty where it wrote nothing."""
+        raw = self._registry.get(f"{self.folder}/replicas/{replica}.json")
+        return json.loads(raw) if raw else {}
+
+    def wait(self, replica: str, true: Callable[[dict[str, Any]], object], what: str) -> None:
+        """Wait until a replica's report is as it should be."""
+        deadline = time.monotonic() + 30
+        while not true(report := self.report(replica)):
+            assert time.monotonic() < deadline, f"waited for {what}: {report}"
+            time.sleep(0.05)
+
+    def _write(self, state: dict[str, Any]) -> None:
+        self.state = state
+        self._registry.put(f"{self.folder}/state.json", json.dumps(state).encode())
