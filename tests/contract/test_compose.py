@@ -104,6 +104,19 @@ def test_the_keys_have_the_names_of_the_clusters_secrets(compose: dict[str, Any]
     assert set(writes["data"]) <= set(services["train-iris"]["environment"])
 
 
+def test_no_password_is_in_the_file(compose: dict[str, Any]) -> None:
+    """Compose stops with a sentence where nobody has made one; git does not see the one made."""
+    ask = "${S3_PASSWORD:?see the head of docker-compose.yml}"
+    places = [one.get("environment", {}) for one in compose["services"].values()]
+    found = [
+        value for one in places for name, value in one.items() if re.search("PASSWORD|SECRET", name)
+    ]
+
+    assert set(found) == {ask}
+    assert "/.compose.env\n" in (ROOT / ".gitignore").read_text()
+    assert "--env-file .compose.env" in FILE.read_text()
+
+
 def upstreams(compose: dict[str, Any]) -> list[tuple[str, int]]:
     """Host and port of each of Envoy's clusters."""
     found = re.findall(r"address: ([\w-]+), port_value: (\d+)", config(compose, "envoy"))

@@ -47,7 +47,7 @@ def bootstrap(folder: Path, port: int, access_log: Path | None = None) -> Json:
                     "name": "envoy.resource_monitors.global_downstream_max_connections",
                     "typed_config": {
                         "@type": _DOWNSTREAM,
-                        "max_active_downstream_connections": 20000,
+                        "max_active_downstream_connections": 10000,
                     },
                 }
             ]
@@ -142,10 +142,12 @@ def _listener(folder: Path, port: int, access_log: Path | None) -> Json:
         ],
         "local_reply_config": {"mappers": anyhost.local_replies()},
         "normalize_path": True,
+        # The numbers of kserve/gateway/clienttrafficpolicy.yaml (tests/contract/test_edge.py).
         # At the edge, so that a slow or silent client holds no connection for ever. A body or an
         # answer that stands still is the predictor's to end: it knows which streams may be silent.
         "request_headers_timeout": "10s",
         "common_http_protocol_options": {"idle_timeout": "300s"},
+        "stream_idle_timeout": "300s",
         "max_request_headers_kb": 60,
         "http2_protocol_options": {
             "max_concurrent_streams": 1024,
