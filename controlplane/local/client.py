@@ -22,7 +22,10 @@ from controlplane.local.controllers.plan import is_versioned
 from controlplane.local.gateway.process import DEFAULT_PORT
 from controlplane.statefolder import ROOT, Home
 
-START_SECONDS = 45.0
+START_SECONDS = 240.0
+"""An idle machine takes one or two; with thirty programs for two cores, a minute."""
+BUSY_SECONDS = 15.0
+"""After so long a start is explained."""
 STOP_SECONDS = 40.0
 KILL_SECONDS = 10.0
 
@@ -331,7 +334,10 @@ def _spawn(home: Home, port: int) -> None:
 
 
 def _word(read: int, process: subprocess.Popen[bytes], log: Path) -> str:
-    ready, _, _ = select.select([read], [], [], START_SECONDS)
+    ready, _, _ = select.select([read], [], [], BUSY_SECONDS)
+    if not ready:
+        sys.stderr.write("Still starting: this machine is busy. Ctrl-C ends it.\n")
+        ready, _, _ = select.select([read], [], [], START_SECONDS - BUSY_SECONDS)
     if not ready:
         raise SerinError(f"Waited {START_SECONDS:.0f} s for Serin to start; see {log}.")
     text = os.read(read, 4096).decode().strip()

@@ -72,7 +72,7 @@ class Server:
 
     def wait(self) -> None:
         """Wait until it answers."""
-        processes.wait_until(self.answers, 15, "the S3 server", self.child)
+        processes.wait_until(self.answers, 60, "the S3 server", self.child)
 
     def stop(self) -> None:
         """Stop it."""

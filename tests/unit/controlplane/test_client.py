@@ -1,5 +1,6 @@
 """What `down` does about a supervisor that does not end by itself."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -79,3 +80,26 @@ def test_somebody_elses_process_is_not_killed(tmp_path: Path) -> None:
     assert process.poll() is None
     process.kill()
     process.wait()
+
+
+def test_a_slow_start_is_explained_and_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A busy machine takes a minute: that is said, and the supervisor's word still counts."""
+    read, write = os.pipe()
+    said: list[str] = []
+
+    class Screen:
+        """Where the sentence appears; only then the supervisor is there."""
+
+        def write(self, text: str) -> None:
+            said.append(text)
+            os.write(write, b"ok\n")
+
+    monkeypatch.setattr(client, "BUSY_SECONDS", 0.0)
+    monkeypatch.setattr(client.sys, "stderr", Screen())
+    with subprocess.Popen(["true"]) as process:
+        word = client._word(read, process, Path("supervisor.log"))
+    os.close(read)
+    os.close(write)
+
+    assert word == "ok"
+    assert said == ["Still starting: this machine is busy. Ctrl-C ends it.\n"]
