@@ -9,6 +9,7 @@ objects.json    the Kubernetes objects; written by the supervisor alone
 kubeconfig      how kubectl reaches them; pki/ holds its certificate and token
 s3/             the S3 server's folder, one sub-folder a bucket
 s3.json         its keys, made once
+published/      manifests of the models that `serin publish` made, <model>.yaml
 models/         downloaded artifacts, <model>/<version>
 logs/           supervisor.log, envoy.log, s3.log, <pod>.log
 envoy/          Envoy's configuration; gone when it stops
@@ -58,6 +59,11 @@ class Home:
     def store(self) -> Path:
         """What the S3 server serves."""
         return self.path / "s3"
+
+    @property
+    def published(self) -> Path:
+        """Manifests of models that were published from a file."""
+        return self.path / "published"
 
     @property
     def lock(self) -> Path:

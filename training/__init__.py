@@ -8,6 +8,7 @@ export/             from a trained model to ONNX
 digits/             what the two digit models share
 entailment/         what nli learns from, and the T5 that learns it
 language/           language models as arrays, for causal_lm
+modelfile/          `serin publish`: model files that nobody trained here
 
 A module of this folder with a `__main__` is a model that `serin train` knows. Scripts are unaware
 of each other, and a room knows no script. Training may import a predictor, to prove that it serves

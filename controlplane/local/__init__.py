@@ -9,6 +9,7 @@ gateway/      Envoy and what it is told
 metrics/      what Prometheus scrapes of the platform, and the Pushgateway
 
 supervisor is the one process that holds them all, statefile what it tells the verbs; intake, seeds
-and manifests bring in what `serin up` asks for; client and apiclient are the verbs' side. Each room
-knows those named before it; gateway and metrics do not know each other.
+and manifests bring in what `serin up` asks for, published the models that came as files; client and
+apiclient are the verbs' side. Each room knows those named before it; gateway and metrics do not
+know each other.
 """

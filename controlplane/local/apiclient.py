@@ -65,11 +65,16 @@ class Kubernetes:
         self._ask("PATCH", f"{_SERVICES}/{name}", {"spec": {"predictor": model}})
 
     def remove(self, name: str) -> None:
-        """Delete an InferenceService and what scales it."""
-        self._ask("DELETE", f"{_SERVICES}/{name}")
-        self._ask("DELETE", f"{_SCALED_OBJECTS}/{name}-predictor")
+        """Delete an InferenceService and its ScaledObjects, where they are there."""
+        for path in (
+            f"{_SERVICES}/{name}",
+            *(f"{_SCALED_OBJECTS}/{name}{middle}-predictor" for middle in ("", "-canary")),
+        ):
+            self._ask("DELETE", path, missing_ok=True)
 
-    def _ask(self, method: str, path: str, patch: object = None) -> dict[str, Any]:
+    def _ask(
+        self, method: str, path: str, patch: object = None, *, missing_ok: bool = False
+    ) -> dict[str, Any]:
         headers = {"Content-Type": "application/merge-patch+json"} if patch else {}
         try:
             answer = self._client.request(
@@ -84,6 +89,8 @@ class Kubernetes:
                 f"The platform's API does not answer ({error}): see ./serin status."
             ) from error
         document: dict[str, Any] = answer.json()
+        if answer.status_code == httpx.codes.NOT_FOUND and missing_ok:
+            return {}
         if answer.is_error:
             raise SerinError(f"The platform's API refuses: {document.get('message', answer.text)}")
         return document

@@ -17,7 +17,7 @@ from typing import Any
 
 from controlplane import settings, statefolder
 from controlplane.errors import AlreadyRunning, NotRunning, SerinError, UnknownModel
-from controlplane.local import manifests
+from controlplane.local import manifests, published
 from controlplane.local.controllers.plan import is_versioned
 from controlplane.local.gateway.process import DEFAULT_PORT
 from controlplane.statefolder import ROOT, Home
@@ -43,7 +43,7 @@ class Platform:
 
 def models() -> list[str]:
     """Every model that has an InferenceService."""
-    return manifests.models(manifests.read(ROOT))
+    return manifests.models(published.known(statefolder.home()))
 
 
 def check(names: Iterable[str], others: Iterable[str] = ()) -> None:
@@ -158,7 +158,7 @@ def newer(now: dict[str, Any], names: Iterable[str]) -> Iterator[tuple[str, str]
     from controlplane.store import artifacts, s3
 
     known = s3.external() or s3.of_platform(statefolder.home())
-    for service in manifests.read(ROOT):
+    for service in published.known(statefolder.home()):
         name = service["metadata"]["name"]
         if known is None or service["kind"] != "InferenceService" or name not in names:
             continue

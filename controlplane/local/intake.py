@@ -7,12 +7,12 @@ from collections.abc import Callable, Mapping
 
 from controlplane.errors import SerinError
 from controlplane.kubernetes.meta import Object
-from controlplane.local import manifests, seeds
+from controlplane.local import published, seeds
 from controlplane.local.api.resources import Resources
 from controlplane.local.api.writes.admission import Resolve, name_versions
 from controlplane.local.controllers.plan import UNTRAINED, is_versioned
 from controlplane.local.controllers.report import Failure
-from controlplane.statefolder import ROOT, Home, read_json
+from controlplane.statefolder import Home, read_json
 from controlplane.store import artifacts
 from controlplane.store.s3 import Store
 
@@ -74,7 +74,7 @@ class Intake:
         }
         replicas = {name: model["replicas"] for name, model in models.items()}
         try:
-            wanted = manifests.read(ROOT)
+            wanted = published.known(self._home)
             for service in wanted:
                 if models.get(service["metadata"]["name"], {}).get("newest"):
                     await self._move_on(service)

@@ -50,12 +50,18 @@ def of_models(manifests: Iterable[Object], names: Iterable[str]) -> list[Object]
             case "InferenceService":
                 return one in services
             case "ServingRuntime":
-                return one["metadata"]["name"] in runtimes
+                return one["metadata"]["name"] in runtimes or is_chosen_by_format(one)
             case "ScaledObject":
                 return one["spec"]["scaleTargetRef"]["name"] in targets
         return True
 
     return [one for one in there if belongs(one)]
+
+
+def is_chosen_by_format(runtime: Object) -> bool:
+    """Whether a ServingRuntime serves InferenceServices that name their model's format alone."""
+    formats = runtime["spec"].get("supportedModelFormats") or ()
+    return any(one.get("autoSelect") for one in formats)
 
 
 def _resources(root: Path, folder: Path) -> Iterator[Object]:

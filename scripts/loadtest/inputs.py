@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from scripts.client import rest
+from scripts.client import rest, sample
 from scripts.client.errors import UsageError
 from scripts.client.question import question_of
 from scripts.loadtest.target import Target
@@ -52,22 +52,19 @@ def golden(target: Target, model: str) -> list[Tensors]:
     Raises:
         UsageError: this machine does not have that manifest.
     """
-    from controlplane import statefolder
-
-    served = (target.platform.get("models") or {}).get(model) or {}
-    folder = statefolder.home().models / model / str(served.get("version"))
-    try:
-        sample = json.loads((folder / "MANIFEST.json").read_text("utf-8"))["golden_sample"]
-    except FileNotFoundError:
+    found = sample.golden(target.platform, model)
+    if found is None:
         raise UsageError(
             f"no golden sample of {model} is on this machine: give values as to `serin infer`, "
             "or --data FILE"
-        ) from None
-    return rows(sample["inputs"])
+        )
+    return rows(found)
 
 
 def rows(tensors: Sequence[Mapping[str, Any]]) -> list[Tensors]:
-    """A batch as requests of one row each."""
+    """A batch as requests of one row each; one request where a tensor has no rows."""
+    if any(len(one["shape"]) < 1 for one in tensors):
+        return [[dict(one) for one in tensors]]
     count = min(one["shape"][0] for one in tensors)
     found = []
     for row in range(count):

@@ -21,6 +21,8 @@ MANIFESTS = (
     "training/jobs/iris/kustomization.yaml",
 )
 VERSIONS = "kserve/components/versions/kustomization.yaml"
+LIKES = ("classifier", "regression")
+"""What a new model may begin as; of the first one the templates have no further name."""
 LONGEST = 30  # characters: Deployments, pods and hosts add theirs, and 63 is Kubernetes' limit
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 
@@ -31,12 +33,8 @@ def check(name: str) -> None:
     Raises:
         SerinError: Says what a name looks like, or what is there already.
     """
+    check_form(name)
     module = name.replace("-", "_")
-    if not _NAME.fullmatch(name) or len(name) > LONGEST or "--" in name:
-        raise SerinError(
-            f"{name!r} is no model's name: lower-case letters, digits and single hyphens, at most "
-            f"{LONGEST}, such as fraud-score."
-        )
     if module == "runtime" or not module.isidentifier():
         raise SerinError(f"{name!r} is taken by the runtime: choose another name.")
     taken = [f"predictors/{module}.py", f"predictors/{module}", f"training/{module}.py"]
@@ -46,8 +44,27 @@ def check(name: str) -> None:
             raise SerinError(f"{path} exists: choose another name, or remove what is there.")
 
 
-def new(name: str) -> dict[str, str]:
-    """Path and text of each file to make."""
+def check_form(name: str) -> None:
+    """Refuse what no model can be called.
+
+    Raises:
+        SerinError: Says what a name looks like.
+    """
+    if not _NAME.fullmatch(name) or len(name) > LONGEST or "--" in name:
+        raise SerinError(
+            f"{name!r} is no model's name: lower-case letters, digits and single hyphens, at most "
+            f"{LONGEST}, such as fraud-score."
+        )
+
+
+def is_in_repository(name: str) -> bool:
+    """Whether the repository has a model of this name."""
+    return (ROOT / "kserve" / "services" / f"{name}.yaml").exists()
+
+
+def new(name: str, like: str = LIKES[0]) -> dict[str, str]:
+    """Path and text of each file to make; `like` is one of LIKES."""
+    kind = "" if like == LIKES[0] else f"_{like}"
     words = {
         "model": name,
         "module": name.replace("-", "_"),
@@ -56,7 +73,7 @@ def new(name: str) -> dict[str, str]:
     here = Path(__file__).parent
     made = {
         f"{folder}/{words['module']}.py": Template(
-            (here / f"{template}.txt").read_text("utf-8")
+            (here / f"{template}{kind}.txt").read_text("utf-8")
         ).substitute(words)
         for folder, template in (("predictors", "predictor"), ("training", "training"))
     }
@@ -81,6 +98,36 @@ def changed(name: str) -> dict[str, str]:
         found[path] = _listed(file.read_text("utf-8"), f"  {name}: untrained")
     versions = (ROOT / VERSIONS).read_text("utf-8")
     found[VERSIONS] = versions + renamed(_block(versions), name)
+    return found
+
+
+def made(name: str) -> list[str]:
+    """The files that `new model` made of a model, of those that are still there."""
+    module = name.replace("-", "_")
+    paths = [f"{folder}/{module}.py" for folder in ("predictors", "training")]
+    paths += [path.replace(EXAMPLE, name) for path in MANIFESTS]
+    return [path for path in paths if (ROOT / path).is_file()]
+
+
+def unlisted(name: str) -> dict[str, str]:
+    """Path and new text of each file that lists a model, without it."""
+    lines = {f"  - {name}.yaml", f"  {name}: untrained"}
+    version = re.compile(rf"  {name}: [0-9a-f]{{12}}")
+    found = {}
+    for path in changed(name):
+        text = before = (ROOT / path).read_text("utf-8")
+        if path == VERSIONS:
+            head, *blocks = text.split("  - source:\n")
+            kept = [block for block in blocks if f"data.{name}\n" not in block]
+            text = "  - source:\n".join([head, *kept])
+        else:
+            text = "".join(
+                line
+                for line in text.splitlines(keepends=True)
+                if line.rstrip() not in lines and not version.fullmatch(line.rstrip())
+            )
+        if text != before:
+            found[path] = text
     return found
 
 

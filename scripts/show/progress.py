@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from controlplane import parts
 from controlplane.errors import SerinError
-from controlplane.local import client
+from controlplane.local import client, published
 from controlplane.local.client import Platform
 from controlplane.local.node import processes
 from controlplane.statefolder import Home
@@ -145,6 +145,10 @@ class Progress:
             return self.training.child.exit_code() is not None
         for name, model in models.items():
             if model["state"] == "Unpublished" and name not in self.trained:
+                if name in published.names(platform.home):
+                    raise SerinError(
+                        f"{name} has no published version left: ./serin publish {name} FILE"
+                    )
                 self.training = Training(name, platform)
                 self.trained.add(name)
                 break

@@ -1,10 +1,11 @@
 """The verbs people type, one module each, and what they share.
 
 platform/    what runs here: up, down, status, top, logs, env, dashboards
-serving/     models, their versions and requests: train, models, rollout, rollback, infer, chat,
-             load, simulate
-develop/     this repository: new, check, test, bench, install
+serving/     models, their versions and requests: train, publish, models, rollout, rollback, infer,
+             chat, load, simulate
+develop/     this repository: new, remove, check, test, bench, install
 values       values told from options
+modules      a module of this repository as a process
 outline      a training script's flags, read without its libraries
 
 A verb is a module of one of the three rooms with a click command named `command`; its first line

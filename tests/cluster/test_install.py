@@ -11,7 +11,7 @@ import yaml
 from controlplane.cluster.kubectl import render
 from tests.cluster.conftest import inventory, models
 from tests.support.cluster import Cluster, conditions
-from tests.support.predictor import discovered_models
+from tests.support.predictor import PUBLISHED, discovered_models
 from tests.support.required import ROOT
 
 KUSTOMIZATIONS = sorted(
@@ -70,7 +70,8 @@ def test_a_good_installation_looks_like_one(
     assert set(scaled) == {f"{name}-predictor" for name in served}
     assert {one.get("Ready") for one in found.values()} == {"True"}, found
     assert {one.get("Paused") for one in found.values()} <= {"False", "Unknown"}, found
-    for kind, names in (("servingruntimes", {f"serin-{one}" for one in served}), ("pdb", served)):
+    runtimes = {f"serin-{one}" for one in (*served, PUBLISHED)}
+    for kind, names in (("servingruntimes", runtimes), ("pdb", served)):
         assert {one["metadata"]["name"] for one in cluster.get(kind)["items"]} == set(names)
     label = "pod-security.kubernetes.io/enforce"
     for namespace in ("models", "minio"):

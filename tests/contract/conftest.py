@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from tests.support import trained
-from tests.support.predictor import Predictor, discovered_models, running
+from tests.support.predictor import Predictor, running, served_models
 
 
 @pytest.fixture(scope="session")
@@ -23,7 +23,7 @@ def started(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str]
         yield start
 
 
-@pytest.fixture(params=discovered_models())
+@pytest.fixture(params=served_models())
 def predictor(request: pytest.FixtureRequest, started: Callable[[str], Predictor]) -> Predictor:
     """A running predictor of each model in turn."""
     return started(request.param)

@@ -16,12 +16,12 @@ from hypothesis import strategies as st
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.v2.datatypes import NUMPY_OF, from_wire, to_wire
 from predictors.runtime.v2.errors import InvalidRequest
-from tests.support.predictor import JSON, Predictor, discovered_models, model_class
+from tests.support.predictor import JSON, Predictor, model_class, served_models
 
 SECONDS = 30  # for one model's bodies: a slow model is sent fewer, and never fewer than FEWEST
 FEWEST = 500
 BODIES_A_SEED = 100  # hypothesis draws a seed; drawing each body by itself costs ten times as much
-BODIES = 20_000 // len(discovered_models()) // BODIES_A_SEED * BODIES_A_SEED
+BODIES = 20_000 // len(served_models()) // BODIES_A_SEED * BODIES_A_SEED
 REQUESTS = 1_000
 GROWTH_BYTES = 48 << 20
 
@@ -159,7 +159,7 @@ def test_json_binary_grpc_and_infer_itself_agree_to_the_last_bit(
             request_serializer=pb.ModelInferRequest.SerializeToString,
             response_deserializer=pb.ModelInferResponse.FromString,
         )
-        for _ in range(-(-REQUESTS // len(discovered_models()))):
+        for _ in range(-(-REQUESTS // len(served_models()))):
             arrays = random_inputs(predictor, rng)
             try:
                 outputs = model.infer(arrays)

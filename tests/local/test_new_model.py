@@ -118,3 +118,31 @@ def test_manifests_are_those_of_the_example_with_another_name() -> None:
     old = (ROOT / "kserve" / "runtimes" / "iris.yaml").read_text().splitlines()
     new = made["kserve/runtimes/my-demo.yaml"].splitlines()
     assert [line.find("# overlays") for line in old] == [line.find("# overlays") for line in new]
+
+
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("like", files.LIKES)
+def test_a_new_model_is_removed_without_a_trace(
+    like: str, checkout: Path, platform: Platform, tmp_path: Path
+) -> None:
+    """It trains as it begins; `remove model` leaves the files of before, byte for byte."""
+
+    def contents() -> dict[str, bytes]:
+        paths = [path for path in checkout.rglob("*.*") if path.is_file()]
+        kept = {".venv", ".git", ".mypy_cache", "__pycache__"}
+        return {str(path): path.read_bytes() for path in paths if not kept & set(path.parts)}
+
+    before = contents()
+    platform.serin("new", "model", "my-demo", "--like", like)
+    made = contents().keys() - before.keys()
+    trained = run(
+        *(checkout, platform, "-m", "training.my_demo", "--smoke"), f"--output={tmp_path / 'out'}"
+    )
+    asked = platform.serin("remove", "model", "my-demo", expect=2)
+    removed = platform.serin("remove", "model", "my-demo", "--yes")
+
+    assert trained.returncode == 0, trained.stderr
+    assert {str(checkout / path) for path in files.new("my-demo")} == made
+    assert "predictors/my_demo.py" in asked.stderr
+    assert "my-demo is gone." in removed.stderr
+    assert contents() == before

@@ -58,6 +58,7 @@ UNKNOWN_MODEL = {
     "models list": "models list irs",
     "models show": "models show irs a",
     "models verify": "models verify irs",
+    "remove model": "remove model irs --yes",
     "rollback": "rollback irs",
     "top": "top irs --once",
     "train": "train irs",
@@ -89,7 +90,10 @@ NOTHING = {
     "status": ("status", 1, NOTHING_RUNS),
     "top": ("top --once", 1, NOTHING_RUNS),
 }
-WITHOUT_A_PLATFORM = {"bench", "check", "install", "new model", "simulate", "test", "train", "up"}
+WITHOUT_A_PLATFORM = {
+    *("bench", "check", "install", "new model", "publish", "remove model", "simulate", "test"),
+    *("train", "up"),
+}
 """Verbs to which it is the same whether one runs."""
 
 READ_ONLY = {

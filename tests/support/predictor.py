@@ -20,6 +20,7 @@ import grpc
 
 from predictors.runtime.artifact.artifact import Manifest, read_artifact
 from predictors.runtime.lean_kserve import pb
+from tests.support import trained
 
 ROOT = Path(__file__).parents[2]
 START_SECONDS = 60
@@ -27,13 +28,22 @@ STOP_SECONDS = 20
 JSON = {"Content-Type": "application/json"}
 
 
+PUBLISHED = "onnx"
+"""A model that `serin publish` made of a file: it is served like the others, and never trained."""
+
+
 def discovered_models() -> list[str]:
-    """Every model there is a predictor of, by its name: what `python -m predictors.X` starts."""
+    """Every model there is a predictor and a training of: what `python -m predictors.X` starts."""
     folder = ROOT / "predictors"
     modules = {path.stem for path in folder.glob("*.py")} | {
         path.parent.name for path in folder.glob("*/__main__.py")
     }
-    return sorted(m.replace("_", "-") for m in modules - {"__init__"})
+    return sorted(m.replace("_", "-") for m in modules - {"__init__", PUBLISHED})
+
+
+def served_models() -> list[str]:
+    """Every model there is a predictor of; one stands for all that were published from a file."""
+    return [*discovered_models(), PUBLISHED]
 
 
 @dataclass
@@ -225,6 +235,9 @@ def model_class(model: str) -> Any:
         for one in vars(module).values()
         if isinstance(one, type) and issubclass(one, base) and one.__module__ == module.__name__
     )
+    if model == PUBLISHED:
+        folder = trained.artifact(PUBLISHED)
+        return found.of_version(folder, read_artifact(folder))
     return found
 
 

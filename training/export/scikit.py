@@ -7,28 +7,32 @@ import numpy as np
 import onnx
 from skl2onnx import convert_sklearn
 from skl2onnx.common.data_types import FloatTensorType
+from sklearn.base import is_classifier
 
 # The operator sets of ONNX 1.13 (ai.onnx.ml 3): any ONNX Runtime since 1.14 reads them.
 _OPSETS = {"": 18, "ai.onnx.ml": 3}
 
 
 def to_onnx(estimator: Any, name: str, features: tuple[str, int]) -> onnx.ModelProto:
-    """Convert a fitted classifier.
+    """Convert a fitted classifier or regressor.
 
     Args:
-        estimator: a scikit-learn classifier.
+        estimator: a scikit-learn model.
         name: the graph's name; without one skl2onnx draws a random one.
         features: the input's name, a valid identifier, and its columns.
 
     Returns:
-        A model from (batch, features) float32 to `label` (batch,) int64 and
-        `probabilities` (batch, classes) float32.
+        A model from (batch, features) float32 to a classifier's `label` (batch,) and
+        `probabilities` (batch, classes) float32, or a regressor's `variable` (batch, targets)
+        float32.
     """
+    # A tensor, not a list of dicts; a regressor knows no such option.
+    options = {id(estimator): {"zipmap": False}} if is_classifier(estimator) else None
     model: onnx.ModelProto = convert_sklearn(
         estimator,
         name=name,
         initial_types=[(features[0], FloatTensorType([None, features[1]]))],
-        options={id(estimator): {"zipmap": False}},  # a tensor, not a list of dicts
+        options=options,
         target_opset=_OPSETS,
     )
     return model

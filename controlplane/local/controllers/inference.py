@@ -177,7 +177,7 @@ def _template(
     if model is None:
         raise ManifestError("has a predictor without `model`; custom containers are not served")
     if not model.get("runtime"):
-        raise ManifestError("has a predictor that names no runtime")
+        model = {**model, "runtime": _selected(model, runtimes)}
     runtime = runtimes.get(model["runtime"])
     if runtime is None or runtime["spec"].get("disabled"):
         there = ", ".join(sorted(runtimes)) or "none"
@@ -224,6 +224,30 @@ def _template(
             "containers": [_filled(container, service)],
         },
     }
+
+
+def _selected(model: Tree, runtimes: Mapping[str, Object]) -> str:
+    """The runtime that KServe picks for a model's format, by name where several would do.
+
+    Raises:
+        ManifestError: None serves the format.
+    """
+    wanted = (model.get("modelFormat") or {}).get("name")
+    offered = [
+        (one["name"], name)
+        for name, runtime in sorted(runtimes.items())
+        if not runtime["spec"].get("disabled")
+        for one in runtime["spec"].get("supportedModelFormats") or ()
+        if one.get("autoSelect")
+    ]
+    for form, name in offered:
+        if form == wanted:
+            return name
+    formats = ", ".join(sorted({form for form, _ in offered})) or "none"
+    raise ManifestError(
+        f"names no runtime, and none here serves modelFormat {wanted} by itself (these do: "
+        f"{formats}): ./serin publish NAME FILE converts a scikit-learn model to onnx"
+    )
 
 
 @lru_cache(maxsize=256)

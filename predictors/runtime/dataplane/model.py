@@ -2,7 +2,7 @@
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
@@ -31,6 +31,8 @@ class V2Model(Model):
 
     inputs: ClassVar[tuple[TensorSpec, ...]]
     outputs: ClassVar[tuple[TensorSpec, ...]]
+    any_name: ClassVar[bool] = False
+    """Whether a version may be served under another name than it was published as."""
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Refuse subclasses that override what the server does itself."""
@@ -51,6 +53,11 @@ class V2Model(Model):
         )
         self.load_seconds = 0.0
         self._load_started = time.perf_counter()
+
+    @classmethod
+    def of_version(cls, folder: Path, manifest: Manifest) -> type[Self]:  # noqa: ARG003 - a hook
+        """The class that serves a version: this one, unless versions declare their own tensors."""
+        return cls
 
     @property
     def version(self) -> str:

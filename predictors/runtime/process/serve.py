@@ -69,11 +69,12 @@ def serve(model_class: type[V2Model]) -> None:
         sys.exit(2)
     with _failure_told():
         manifest = read_artifact(flags.model_dir)
-        if manifest.model != flags.model_name:
+        if manifest.model != flags.model_name and not model_class.any_name:
             raise ArtifactError(
                 f"{flags.model_dir} holds model '{manifest.model}', --model_name is "
                 f"'{flags.model_name}'"
             )
+        model_class = model_class.of_version(flags.model_dir, manifest)
         if flags.workers == 1:
             _serve(model_class, flags, settings, manifest)
         else:
@@ -123,7 +124,7 @@ def _serve_with_workers(
             with _failure_told():
                 _serve(model_class, flags, settings, manifest, metrics)
 
-        facts = manifest.model, manifest.version, manifest.engine
+        facts = flags.model_name, manifest.version, manifest.engine
         made = Workers(flags.workers, worker, *facts, classes_of(model_class.outputs))
         return made.run(settings.host, settings.metrics_port)
 

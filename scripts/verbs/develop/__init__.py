@@ -1,6 +1,6 @@
 """The verbs for people who change this repository; one module each.
 
-new            writes a new model
+new, remove    write a new model; take one away
 check, test    every static check; the tests
 bench          Serin beside other servers
 install        adds the packages of a part

@@ -12,20 +12,37 @@ def command() -> None:
 
 @command.command("model")
 @click.argument("name")
-def model(name: str) -> None:
+@click.option(
+    "--like",
+    type=click.Choice(["classifier", "regression"]),
+    default="classifier",
+    show_default=True,
+    help="What it begins as: classes with probabilities, or a number.",
+)
+def model(name: str, like: str) -> None:
     """Write a model called NAME that trains, serves and passes every check.
 
     \b
     serin new model fraud-score
     serin up fraud-score
+    serin new model house-price --like regression
+    serin remove model fraud-score         the way back
 
     NAME is kebab-case, as in Kubernetes; Python uses it with underscores. docs/add-a-model.md
     explains what to change.
     """
+    from controlplane import statefolder
+    from controlplane.errors import SerinError
+    from controlplane.local import published
     from scripts.new_model import files
 
     files.check(name)
-    made, listed = files.new(name), files.changed(name)
+    if name in published.names(statefolder.home()):
+        raise SerinError(
+            f"{name} is a model that was published from a file: choose another name, or take that "
+            f"one away with ./serin remove model {name}."
+        )
+    made, listed = files.new(name, like), files.changed(name)
     before = {path: (files.ROOT / path).read_text("utf-8") for path in listed}
     try:
         for path, text in {**made, **listed}.items():

@@ -1,6 +1,7 @@
 """The verbs about models: their versions, and requests to them; one module each.
 
-train, models        publish a version; list, compare, verify and delete versions
+train, publish       make a version here, or of a file of your own
+models               list, compare, verify and delete versions
 rollout, rollback    from one version to another, step by step or back at once
 infer, chat, load    one request, a conversation, or many at a fixed rate
 simulate             a scaling rule on a load curve, without a platform

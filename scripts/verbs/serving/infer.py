@@ -14,7 +14,7 @@ from scripts.verbs.values import ValuesCommand
 
 @click.command("infer", cls=ValuesCommand)
 @click.argument("model")
-@click.argument("values", nargs=-1, required=True, metavar="NUMBER… | TEXT… | IMAGE…")
+@click.argument("values", nargs=-1, metavar="[NUMBER… | TEXT… | IMAGE…]")
 @click.option(
     "--set",
     "settings",
@@ -56,11 +56,12 @@ def command(
     serin infer mnist-cnn photo.jpg                   a digit, as PNG or JPEG
     serin infer nli "A man sleeps." "He is awake."    one text for each text input
     serin infer causal-lm "Once upon a time"          prints text as it comes
+    serin infer wine                                  the sample it was published with
 
     The inputs come from the model's V2 metadata. Put text that begins with two dashes after a
     separate --.
     """
-    from scripts.client import asked, rest, rpc, stream
+    from scripts.client import asked, rest, rpc, sample, stream
     from scripts.client.question import question_of
     from scripts.show import lines
     from scripts.show.document import pretty
@@ -70,7 +71,10 @@ def command(
     try:
         # Over REST in both cases: V2's gRPC metadata has no place for labels.
         metadata = rest.metadata(gateway, model, timeout_seconds)
-        question = question_of(model, metadata, values, _by_name(settings))
+        if values:
+            question = question_of(model, metadata, values, _by_name(settings))
+        else:
+            question = sample.question(platform, model, _by_name(settings))
         if stream.offered(metadata) and not (over_grpc or as_json) and len(question.asked) == 1:
             tell(stream.generate(gateway, model, question.tensors, timeout_seconds), question.asked)
             return

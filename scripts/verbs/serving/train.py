@@ -1,18 +1,13 @@
 """`serin train`: trains a model here and publishes it to the platform's store."""
 
-import contextlib
 import os
-import signal
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import click
 
 ROOT = Path(__file__).parents[3]
-STOP_SECONDS = 1.0
-"""For its own clean-up, after Ctrl-C."""
 
 
 @click.command(
@@ -41,6 +36,7 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     from controlplane.local.node import s3_server
     from controlplane.store import artifacts
     from controlplane.store.s3 import BUCKET
+    from scripts.verbs import modules
 
     if model in {"-h", "--help"}:
         click.echo(ctx.get_help())
@@ -62,7 +58,7 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
         uri = f"s3://{BUCKET}/{model}"
         before = artifacts.published(store, uri)
         env = {**push, **os.environ, **store.env(), "PYTHONPATH": str(ROOT)}
-        if code := _run([f"training.{module}", *arguments], env):
+        if code := modules.run([f"training.{module}", *arguments], env):
             raise SystemExit(code)
         if not any(one.startswith("--output") for one in arguments):
             made = [one for one in artifacts.published(store, uri) if one not in before]
@@ -106,30 +102,6 @@ def _outline(module: str, arguments: tuple[str, ...]) -> str | None:
         click.echo(done.stdout, nl=False)
         return ""
     return None
-
-
-def _run(command: list[str], env: dict[str, str]) -> int:
-    """Run a module in a process group and a temporary folder of its own; Ctrl-C ends both.
-
-    The terminal's Ctrl-C goes to this process alone: Python answers it with a traceback of
-    whatever library it meets, most of the first seconds one that is being imported.
-    """
-    with tempfile.TemporaryDirectory(prefix="serin-train-") as folder:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", *command],
-            env={**env, "TMPDIR": folder},
-            process_group=0,
-        )
-        try:
-            return process.wait()
-        except BaseException:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
 
 
 def scripts() -> list[str]:
