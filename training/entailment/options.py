@@ -9,7 +9,7 @@ from training.script import at_least, setting
 
 RATE = 1e-3  # of an adapter, which begins by adding nothing
 T5_RATE = 3e-4
-MIN_ACCURACY = 0.55  # of the model that is published as it is, on pairs of MultiNLI
+MIN_ACCURACY = 0.65  # of the model that is published as it is, on pairs of MultiNLI
 MIN_ACCURACY_LEARNT = 0.40  # the largest class of MultiNLI's dev-matched is 36 %
 
 
