@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import httpx
 
+from controlplane import statefolder
 from controlplane.errors import NotRunning, SerinError
 from controlplane.local import client
 from controlplane.local.api.access import NAMESPACE, access, port_of
@@ -94,3 +95,23 @@ class Kubernetes:
         if answer.is_error:
             raise SerinError(f"The platform's API refuses: {document.get('message', answer.text)}")
         return document
+
+
+def withdraw(platform: client.Platform) -> list[str]:
+    """Take back the models that `up` added and that have no version yet; their names.
+
+    Raises:
+        SerinError: The platform does not answer.
+    """
+    models = (client.status(platform.home) or {}).get("models", {})
+    names = [name for name in platform.added if models.get(name, {}).get("state") == "Unpublished"]
+    if not names:
+        return []
+    with statefolder.exclusive(platform.home):
+        desired = statefolder.read_json(platform.home.desired)
+        kept = {name: one for name, one in desired["models"].items() if name not in names}
+        statefolder.write_json(platform.home.desired, {**desired, "models": kept})
+    with Kubernetes(platform.home) as api:
+        for name in names:
+            api.remove(name)
+    return names

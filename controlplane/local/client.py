@@ -103,28 +103,6 @@ def up(
     return Platform(home, not before, generation, tuple(set(names).difference(there)))
 
 
-def withdraw(platform: Platform) -> list[str]:
-    """Take back the models that `up` added and that have no version yet; their names.
-
-    Raises:
-        SerinError: The platform does not answer.
-    """
-    from controlplane.local.apiclient import Kubernetes
-
-    models = (status(platform.home) or {}).get("models", {})
-    names = [name for name in platform.added if models.get(name, {}).get("state") == "Unpublished"]
-    if not names:
-        return []
-    with statefolder.exclusive(platform.home):
-        desired = statefolder.read_json(platform.home.desired)
-        kept = {name: one for name, one in desired["models"].items() if name not in names}
-        statefolder.write_json(platform.home.desired, {**desired, "models": kept})
-    with Kubernetes(platform.home) as api:
-        for name in names:
-            api.remove(name)
-    return names
-
-
 def ask(
     home: Home,
     names: Iterable[str],

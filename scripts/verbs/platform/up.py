@@ -66,7 +66,10 @@ def _take_back(platform: "Platform") -> None:
     if platform.started_here:
         click.echo("\nStopping what this command started …", err=True)
         client.down(platform.home)
-    elif names := client.withdraw(platform):
+        return
+    from controlplane.local import apiclient
+
+    if names := apiclient.withdraw(platform):
         told = ", ".join(names)
         click.echo(f"\nTaken back, because it has no version: {told}. The rest goes on.", err=True)
 
