@@ -96,6 +96,27 @@ def test_the_services_arguments_and_env_come_last() -> None:
     assert container["env"] == [{"name": "PREDICTOR_THREADS", "value": "2"}]
 
 
+def test_a_service_that_names_no_runtime_gets_the_one_of_its_format() -> None:
+    """KServe's autoSelect: of runtimes that are not disabled, the first one by name."""
+    spec = {**RUNTIME["spec"], "supportedModelFormats": [{"name": "onnx", "autoSelect": True}]}
+    runtimes = {
+        "a": {**RUNTIME, "spec": {**spec, "disabled": True}},
+        "b": {**RUNTIME, "spec": {**spec, "annotations": {"chosen": "b"}}},
+        "c": {**RUNTIME, "spec": spec},
+    }
+    one = service()
+    one["spec"]["predictor"]["model"] = {
+        "modelFormat": {"name": "onnx"},
+        "storageUri": "s3://models/iris/a1",
+    }
+    (found,) = inference.deployments(one, runtimes)
+
+    assert found["spec"]["template"]["metadata"]["annotations"]["chosen"] == "b"
+    one["spec"]["predictor"]["model"]["modelFormat"]["name"] = "sklearn"
+    with pytest.raises(ManifestError, match="serves modelFormat sklearn by itself"):
+        inference.deployments(one, runtimes)
+
+
 def test_a_services_name_is_filled_into_its_runtime() -> None:
     """{{.Name}} works anywhere in the container, also in probes."""
     filled = planned(service()).deployments[0].container
