@@ -1,7 +1,7 @@
 """The HTTP of a dialect: JSON in, JSON or server-sent events out, errors in its own form."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import orjson
 
@@ -10,7 +10,7 @@ from predictors.runtime.dataplane.coalescer import Coalescer, crashed
 from predictors.runtime.dataplane.dialect import Dialect, Exchange
 from predictors.runtime.dataplane.job import Piece, StreamJob
 from predictors.runtime.dataplane.service import MIN_GENERATION
-from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
+from predictors.runtime.rest.asgi import Receive, Scope, Send
 from predictors.runtime.rest.bodies import read_unpacked
 from predictors.runtime.rest.caller import (
     Answer,
@@ -20,6 +20,7 @@ from predictors.runtime.rest.caller import (
     take_ids,
     with_ids,
 )
+from predictors.runtime.rest.pieces import pieces_of
 from predictors.runtime.v2.errors import ClientGone, V2Error
 from predictors.runtime.v2.outline import check_json
 from predictors.runtime.v2.record import Record
@@ -111,18 +112,13 @@ class DialectEndpoint:
         self, exchange: Exchange, deadline: float | None, receive: Receive
     ) -> AsyncIterator[tuple[bytes, bool]]:
         """Each event, or the whole answer; and whether it is the last."""
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[Piece] = asyncio.Queue()
 
-        def send(piece: Piece) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+        def start(send: Callable[[Piece], None]) -> StreamJob:
+            job = StreamJob({}, exchange.rows, send, deadline, in_pieces=exchange.streamed)
+            exchange.submit(job)
+            return job
 
-        job = StreamJob({}, exchange.rows, send, deadline, in_pieces=exchange.streamed)
-        exchange.submit(job)
-        gone = Piece(None, ClientGone("the client left"), last=True)
-        leaving = asyncio.ensure_future(client_left(receive))
-        leaving.add_done_callback(lambda _: pieces.put_nowait(gone))
-        try:
+        with pieces_of(start, receive) as pieces:
             last = False
             while not last:
                 piece = await pieces.get()
@@ -130,9 +126,6 @@ class DialectEndpoint:
                 events = exchange.events(outputs, last=last)
                 for number, event in enumerate(events, 1):
                     yield event, last and number == len(events)
-        finally:
-            job.gone = True  # so that whatever ended this also frees the rows
-            leaving.cancel()
 
     def _refusal(self, error: V2Error, fields: list[tuple[bytes, bytes]]) -> Answer:
         status, headers, _ = error_answer(error)

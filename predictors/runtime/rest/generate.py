@@ -1,7 +1,7 @@
 """REST `generate` and `generate_stream`: one prompt, answered whole or as server-sent events."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 import orjson
@@ -10,7 +10,7 @@ from predictors.runtime.dataplane.budget import LARGE_BYTES, Hold
 from predictors.runtime.dataplane.coalescer import Coalescer, crashed
 from predictors.runtime.dataplane.job import Piece, StreamJob
 from predictors.runtime.dataplane.service import MIN_GENERATION
-from predictors.runtime.rest.asgi import Receive, Scope, Send, client_left
+from predictors.runtime.rest.asgi import Receive, Scope, Send
 from predictors.runtime.rest.bodies import read_unpacked
 from predictors.runtime.rest.caller import (
     Answer,
@@ -20,6 +20,7 @@ from predictors.runtime.rest.caller import (
     take_ids,
     with_ids,
 )
+from predictors.runtime.rest.pieces import pieces_of
 from predictors.runtime.v2.body.generate_codec import decode_generate, encode_generate
 from predictors.runtime.v2.errors import ClientGone, V2Error
 from predictors.runtime.v2.record import Record
@@ -104,20 +105,15 @@ class GenerateEndpoint:
         self, request: Request, deadline: float | None, receive: Receive, *, streamed: bool
     ) -> AsyncIterator[tuple[bytes, bool]]:
         """Each piece as an event, or the whole answer as JSON; and whether it is the last."""
-        loop = asyncio.get_running_loop()
-        pieces: asyncio.Queue[Piece] = asyncio.Queue()
 
-        def send(piece: Piece) -> None:
-            loop.call_soon_threadsafe(pieces.put_nowait, piece)
+        def start(send: Callable[[Piece], None]) -> StreamJob:
+            job = StreamJob(request.arrays, request.rows, send, deadline, in_pieces=streamed)
+            job.timing = request.timing
+            self._service.batcher.submit(job)
+            return job
 
-        job = StreamJob(request.arrays, request.rows, send, deadline, in_pieces=streamed)
-        job.timing = request.timing
-        self._service.batcher.submit(job)
         model = self._service.model
-        gone = Piece(None, ClientGone("the client left"), last=True)
-        leaving = asyncio.ensure_future(client_left(receive))
-        leaving.add_done_callback(lambda _: pieces.put_nowait(gone))
-        try:
+        with pieces_of(start, receive) as pieces:
             last = False
             while not last:
                 piece = await pieces.get()
@@ -127,6 +123,3 @@ class GenerateEndpoint:
                     line |= {"done": last}
                 text = orjson.dumps(line, option=orjson.OPT_SERIALIZE_NUMPY)
                 yield (b"data: %b\n\n" % text if streamed else text), last
-        finally:
-            job.gone = True  # so that whatever ended this also frees the row
-            leaving.cancel()
