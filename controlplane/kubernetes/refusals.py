@@ -95,6 +95,13 @@ class Gone(Refusal):
     reason = "Expired"
 
 
+class TooLarge(Refusal):
+    """A body, or an object, past a limit."""
+
+    code = 413
+    reason = "RequestEntityTooLarge"
+
+
 class UnsupportedMediaType(Refusal):
     """A patch or body of a type that this kind does not take."""
 

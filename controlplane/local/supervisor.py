@@ -123,6 +123,8 @@ class Supervisor:
             self._tell_gateway(wanted)
             self.fleet.follow(wanted)
             self._tell_gateway(wanted)
+        with guard("gateway's clusters"):
+            await self.gateway.check_clusters()
         with guard("statuses"):
             self.controllers.write(self.fleet.reports(), self._routing())
             self._tell_policies()

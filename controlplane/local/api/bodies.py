@@ -8,7 +8,7 @@ import yaml
 from starlette.requests import Request
 
 from controlplane.kubernetes.meta import Object
-from controlplane.kubernetes.refusals import BadRequest, Refusal, UnsupportedMediaType
+from controlplane.kubernetes.refusals import BadRequest, TooLarge, UnsupportedMediaType
 from controlplane.local.api.kubectl import protobuf
 from controlplane.local.api.resources import Write
 
@@ -16,13 +16,6 @@ LARGEST = 3 * 2**20  # the API server's limit
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DEEPEST = 200
 _TEXT = {"application/json", "application/yaml", "application/x-www-form-urlencoded", ""}
-
-
-class TooLarge(Refusal):
-    """A body past the limit."""
-
-    code = 413
-    reason = "RequestEntityTooLarge"
 
 
 async def read(request: Request, *, patch: bool = False) -> Any:

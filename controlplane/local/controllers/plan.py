@@ -16,6 +16,7 @@ import orjson
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.meta import Object, is_of_a_controller
 from controlplane.kubernetes.names import SERVICE_LABEL, source
+from controlplane.local.api.schemas.expressions import is_subdomain
 from controlplane.local.controllers.fence import Each
 
 API = "serin.dev/api"
@@ -211,8 +212,8 @@ def deployment_plan(owner: Object) -> DeploymentPlan:
     template = owner["spec"]["template"]
     spec = template["spec"]
     return DeploymentPlan(
-        name=owner["metadata"]["name"],
-        service=owner["metadata"]["labels"][SERVICE_LABEL],
+        name=_name(owner["metadata"]["name"]),
+        service=_name(owner["metadata"]["labels"][SERVICE_LABEL]),
         storage_uri=source(owner),
         replicas=owner["spec"].get("replicas", 1),
         container=container(spec["containers"][0]),
@@ -222,6 +223,17 @@ def deployment_plan(owner: Object) -> DeploymentPlan:
         strategy=owner["spec"].get("strategy") or {},
         api=(template["metadata"].get("annotations") or {}).get(API, ""),
     )
+
+
+def _name(name: str) -> str:
+    """A name that Envoy's clusters, files and paths are made of; the API admits no other.
+
+    Raises:
+        ManifestError: A file of an earlier version holds another.
+    """
+    if not is_subdomain(name):
+        raise ManifestError(f"has the name {name!r}, which is no DNS subdomain")
+    return name
 
 
 def template_hash(template: Mapping[str, Any]) -> str:
@@ -297,7 +309,7 @@ def _routes(routes: Iterable[Object], run: Each) -> Iterable[Route]:
 
 
 def _route(own: Sequence[Object], taken: Mapping[str, str]) -> Route:
-    service = own[0]["metadata"]["labels"][SERVICE_LABEL]
+    service = _name(own[0]["metadata"]["labels"][SERVICE_LABEL])
     rule = own[0]["spec"]["rules"][-1]
     hosts = [host for route in own for host in route["spec"]["hostnames"] if host not in taken]
     if not hosts:
@@ -307,7 +319,7 @@ def _route(own: Sequence[Object], taken: Mapping[str, str]) -> Route:
         service=service,
         hosts=tuple(hosts),
         backends=tuple(
-            Backend(backend["name"], backend["weight"]) for backend in rule["backendRefs"]
+            Backend(_name(backend["name"]), backend["weight"]) for backend in rule["backendRefs"]
         ),
         timeout_seconds=int(rule["timeouts"]["request"].removesuffix("s")),
         ready_path=f"/v2/models/{service}/ready",

@@ -2,13 +2,16 @@
 
 import asyncio
 import errno
+import hashlib
 import json
 import logging
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from urllib.parse import quote
 
 from controlplane.errors import SerinError
 from controlplane.local.controllers.plan import Mirror, Plan, Route
@@ -26,7 +29,7 @@ DEFAULT_PORT = 8080
 SETTLE_SECONDS = 0.02
 """Between looks at what Envoy makes of a change."""
 _RDS = "http.inference.rds.inference"
-_VERDICT = r"^http\.inference\.rds\.inference\.(version_text|update_rejected)$"
+_CDS = "cluster_manager.cds"
 _REJECTED = "Filesystem config update rejected: "
 _REFUSED = "the gateway refuses it; see envoy.log"
 
@@ -59,6 +62,12 @@ class Gateway:
         self._rejections = 0
         """How many files of routes this Envoy has refused."""
         self._settling: asyncio.Task[None] | None = None
+        self._clusters_told = ""
+        """The version of the newest file of clusters."""
+        self._clusters_had = ""
+        """The one that Envoy took last."""
+        self._clusters_rejections = 0
+        self._clusters_refused = ""
 
     def check_port(self) -> None:
         """Refuse a port that is taken.
@@ -78,7 +87,8 @@ class Gateway:
             (self.folder / name).mkdir(parents=True, exist_ok=True)
         if not self._written:
             self.apply(Plan((), ()), {})
-        self._rejections = 0
+        self._rejections = self._clusters_rejections = 0
+        self._clusters_had = ""
         access_log = os.environ.get("SERIN_ACCESS_LOG")
         self._write(
             self.folder / "bootstrap.json",
@@ -132,9 +142,11 @@ class Gateway:
         }
         for deployment in sorted(missing):
             self._endpoints(deployment, ())
+        clusters = upstreams.clusters(self.folder, self._clusters)
+        self._clusters_told = hashlib.sha256(json.dumps(clusters).encode()).hexdigest()[:16]
         self._write(
             self.folder / "cds" / "clusters.json",
-            upstreams.clusters(self.folder, self._clusters),
+            {"version_info": self._clusters_told, **clusters},
         )
         self._ready = {
             route.service: any(
@@ -201,15 +213,28 @@ class Gateway:
         """Envoy's words about a version of the routes that it refuses; empty once it has it."""
         while True:
             if port := self.admin_port:
-                _, body = await ask(port, f"/stats?filter={_VERDICT}", 2)
-                lines = [line.rsplit(": ", 1) for line in body.decode().splitlines()]
-                stats = {line[0]: line[1] for line in lines if len(line) == 2}
-                if stats.get(f"{_RDS}.version_text", "").strip('"') == version:
+                taken, rejections = await _verdict(port, _RDS)
+                if taken == version:
                     return ""
-                if int(stats.get(f"{_RDS}.update_rejected", 0)) > self._rejections:
+                if rejections > self._rejections:
                     self._rejections += 1
                     return self._why()
             await asyncio.sleep(SETTLE_SECONDS)
+
+    async def check_clusters(self) -> None:
+        """Ask what Envoy made of the newest clusters, until it has them.
+
+        Raises:
+            SerinError: It refuses them, in its own words: new Deployments get no requests.
+        """
+        if (port := self.admin_port) and self._clusters_had != self._clusters_told:
+            taken, rejections = await _verdict(port, _CDS)
+            if taken == self._clusters_told:
+                self._clusters_had, self._clusters_refused = taken, ""
+            elif rejections > self._clusters_rejections:
+                self._clusters_rejections, self._clusters_refused = rejections, self._why()
+        if self._clusters_refused:
+            raise SerinError(f"new Deployments get no requests: {self._clusters_refused}")
 
     def _again(self) -> None:
         """Tell what had to wait, and have the statuses say what Envoy has."""
@@ -220,7 +245,8 @@ class Gateway:
     def _why(self) -> str:
         """Envoy's own words about the file that it refused last."""
         _, found, said = self.child.log_text().rpartition(_REJECTED) if self.child else ("", "", "")
-        return f"the gateway refuses it: {said.splitlines()[0].strip()}" if found else _REFUSED
+        words = " ".join(said.split("\n[")[0].split())  # some are of several lines
+        return f"the gateway refuses it: {words}" if found else _REFUSED
 
     @property
     def admin_port(self) -> int | None:
@@ -308,6 +334,16 @@ class Gateway:
 
 def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
+
+
+async def _verdict(port: int, subscription: str) -> tuple[str, int]:
+    """Which version of a subscription's files Envoy has, and how many it has refused."""
+    names = f"^{re.escape(subscription)}.(version_text|update_rejected)$"
+    _, body = await ask(port, f"/stats?filter={quote(names)}", 2)
+    lines = [line.rsplit(": ", 1) for line in body.decode().splitlines()]
+    stats = {line[0]: line[1] for line in lines if len(line) == 2}
+    version = stats.get(f"{subscription}.version_text", "").strip('"')
+    return version, int(stats.get(f"{subscription}.update_rejected", 0))
 
 
 def _asked_by(one: Element) -> str:

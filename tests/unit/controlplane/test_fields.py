@@ -10,7 +10,7 @@ import yaml
 
 from controlplane.kubernetes.kinds import KINDS, by_name
 from controlplane.kubernetes.meta import Object
-from controlplane.kubernetes.refusals import Invalid, Refusal
+from controlplane.kubernetes.refusals import Invalid, Refusal, TooLarge
 from controlplane.local import manifests
 from controlplane.local.api.kubectl import answers
 from controlplane.local.api.objects import Objects
@@ -105,6 +105,30 @@ def test_what_cannot_be_left_out_is_refused() -> None:
     sidecar = {"name": "s", "image": "i", "restartPolicy": "Always"}
     with pytest.raises(Invalid, match="no sidecars"):
         Api().create(job(initContainers=[sidecar]))
+
+
+def mounting(count: int) -> Object:
+    names = [f"v{index}" for index in range(count)]
+    mounts = [{"name": name, "mountPath": f"/{name}"} for name in names]
+    volumes = [{"name": name, "emptyDir": {}} for name in names]
+    container = {"name": "m", "image": "i", "volumeMounts": mounts}
+    return job(containers=[container], volumes=volumes)
+
+
+def test_an_object_of_very_many_parts_is_refused() -> None:
+    """Before any schema or rule is asked of them, which would hold the API for minutes."""
+    assert Api().create(mounting(2000)) == []
+    with pytest.raises(TooLarge, match="limit is 20000 fields and items"):
+        Api().create(mounting(10_000))
+
+
+def test_each_mount_of_an_unknown_volume_is_named() -> None:
+    """Volumes are looked up by name, not searched for each mount."""
+    one = mounting(3)
+    del one["spec"]["template"]["spec"]["volumes"][1]
+
+    with pytest.raises(Invalid, match=r"volumeMounts\[1\].name: Not found: \"v1\""):
+        Api().create(one)
 
 
 def test_this_repositorys_services_say_nothing() -> None:

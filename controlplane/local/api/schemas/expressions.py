@@ -5,7 +5,7 @@ schemas/rules.yaml, which says how the form is extended. Pure.
 """
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
 from typing import Any
@@ -32,7 +32,12 @@ _PREFIXES = {
 
 
 def breaches(
-    schema: Schema, value: Any, *, new: bool = True, path: str = "", pod: Any = None
+    schema: Schema,
+    value: Any,
+    *,
+    new: bool = True,
+    path: str = "",
+    volumes: Collection[str] = frozenset(),
 ) -> Iterator[Cause]:
     """What is wrong with a value by the rules of its schema and of all that it holds.
 
@@ -41,32 +46,34 @@ def breaches(
         value: Valid by the schema's types.
         new: Whether the object is being created.
         path: The value's own.
-        pod: The PodSpec around it.
+        volumes: The names of those of the PodSpec around it.
     """
     if not _has_rules(id(schema), _Held(schema)):
         return
     if isinstance(value, list):
         for index, item in enumerate(value):
             inner = schema.get("items", {})
-            yield from breaches(inner, item, new=new, path=f"{path}[{index}]", pod=pod)
+            yield from breaches(inner, item, new=new, path=f"{path}[{index}]", volumes=volumes)
     elif isinstance(value, dict):
         properties = schema.get("properties", {})
-        pod = value if {"containers", "restartPolicy"} <= properties.keys() else pod
+        if {"containers", "restartPolicy"} <= properties.keys():
+            volumes = frozenset(volume["name"] for volume in value.get("volumes") or ())
         others = schema.get("additionalProperties")
         for name, item in value.items():
             inner = properties.get(name, others)
             if isinstance(inner, dict):
                 at = f"{path}.{name}".lstrip(".")
-                yield from breaches(inner, item, new=new, path=at, pod=pod)
+                yield from breaches(inner, item, new=new, path=at, volumes=volumes)
     for rule in schema.get("x-kubernetes-validations", ()):
         if "oldSelf" not in rule["rule"] and (new or not rule.get("creation")):
-            yield from _broken(rule, schema, value, path, pod)
+            yield from _broken(rule, schema, value, path, volumes)
 
 
 def _broken(
-    rule: Mapping[str, Any], schema: Schema, value: Any, path: str, pod: Any
+    rule: Mapping[str, Any], schema: Schema, value: Any, path: str, volumes: Collection[str]
 ) -> Iterator[Cause]:
     fields = rule.get("field", "")
+    functions = {**_FUNCTIONS, "isVolume": volumes.__contains__}
     for field in [fields] if isinstance(fields, str) else fields:
         inner: Any = value
         for name in filter(None, field.split(".")):
@@ -75,10 +82,10 @@ def _broken(
             continue
         over = rule.get("over")
         for one in [inner] if over is None else list(inner) if over == "keys" else inner.values():
-            names = {"self": _escaped(schema, one), "parent": value, "pod": pod}
+            names = {"self": _escaped(schema, one), "parent": value}
             names = {name: held for name, held in names.items() if name in rule["rule"]}
             try:
-                context = _CONTEXT(variables=names, functions=_FUNCTIONS)
+                context = _CONTEXT(variables=names, functions=functions)
                 if _program(rule["rule"]).execute(context):
                     continue
                 said = rule.get("message", f"failed rule: {rule['rule']}")

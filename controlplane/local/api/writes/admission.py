@@ -5,18 +5,28 @@ The order is the API server's: decoding, mutating webhooks, schema, validating w
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable, Iterator
+from itertools import islice
 from typing import Any
 
 from controlplane.autoscale import admission as keda
 from controlplane.errors import SerinError
 from controlplane.kubernetes.kinds import Kind, by_name
 from controlplane.kubernetes.meta import Object, is_of_a_controller
-from controlplane.kubernetes.refusals import BadRequest, Cause, Forbidden, NotFound, Refusal
+from controlplane.kubernetes.refusals import (
+    BadRequest,
+    Cause,
+    Forbidden,
+    NotFound,
+    Refusal,
+    TooLarge,
+)
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.rules import builtin, fields, gateway, kserve
 from controlplane.local.api.schemas import validation
 
+MOST_PARTS = 20_000
+"""Fields and list items of one object; checking them holds the API, for about two seconds."""
 _LOG = logging.getLogger(__name__)
 Resolve = Callable[[str, str], Awaitable[str | None]]
 """A storage URI without a version, and what was served → one with a version, or None."""
@@ -74,6 +84,8 @@ async def _admitted(
     *,
     status: bool,
 ) -> tuple[list[str], list[str]]:
+    if next(islice(_parts(one), MOST_PARTS, None), False):
+        raise TooLarge(f"limit is {MOST_PARTS} fields and items in an object on a laptop")
     unknown = [f'unknown field "{path}"' for path in validation.prune(kind, one)]
     if unknown and strict == "Strict":
         raise BadRequest(
@@ -95,6 +107,14 @@ async def _admitted(
     refused, said = ([], []) if status else fields.outcomes(kind, one)
     _refuse(kind, one, refused)
     return unknown if strict == "Warn" else [], said
+
+
+def _parts(value: Any) -> Iterator[bool]:
+    """One for each field, and for each item of a list, at any depth."""
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    for one in inner:
+        yield True
+        yield from _parts(one)
 
 
 async def _rules(
