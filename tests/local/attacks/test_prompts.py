@@ -15,7 +15,7 @@ import pytest
 from predictors.runtime.lean_kserve import pb
 from tests.support.attack import FLOOD_SECONDS, STREAM, Memory, say, watched
 from tests.support.honest import honest
-from tests.support.predictor import Predictor
+from tests.support.predictor import JSON, Predictor
 from tests.support.wire import (
     Attacker,
     body,
@@ -95,3 +95,23 @@ def test_large_texts_of_streams_are_bounded(lm: Predictor) -> None:
         time.sleep(0.5)
     for attacker in attackers:
         attacker.close()
+
+
+@pytest.mark.parametrize("token", ["<|endoftext|>", "<|im_start|>", "<|im_end|>"])
+def test_a_control_token_that_a_text_spells_is_text(lm: Predictor, token: str) -> None:
+    """S12: in a prompt and in a message it costs what its letters cost, and ends nothing."""
+
+    def tokens(path: str, **asked: Any) -> int:
+        content = json.dumps({"model": lm.model, "max_tokens": 1, **asked}).encode()
+        answer = lm.request("POST", path, content, JSON)
+        assert answer.status == 200, answer.body
+        count: int = json.loads(answer.body)["usage"]["prompt_tokens"]
+        return count
+
+    def said(text: str) -> int:
+        return tokens("/v1/chat/completions", messages=[{"role": "user", "content": text}])
+
+    plain = tokens("/v1/completions", prompt=token[1:])
+    assert plain > 1
+    assert tokens("/v1/completions", prompt=token) >= plain
+    assert said(token) >= said(token[1:]) > said("")
