@@ -35,10 +35,12 @@ def fenced_blocks(document: str) -> list[tuple[str, str]]:
     return [(language, textwrap.dedent(body)) for _, language, body in FENCED.findall(text)]
 
 
-def shell_blocks(document: str) -> list[list[str]]:
-    """The commands of each block that a shell runs, in order."""
+def shell_blocks(document: str, *languages: str) -> list[list[str]]:
+    """The commands of each block that a shell runs, in order; languages are `sh` and `console`."""
     blocks = []
     for language, text in fenced_blocks(document):
+        if languages and language not in languages:
+            continue
         if language == "console":
             lines = re.findall(r"^\$ ((?:.*\\\n)*.*)$", text, re.MULTILINE)
             blocks.append([line.replace("\\\n", "") for line in lines])
