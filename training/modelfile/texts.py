@@ -30,6 +30,8 @@ def graph_of(folder: Path) -> Path:
             "classifiers (…ForSequenceClassification) are published; a language model: ./serin "
             "train causal-lm --model FOLDER"
         )
+    if not (folder / TOKENIZER).is_file():
+        raise PublishError(f"{folder / TOKENIZER} is missing: a text classifier needs it")
     for name in GRAPHS:
         if (folder / name).is_file():
             require_size(folder / name)
