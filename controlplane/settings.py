@@ -8,6 +8,7 @@ from controlplane.errors import SettingError
 GATEWAY_PORT = "SERIN_PORT"
 S3_PORT = "SERIN_S3_PORT"
 PROMETHEUS_PORT = "SERIN_PROMETHEUS_PORT"
+CONSOLE_PORT = "SERIN_CONSOLE_PORT"
 HPA_SYNC_PERIOD = "SERIN_HPA_SYNC_PERIOD"
 
 
@@ -49,6 +50,6 @@ def check() -> None:
     Raises:
         SettingError: Names the first that is wrong.
     """
-    for name in (GATEWAY_PORT, S3_PORT, PROMETHEUS_PORT):
+    for name in (GATEWAY_PORT, S3_PORT, PROMETHEUS_PORT, CONSOLE_PORT):
         port(name, 0)
     seconds(HPA_SYNC_PERIOD, 1)

@@ -70,7 +70,7 @@ def _recipe(image: str) -> str:
     found = _OURS.fullmatch(image)
     if found is None:
         return ""
-    if found["name"] == "activator":
-        return "build it: -f controlplane/activator/Dockerfile"
+    if found["name"] in {"activator", "console"}:
+        return f"build it: -f controlplane/{found['name']}/Dockerfile"
     folder = "training" if found["train"] else "predictors"
     return f"build it: -f {folder}/Dockerfile --build-arg MODEL={found['name']}"

@@ -29,7 +29,7 @@ from controlplane.local.gateway.holding import Holding
 from controlplane.local.gateway.process import Gateway
 from controlplane.local.intake import Intake, versioned
 from controlplane.local.metrics.monitoring import Monitoring
-from controlplane.local.node import processes, s3_server
+from controlplane.local.node import console_server, processes, s3_server
 from controlplane.local.node.fleet import Fleet
 from controlplane.local.node.jobs import Jobs
 from controlplane.local.node.pauses import pause
@@ -53,6 +53,7 @@ class Supervisor:
         self.s3 = None if external else s3_server.Server(home)
         self.store = external or (self.s3.store if self.s3 else None)
         self.monitoring = Monitoring(home)
+        self.console = console_server.Server(home)
         self.stopping = asyncio.Event()
         self.objects = Objects(home.objects)
         self.fence = Fence(self.objects)
@@ -133,6 +134,9 @@ class Supervisor:
             self.monitoring.step(self.fleet.pods, wanted, port, self.objects, held)
         with guard("jobs"):
             self.jobs.step()
+        with guard("console"):
+            url = f"http://127.0.0.1:{self.gateway.port}"
+            self.console.step(console_server.Addresses(url, self.monitoring.url, self._store()))
         with guard("tidying"):
             self._tidy()
         with guard("state"):
@@ -152,7 +156,11 @@ class Supervisor:
                 await self.gateway.idle()
         await asyncio.to_thread(self.gateway.stop)
         await self.holding.stop()
-        await asyncio.gather(self.jobs.stop(), self.fleet.stop(STOP_GRACE_SECONDS))
+        await asyncio.gather(
+            self.jobs.stop(),
+            self.fleet.stop(STOP_GRACE_SECONDS),
+            asyncio.to_thread(self.console.stop),
+        )
         await asyncio.to_thread(self.monitoring.stop)
         if self.s3:
             await asyncio.to_thread(self.s3.stop)
@@ -269,7 +277,7 @@ class Supervisor:
             for name, verdict in self._verdicts.items()
             if not verdict.accepted
         }
-        parts = (self.gateway, self.s3, self.monitoring.prometheus)
+        parts = (self.gateway, self.s3, self.monitoring.prometheus, self.console)
         helpers = [part.child for part in parts if part and part.child]
         return {
             "gateway_url": f"http://127.0.0.1:{self.gateway.port}",
@@ -282,6 +290,7 @@ class Supervisor:
             "faults": self.statefile.faults(others, wanted, self.objects.list_of("ScaledObject")),
             "kubeconfig": str(self.home.kubeconfig),
             **self.monitoring.state(),
+            **self.console.state(),
             "processes": [child.pid for child in helpers]
             + [pod.pid for pod in pods if pod.pid is not None]
             + self.jobs.pids,

@@ -6,6 +6,9 @@ from typing import Any, Self
 
 from controlplane.errors import SerinError
 
+GUARDS = ("errors", "errors limit", "latency", "latency limit", "classes", "confidence")
+SHADOW_GUARDS = ("shadow errors", "shadow missing", "shadow flips")
+"""Of a canary that no user sees yet; see shadow.py."""
 STEPS = (5, 25, 50, 100)
 _UNITS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _EXAMPLE = "such as p99=50ms,errors=0.1%"
@@ -71,6 +74,12 @@ class Plan:
         latencies = tuple(Latency(**one) for one in objectives["latencies"])
         kept = {**stored, "steps": tuple(stored["steps"])}
         return cls(**{**kept, "objectives": Objectives(objectives["errors"], latencies)})
+
+
+def threshold(plan: Plan) -> float:
+    """The e-value that is an alarm: alpha is divided among all guards of all steps."""
+    before = len(SHADOW_GUARDS) if plan.shadow else 0
+    return (before + len(plan.steps) * len(GUARDS)) / plan.alpha
 
 
 def parse_steps(text: str) -> tuple[int, ...]:

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.rollout.effects.record import Record
-from controlplane.rollout.judging.judgement import threshold
+from controlplane.rollout.plan import threshold
 from controlplane.rollout.steps.state import JUDGED, Phase, State
 
 GUARDS = ("GUARD", "SAYS", "EVIDENCE", "ALARM AT", "NUMBERS")

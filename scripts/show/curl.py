@@ -38,6 +38,8 @@ def show(
         path = f"{url}/v2/models/{name}/infer"
         click.echo(f"  curl {path} -H 'Content-Type: application/json'{key} -d '{body}'")
     click.echo(f"gRPC: {url.removeprefix('http://')}, the model is named in each message")
+    if console := state.get("console_url"):
+        click.echo(f"Console: {console}")
     click.echo("Stop: ./serin down")
 
 

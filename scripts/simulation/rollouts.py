@@ -18,8 +18,8 @@ import numpy.typing as npt
 from scipy.stats import beta, lognorm  # type: ignore[import-untyped]  # it has no types
 
 from controlplane.rollout.judging.evidence import CANARY, STABLE, Evidence
-from controlplane.rollout.judging.judgement import SUSPICIOUS, enough, evidences, threshold
-from controlplane.rollout.plan import Objectives, Plan
+from controlplane.rollout.judging.judgement import SUSPICIOUS, enough, evidences
+from controlplane.rollout.plan import Objectives, Plan, threshold
 
 RESULT = Path(__file__).parents[2] / "docs" / "rollouts.json"
 LOOK_SECONDS = 5

@@ -25,6 +25,7 @@ DOCKERFILES = [
     ROOT / "predictors" / "Dockerfile",
     ROOT / "training" / "Dockerfile",
     ROOT / "controlplane" / "activator" / "Dockerfile",
+    ROOT / "controlplane" / "console" / "Dockerfile",
 ]
 
 
@@ -88,16 +89,25 @@ def test_dropped_packages_are_ones_that_pip_brings() -> None:
     assert dropped(DOCKERFILES[1]) == dropped()
 
 
-def test_the_activator_runs_on_what_its_image_installs(tmp_path: Path) -> None:
-    """Its own package of this repository, and the packages of requirements/activator.txt."""
-    kept = set(pinned("activator"))
+@pytest.mark.parametrize(
+    ("part", "rooms"),
+    [
+        ("activator", {"activator"}),
+        ("console", {"console", "errors", "kubernetes", "rollout", "statefolder", "store"}),
+    ],
+)
+def test_a_part_of_the_control_plane_runs_on_what_its_image_has(
+    part: str, rooms: set[str], tmp_path: Path
+) -> None:
+    """The packages of requirements/<part>.txt, and the rooms that the image copies."""
+    kept = set(pinned(part))
     others = {
         module
         for module, names in packages_distributions().items()
         if kept.isdisjoint(map(canonical, names))
     }
     (tmp_path / "sitecustomize.py").write_text(BLOCK.format(names=sorted(others)))
-    code = "import sys, controlplane.activator.__main__; print(*sys.modules, sep='\\n')"
+    code = f"import sys, controlplane.{part}.__main__; print(*sys.modules, sep='\\n')"
     done = subprocess.run(
         [sys.executable, "-c", code],
         cwd=ROOT,
@@ -110,7 +120,10 @@ def test_the_activator_runs_on_what_its_image_installs(tmp_path: Path) -> None:
     own = {one for one in done.stdout.split() if one.startswith("controlplane.")}
 
     assert done.returncode == 0, done.stderr
-    assert {one.split(".")[1] for one in own} == {"activator"}
+    assert {one.split(".")[1] for one in own} == rooms
+    ignored = (ROOT / ".dockerignore").read_text("utf-8")
+    for room in rooms:
+        assert re.search(rf"^!controlplane/{room}(\.py)?$", ignored, re.MULTILINE), room
 
 
 def test_a_predictor_answers_without_what_its_image_drops(

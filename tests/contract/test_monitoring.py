@@ -14,7 +14,8 @@ from prometheus_client.exposition import push_to_gateway
 from controlplane.autoscale.readings import Reading
 from controlplane.local.metrics.exporter import DeploymentCounts, Exporter
 from controlplane.rollout.effects.metrics import Pushgateway
-from controlplane.rollout.judging.judgement import ABORT, HOLD, Guard, Verdict, threshold
+from controlplane.rollout.judging.judgement import ABORT, HOLD, Guard, Verdict
+from controlplane.rollout.plan import threshold
 from scripts.checks.repository import ROOT
 from tests.support.rollout_world import PLAN, started
 

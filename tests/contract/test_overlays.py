@@ -185,6 +185,29 @@ def test_the_activator_may_do_what_it_does_and_no_more(tmp_path: Path) -> None:
     assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
 
 
+def test_the_console_only_looks_and_nobody_reaches_it(tmp_path: Path) -> None:
+    """It reads no Secret and writes nothing; over the network no peer may come."""
+    base = ROOT / "kserve" / "overlays" / "production"
+    documents = with_component(tmp_path, base, ROOT / "kserve" / "components" / "console")
+    (role,) = of_kind(documents, "Role")
+    (deployment,) = of_kind(documents, "Deployment")
+    (service,) = of_kind(documents, "Service")
+    pod = deployment["spec"]["template"]
+    (container,) = pod["spec"]["containers"]
+    policies = of_kind(documents, "NetworkPolicy")
+    predictor = {"serving.kserve.io/inferenceservice": "iris", "component": "predictor"}
+
+    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"get", "list"}
+    assert not any("secrets" in rule["resources"] for rule in role["rules"])
+    assert "--read-only" in container["args"]
+    assert reaches(policies, pod["metadata"]["labels"]) == set()
+    assert ("console", 8080) in reaches(policies, predictor)
+    assert service["spec"]["selector"].items() <= pod["metadata"]["labels"].items()
+    assert container["securityContext"]["readOnlyRootFilesystem"] is True
+    assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
+    assert "livenessProbe" not in container
+
+
 def test_predictors_read_and_jobs_write() -> None:
     """Each mounts its own secret, and neither an account of the Kubernetes API."""
     documents = rendered(ROOT / "kserve" / "overlays" / "production")

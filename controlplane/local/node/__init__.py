@@ -8,6 +8,7 @@ containers                      what a container asks for, of the next line's
 commands, environment, volumes  a container's command, variables and volumes on this machine
 probes                          HTTP questions to processes on loopback
 s3_server, prometheus_server    rclone's S3 server and Prometheus
+console_server                  the console
 
 The supervisor, gateway and metrics come in. It knows controllers' plans and the store.
 """

@@ -17,7 +17,8 @@ import time
 from prometheus_client import CollectorRegistry, Gauge
 from prometheus_client.exposition import push_to_gateway
 
-from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD, threshold
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD
+from controlplane.rollout.plan import threshold
 from controlplane.rollout.steps.state import State
 
 _AGAIN_SECONDS = 30.0

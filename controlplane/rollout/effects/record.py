@@ -61,7 +61,7 @@ class Records:
     def read(self) -> Record | None:
         """What it says; None where the model never had a rollout."""
         found = self.api.get("leases", self.name)
-        return None if found is None else _record(found)
+        return None if found is None else read_record(found)
 
     def begin(self, state: State) -> None:
         """Write a new rollout; nobody acts on it yet.
@@ -136,7 +136,7 @@ class Records:
             notes[HISTORY] = json.dumps([*record.history, state.as_json()][-KEPT:])
         spec = {"holderIdentity": "" if over else me, "renewTime": _now()}
         metadata = {"resourceVersion": record.version, "annotations": notes}
-        return _record(self._patch(metadata, spec))
+        return read_record(self._patch(metadata, spec))
 
     def release(self, record: Record) -> None:
         """Give the lease up, so that another engine need not wait."""
@@ -150,7 +150,7 @@ class Records:
             "renewTime": _now(),
         }
         try:
-            return _record(self._patch({"resourceVersion": found.version}, spec))
+            return read_record(self._patch({"resourceVersion": found.version}, spec))
         except Conflict:
             return None
 
@@ -158,7 +158,8 @@ class Records:
         return self.api.patch("leases", self.name, {"metadata": metadata, "spec": spec})
 
 
-def _record(lease: Object) -> Record:
+def read_record(lease: Object) -> Record:
+    """What a Lease says of a rollout."""
     notes = lease["metadata"].get("annotations") or {}
     spec = lease.get("spec") or {}
     command = notes.get(COMMAND)

@@ -9,20 +9,11 @@ import numpy.typing as npt
 
 from controlplane.rollout.judging.evidence import CANARY, STABLE, Evidence
 from controlplane.rollout.judging.statistics import Numbers, log_evidence, log_excess, log_shift
-from controlplane.rollout.plan import Latency, Plan
+from controlplane.rollout.plan import Latency, Plan, threshold
 
 CONTINUE, HOLD, ABORT = "continue", "hold", "abort"
-GUARDS = ("errors", "errors limit", "latency", "latency limit", "classes", "confidence")
-SHADOW_GUARDS = ("shadow errors", "shadow missing", "shadow flips")
-"""Of a canary that no user sees yet; see shadow.py."""
 SUSPICIOUS = 3.0
 """Evidence from which on a step is not passed, though it is far from an alarm."""
-
-
-def threshold(plan: Plan) -> float:
-    """The e-value that is an alarm: alpha is divided among all guards of all steps."""
-    before = len(SHADOW_GUARDS) if plan.shadow else 0
-    return (before + len(plan.steps) * len(GUARDS)) / plan.alpha
 
 
 def evidences(evidence: Evidence, plan: Plan) -> Iterator[tuple[str, Numbers]]:

@@ -12,9 +12,9 @@ import numpy as np
 
 from controlplane.rollout.judging.answers import Compared
 from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD, SUSPICIOUS, Guard, Verdict
-from controlplane.rollout.judging.judgement import threshold as alarm_of
 from controlplane.rollout.judging.statistics import log_evidence
 from controlplane.rollout.plan import Plan
+from controlplane.rollout.plan import threshold as alarm_of
 
 
 def judge_shadow(found: Compared, plan: Plan) -> Verdict:

@@ -1,6 +1,8 @@
 """`serin status`: lists models, versions, canaries, Jobs and faults."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -33,10 +35,7 @@ def command(as_json: bool) -> None:
     else:
         table.show(now)
         click.echo(f"\nGateway:    {now['gateway_url']}/v2/models/MODEL")
-        if url := now.get("prometheus_url"):
-            click.echo(f"Prometheus: {url}")
-        elif reason := now.get("prometheus_error"):
-            click.echo(reason, err=True)
+        _addresses(now)
         for fault in now.get("faults", ()):
             click.echo(f"{fault['kind']} {fault['name']}: {fault['reason']}", err=True)
         if now.get("error"):
@@ -45,3 +44,12 @@ def command(as_json: bool) -> None:
     answering = [*models, *(canary for model in models for canary in model.get("canaries", ()))]
     if not now or now.get("error") or any(one["state"] != "Ready" for one in answering):
         raise SystemExit(1)
+
+
+def _addresses(now: Mapping[str, Any]) -> None:
+    """Where Prometheus and the console answer, or why they do not."""
+    for title, part in (("Prometheus:", "prometheus"), ("Console:   ", "console")):
+        if url := now.get(f"{part}_url"):
+            click.echo(f"{title} {url}")
+        elif reason := now.get(f"{part}_error"):
+            click.echo(reason, err=True)

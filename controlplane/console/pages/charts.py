@@ -1,0 +1,135 @@
+"""Lines over time: a picture that needs no script, and the numbers for one that has."""
+
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from controlplane.console.sources.metrics import Moments, Series
+
+WIDTH, HEIGHT = 600, 160
+SPARK_WIDTH, SPARK_HEIGHT = 120, 24
+_ROOM = 0.12
+"""Of the height, above the highest value."""
+Values = Sequence[float | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One series with its name."""
+
+    name: str
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """Several series on the same axes."""
+
+    id: str
+    title: str
+    unit: str
+    lines: tuple[Line, ...]
+    moments: Moments
+    error: str = ""
+    factor: float = 1.0
+    """From Prometheus' unit to the one shown."""
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to draw."""
+        return not any(value is not None for line in self.lines for value in line.values)
+
+    @property
+    def highest(self) -> float:
+        """The axis' end: above every value, and above 0."""
+        values = [value for line in self.lines for value in line.values if value is not None]
+        return max([*values, 0.0]) * (1 + _ROOM) or 1.0
+
+    @property
+    def paths(self) -> list[tuple[str, str]]:
+        """Name and SVG path of each line."""
+        return [(line.name, path(line.values, self.highest, WIDTH, HEIGHT)) for line in self.lines]
+
+    @property
+    def marks(self) -> list[tuple[float, str]]:
+        """Where the horizontal lines stand, and what they say."""
+        return [(HEIGHT * (1 - part), f"{self.highest * part:.3g}") for part in (0.25, 0.5, 0.75)]
+
+    @property
+    def times(self) -> tuple[str, str]:
+        """Begin and end, hours and minutes, UTC."""
+        ends = (self.moments.start, self.moments.end)
+        first, last = (datetime.fromtimestamp(at, UTC).strftime("%H:%M") for at in ends)
+        return first, f"{last} UTC"
+
+    @property
+    def latest(self) -> list[tuple[str, str]]:
+        """Each line's name and last value."""
+        return [(line.name, shown(last(line.values), self.unit)) for line in self.lines]
+
+    @property
+    def numbers(self) -> str:
+        """What a script draws."""
+        times = [
+            round(self.moments.start + n * self.moments.step) for n in range(self.moments.count)
+        ]
+        series = [{"name": line.name, "values": line.values} for line in self.lines]
+        return json.dumps({"unit": self.unit, "times": times, "series": series})
+
+
+def chart(
+    key: str,
+    title: str,
+    unit: str,
+    series: Iterable[Series],
+    moments: Moments,
+    name: Callable[[Series], str],
+    *,
+    factor: float = 1.0,
+    error: str = "",
+) -> Chart:
+    """A chart of what Prometheus answered."""
+    lines = sorted(
+        (
+            Line(
+                name(line),
+                tuple(None if value is None else round(value * factor, 6) for value in line.values),
+            )
+            for line in series
+        ),
+        key=lambda line: line.name,
+    )
+    return Chart(key, title, unit, tuple(lines), moments, error)
+
+
+def last(values: Values) -> float | None:
+    """The newest value that there is."""
+    return next((value for value in reversed(values) if value is not None), None)
+
+
+def shown(value: float | None, unit: str) -> str:
+    """A value with its unit."""
+    return "–" if value is None else f"{value:.3g} {unit}".rstrip()
+
+
+def spark(values: Values) -> str:
+    """A small line's path; empty where there is nothing to draw."""
+    if not any(value is not None for value in values):
+        return ""
+    highest = max(value for value in values if value is not None) * (1 + _ROOM) or 1.0
+    return path(values, highest, SPARK_WIDTH, SPARK_HEIGHT)
+
+
+def path(values: Values, highest: float, width: float, height: float) -> str:
+    """An SVG path, broken where there is no value."""
+    between = width / max(len(values) - 1, 1)
+    parts, pen = [], "M"
+    for place, value in enumerate(values):
+        if value is None:
+            pen = "M"
+            continue
+        y = height * (1 - min(max(value, 0.0) / highest, 1.0))
+        parts.append(f"{pen}{place * between:.1f} {y:.1f}")
+        pen = "L"
+    return "".join(parts)

@@ -1,0 +1,137 @@
+"""The versions that S3 has: read beside the event loop, within limits, and kept for seconds."""
+
+import asyncio
+import json
+import time
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+from pathlib import PurePosixPath
+from typing import Any
+
+from controlplane.console.sources.answer import SourceError
+from controlplane.store import artifacts
+from controlplane.store.s3 import BUCKET, Store
+
+WHO = "The S3 store"
+SECONDS = 6.0
+KEPT_SECONDS = 5.0
+VERSIONS = 300
+"""Manifests that are read, the newest first."""
+MANIFEST_BYTES = 1 << 20
+OBJECTS = 50_000
+_READERS = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """One published version."""
+
+    model: str
+    version: str
+    at: datetime
+    size_bytes: int
+    manifest: Mapping[str, Any] = field(default_factory=dict)
+    error: str = ""
+    """Why its manifest could not be read."""
+
+    @property
+    def metrics(self) -> Mapping[str, Any]:
+        """What training measured."""
+        metrics = self.manifest.get("metrics")
+        return metrics if isinstance(metrics, dict) else {}
+
+
+class Registry:
+    """A store's versions. Manifests never change, so each is read once."""
+
+    def __init__(self, store: Store | None) -> None:
+        self._store = store
+        self._known: dict[tuple[str, str, datetime], Published] = {}
+        self._listed: list[Published] = []
+        self._until = 0.0
+        self._lock = asyncio.Lock()
+
+    async def versions(self) -> list[Published]:
+        """Of all models, the newest first.
+
+        Raises:
+            SourceError: There is no answer.
+        """
+        if self._store is None:
+            raise SourceError("No S3 store is known: set SERIN_S3_ENDPOINT and its keys.")
+        async with self._lock:
+            if time.monotonic() > self._until:
+                self._listed = await self._read(self._store)
+                self._until = time.monotonic() + KEPT_SECONDS
+        return self._listed
+
+    async def _read(self, store: Store) -> list[Published]:
+        client = artifacts.client(store, BUCKET)
+        try:
+            async with asyncio.timeout(SECONDS):
+                listed: list[Any] = []
+                async for batch in client.list_async():
+                    listed += batch
+                    if len(listed) > OBJECTS:
+                        raise SourceError(f"{WHO} lists more than {OBJECTS:,} objects.")
+                heads = sorted(_heads(listed), key=lambda head: head.at, reverse=True)[:VERSIONS]
+                turns = asyncio.Semaphore(_READERS)
+                found = await asyncio.gather(*(self._whole(client, turns, head) for head in heads))
+        except TimeoutError as error:
+            raise SourceError(f"{WHO} did not answer in {SECONDS:g} s.") from error
+        except SourceError:
+            raise
+        except Exception as error:  # its client's errors have no common base
+            said = str(error).split("\n", 1)[0].rsplit(" - ", 1)[-1]
+            raise SourceError(f"{WHO} does not answer: {said[:300]}") from error
+        self._known = {(version.model, version.version, version.at): version for version in found}
+        return list(found)
+
+    async def _whole(self, client: Any, turns: asyncio.Semaphore, head: "_Head") -> Published:
+        """A version with its manifest; of one that cannot be read, why."""
+        known = self._known.get((head.model, head.version, head.at))
+        if known is not None:
+            return known
+        version = Published(head.model, head.version, head.at, head.size_bytes)
+        if head.manifest_bytes > MANIFEST_BYTES:
+            return replace(version, error=f"its manifest has {head.manifest_bytes:,} bytes")
+        async with turns:
+            key = f"{head.model}/{head.version}/{artifacts.MANIFEST}"
+            result = await client.get_async(key)
+            raw = bytes(await result.bytes_async())
+        try:
+            document = json.loads(raw)
+        except (ValueError, RecursionError):
+            return replace(version, error="its manifest is no JSON")
+        if not isinstance(document, dict):
+            return replace(version, error="its manifest is no JSON object")
+        return replace(version, manifest=document)
+
+
+@dataclass(slots=True)
+class _Head:
+    """What a listing says of a version."""
+
+    model: str
+    version: str
+    at: datetime
+    size_bytes: int = 0
+    manifest_bytes: int = -1
+    """Below 0: it has none, and so is not published."""
+
+
+def _heads(objects: Iterable[Mapping[str, Any]]) -> list[_Head]:
+    """Model, version and size of everything that has a manifest."""
+    heads: dict[tuple[str, str], _Head] = {}
+    for entry in objects:
+        parts = PurePosixPath(entry["path"]).parts
+        if len(parts) < 3:
+            continue
+        at = entry["last_modified"]
+        head = heads.setdefault((parts[0], parts[1]), _Head(parts[0], parts[1], at))
+        head.size_bytes += entry["size"]
+        head.at = max(head.at, at)
+        if parts[2:] == (artifacts.MANIFEST,):
+            head.manifest_bytes = entry["size"]
+    return [head for head in heads.values() if head.manifest_bytes >= 0]
