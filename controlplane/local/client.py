@@ -142,7 +142,8 @@ def newer(now: dict[str, Any], names: Iterable[str]) -> Iterator[tuple[str, str]
             continue
         uri = service["spec"]["predictor"]["model"]["storageUri"]
         version = None if is_versioned(uri) else artifacts.newest(known, uri)
-        if version and version != now["models"][name]["version"]:
+        serving = now["models"][name]["version"]
+        if version and version != serving and "@" not in serving:  # a channel moves by itself
             yield name, version
 
 

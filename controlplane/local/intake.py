@@ -121,6 +121,8 @@ async def versioned(models: Store, storage_uri: str, kept: str = "") -> str | No
     if is_versioned(uri) or not uri.startswith("s3://"):
         return None
     uri = uri.removesuffix(f"/{UNTRAINED}")
+    if kept.startswith(f"{uri}@"):
+        return kept
     if kept.startswith(f"{uri}/") and is_versioned(kept):
         versions = await asyncio.to_thread(artifacts.published, models, uri)
         if versions:

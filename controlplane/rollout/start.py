@@ -33,6 +33,11 @@ def begin(api: Kubernetes, model: str, version: str, plan: Plan) -> State:
     stable = str(spec["predictor"].get("model", {}).get("storageUri", "")).rstrip("/")
     prefix, _, served = stable.rpartition("/")
     canary = version if "://" in version else f"{prefix}/{version}"
+    if "@" in served:
+        raise SerinError(
+            f"{model} follows the channel {stable}, so its replicas swap at once: ./serin channel "
+            f"set {model} VERSION. A rollout is of InferenceServices that name a version."
+        )
     if not served or not prefix.count("/") > 2:
         raise SerinError(
             f"{model} serves {stable or 'nothing'}, which names no version: a rollout could not "

@@ -13,6 +13,7 @@ from controlplane import statefolder
 from controlplane.statefolder import Home
 from controlplane.store import artifacts
 from controlplane.store.catalog import MANIFEST, Version
+from controlplane.store.channels import FOLDER
 from controlplane.store.s3 import BUCKET, Store
 from controlplane.store.served import served
 
@@ -69,6 +70,18 @@ def on_this_machine(home: Home, root: Path) -> set[str]:
 def in_cluster(services: Iterable[dict[str, Any]]) -> set[str]:
     """Versions that InferenceServices of a cluster name."""
     return {word for service in services for word in _VERSION.findall(repr(service))}
+
+
+def in_channels(store: Store) -> set[str]:
+    """Versions that a channel serves, served before, or has proposed."""
+    found: set[str] = set()
+    for entry in artifacts.objects(store, BUCKET):
+        parts = entry["path"].split("/")
+        if parts[1:2] == [FOLDER] and parts[-1] == "state.json":
+            with artifacts.told(store):
+                raw = bytes(artifacts.client(store, BUCKET).get(entry["path"]).bytes())
+            found |= set(_VERSION.findall(raw.decode("utf-8", "replace")))
+    return found
 
 
 def delete(store: Store, version: Version) -> None:

@@ -67,6 +67,10 @@ UNKNOWN_MODEL = {
 """Of the verbs that take a model; a rollout's are known to the cluster alone, see RUNNING."""
 
 NOTHING = {
+    "channel history": ("channel history iris", 1, NOTHING_RUNS),
+    "channel rollback": ("channel rollback iris", 1, NOTHING_RUNS),
+    "channel set": ("channel set iris 1f2e", 1, NOTHING_RUNS),
+    "channel status": ("channel status iris", 1, NOTHING_RUNS),
     "chat": ("chat", 1, NOTHING_RUNS),
     "dashboards": ("dashboards --draw DIR", 1, NOTHING_RUNS),
     "down": ("down", 0, "Nothing runs."),
@@ -181,7 +185,7 @@ def test_help_is_quick_installs_nothing_and_fits(command: str, run: Callable[[st
     assert "nstalling" not in shown.text
 
 
-@pytest.mark.parametrize("line", ["", "models --help", "new", "rollout"])
+@pytest.mark.parametrize("line", ["", "models --help", "new", "rollout", "channel"])
 def test_half_a_command_is_answered_with_its_help(line: str, run: Callable[[str], Shown]) -> None:
     """The verbs that there are, and exit code 2 where one was missing."""
     shown = run(line)

@@ -18,6 +18,7 @@ from controlplane.kubernetes.meta import Object, is_of_a_controller
 from controlplane.kubernetes.names import SERVICE_LABEL, source
 from controlplane.local.api.schemas.expressions import is_subdomain
 from controlplane.local.controllers.fence import Each
+from controlplane.store import channels
 
 API = "serin.dev/api"
 """An annotation of a runtime, and so of its pods."""
@@ -88,7 +89,7 @@ class DeploymentPlan:
 
     @property
     def version(self) -> str:
-        """The artifact's version, the last part of its URI."""
+        """The artifact's version, the last part of its URI; of a channel, iris@stable."""
         return self.storage_uri.rsplit("/", 1)[-1]
 
     @property
@@ -243,10 +244,13 @@ def template_hash(template: Mapping[str, Any]) -> str:
 
 
 def is_versioned(storage_uri: str) -> bool:
-    """Whether a URI names a version: s3://models/iris/1f2e… does, s3://models/iris does not.
+    """Whether a URI says what to serve: s3://models/iris/1f2e… and s3://models/iris@stable do.
 
-    Nor does s3://models/iris/untrained, which the overlays have until somebody chooses a version.
+    s3://models/iris does not, nor does s3://models/iris/untrained, which the overlays have until
+    somebody chooses a version.
     """
+    if channels.parsed(storage_uri) is not None:
+        return True
     parts = storage_uri.removeprefix("s3://").split("/")
     return len(parts) > 2 and parts[2:] != [UNTRAINED]
 

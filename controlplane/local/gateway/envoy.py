@@ -275,7 +275,9 @@ def _route(match: Json, target: Json, timeout_seconds: int, guard: Keys | None) 
             "timeout": f"{timeout_seconds}s",
             # Inference changes nothing, and Envoy retries only before a response has begun.
             "retry_policy": {
-                "retry_on": "connect-failure,refused-stream,reset",
+                "retry_on": "connect-failure,refused-stream,reset,retriable-headers",
+                # A replica that is behind its channel says so before it reads a request.
+                "retriable_headers": [{"name": "serin-try-another", "present_match": True}],
                 "num_retries": 3,
                 "retry_back_off": {"base_interval": "0.010s", "max_interval": "0.250s"},
                 "retry_host_predicate": [

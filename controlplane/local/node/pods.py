@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from controlplane.errors import ManifestError, StoreError
+from controlplane.errors import SerinError
 from controlplane.kubernetes.meta import now
 from controlplane.local.controllers.fence import said
 from controlplane.local.controllers.plan import DeploymentPlan, Probe
@@ -28,7 +28,7 @@ from controlplane.local.node.pauses import pause
 from controlplane.local.node.probes import passes
 from controlplane.local.node.processes import LOOPBACK, Child
 from controlplane.statefolder import ROOT, Home
-from controlplane.store import artifacts
+from controlplane.store import artifacts, channels, followed
 from controlplane.store.s3 import Store
 
 BACKOFF_SECONDS = 1.0
@@ -144,17 +144,12 @@ class Pod:
             ready_at = None
             try:
                 self._become("Downloading")
-                self._folder = await asyncio.to_thread(
-                    artifacts.fetch,
-                    self.around.store,
-                    self.deployment.storage_uri,
-                    self.around.home.models,
-                )
+                self._folder = await asyncio.to_thread(self._fetch)
                 self._start(self._folder)
                 self._become("Starting")
                 ready_at = await self._watch()
                 reason = self._why_it_ended()
-            except (StoreError, ManifestError) as error:
+            except SerinError as error:
                 reason = str(error)
             except OSError as error:
                 reason = _os_reason(error)
@@ -165,6 +160,23 @@ class Pod:
             # Doubling: 1 s, 2 s, 4 s … as a kubelet does from 10 s on.
             crashes = self.failed_starts or 1
             await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** (crashes - 1), BACKOFF_LIMIT_SECONDS))
+
+    def _fetch(self) -> Path:
+        store, uri = self.around.store, self.deployment.storage_uri
+        return artifacts.fetch(store, followed.served(store, uri), self.around.home.models)
+
+    def _following(self) -> dict[str, str]:
+        """What a predictor needs to follow a channel, which in a cluster the manifest says."""
+        uri = self.deployment.storage_uri
+        if channels.parsed(uri) is None:
+            return {}
+        own = containers.own_volumes(self.around.home, self.name)
+        return {
+            **self.around.store.env(),
+            "PREDICTOR_CHANNEL": uri,
+            "PREDICTOR_CHANNEL_DIR": str(own / "channel"),
+            "PREDICTOR_REPLICA": self.name,
+        }
 
     def _ended(self, reason: str, ready_at: float | None) -> None:
         if self.child:
@@ -190,6 +202,7 @@ class Pod:
         started = replace(self.deployment, container=asked)
         self._env = {
             **commands.inherited(),
+            **self._following(),
             **ready.env,
             "PREDICTOR_HOST": LOOPBACK,
             "PREDICTOR_METRICS_PORT": str(self.metrics_port),

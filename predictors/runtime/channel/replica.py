@@ -90,7 +90,8 @@ class Replica:
             if self.generation and self.version != document.version:
                 self.kept = self.version
                 self.kept_until = max(now, document.activate_at) + document.keep_seconds
-            self.switched_late = now - document.activate_at
+            # A process that starts later is not late.
+            self.switched_late = now - document.activate_at if self.generation else 0.0
             self.version, self.generation = document.version, document.generation
         self.held &= self._useful(now)
 

@@ -3,6 +3,7 @@
 train, publish       make a version here, or of a file of your own
 models               list, compare, verify and delete versions
 rollout, rollback    from one version to another, step by step or back at once
+channel              all replicas from one version to another, at one instant
 infer, chat, load    one request, a conversation, or many at a fixed rate
 simulate             a scaling rule on a load curve, without a platform
 

@@ -172,6 +172,7 @@ def gc(keep: int, dry_run: bool, no_cluster: bool) -> None:
                 "kubectl's context, or say --no-cluster if none does."
             ) from error
     with _catalog() as catalog:
+        referenced |= retention.in_channels(catalog.store)
         chosen = retention.doomed(catalog.all, keep, referenced, datetime.now(UTC))
         for one in chosen:
             if not dry_run:

@@ -22,6 +22,7 @@ def command(model: str, to: str | None) -> None:
     another version, for example with ./serin up --newest.
     """
     from controlplane import statefolder
+    from controlplane.errors import SerinError
     from controlplane.local.apiclient import Kubernetes
     from controlplane.local.node import s3_server
     from controlplane.store.catalog import Catalog
@@ -33,6 +34,11 @@ def command(model: str, to: str | None) -> None:
     now = asked.platform(None, model)
     with Kubernetes(home) as api, s3_server.available(home) as store:
         current = api.service(model)["spec"]["predictor"]["model"].get("storageUri", "")
+        if "@" in current:
+            raise SerinError(
+                f"{model} follows {current}: go back with ./serin channel rollback {model}"
+                + (f", or ./serin channel set {model} {to}" if to else "")
+            )
         pods = now.get("models", {}).get(model, {}).get("pods", ())
         answering = {
             pod["version"]

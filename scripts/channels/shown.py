@@ -1,0 +1,90 @@
+"""A channel in words."""
+
+import json
+import time
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.rollout.effects.kubernetes import Object
+from controlplane.store.channels import Document
+from controlplane.store.followed import Channel
+from scripts.channels import pods
+
+REPLICAS = ("REPLICA", "READY", "GENERATION", "VERSION", "PREPARED", "SWITCHED", "SAYS")
+HISTORY = ("GENERATION", "VERSION", "COMMITTED", "BY", "WHY")
+
+
+def as_json(document: Document, reports: dict[str, Document], found: list[Object]) -> str:
+    """Everything that is known."""
+    replicas: list[dict[str, Any]] = [
+        {"replica": name, "ready": is_ready, **report}
+        for name, is_ready, report in _each(reports, found)
+    ]
+    return json.dumps({**document, "replicas": replicas}, indent=1)
+
+
+def description(channel: Channel, document: Document) -> str:
+    """Some lines; `replicas` has a row for each replica."""
+    lines = [
+        f"{channel.uri}  generation {document['generation']}  {document['version']}",
+        f"since     {_time(document['activate_at'])}, by {document['by']}"
+        + (f": {document['why']}" if document["why"] else ""),
+        f"before    {document['previous'] or 'nothing'}",
+        f"mode      {document['mode']}, keeps an engine for {document['keep_seconds']:g} s",
+    ]
+    if coming := document["next"]:
+        state = "being prepared" if time.time() < coming["expires_at"] else "expired"
+        lines.append(f"proposed  {coming['version']}, generation {coming['generation']}: {state}")
+    return "\n".join(lines) + "\n"
+
+
+def replicas(reports: dict[str, Document], found: list[Object]) -> list[tuple[str, ...]]:
+    """A row for each pod that follows."""
+    rows: list[tuple[str, ...]] = []
+    for name, is_ready, report in _each(reports, found):
+        if not report:
+            rows.append((name, _word(is_ready), "-", "-", "-", "-", "no report yet"))
+            continue
+        said = report["trouble"] or "; ".join(report["failures"].values())
+        rows.append(
+            (
+                name,
+                _word(is_ready),
+                str(report["generation"]),
+                report["version"],
+                str(report["prepared"]),
+                f"+{report['switched_late_seconds'] * 1000:.0f} ms",
+                said or (f"keeps {report['kept']}" if report["kept"] else ""),
+            )
+        )
+    return rows
+
+
+def history(entries: list[Document]) -> list[tuple[str, ...]]:
+    """A row for each commit."""
+    return [
+        (
+            str(one["generation"]),
+            one["version"],
+            _time(one["at"]),
+            one["by"],
+            one["why"],
+        )
+        for one in entries
+    ]
+
+
+def _each(reports: dict[str, Document], found: list[Object]) -> list[tuple[str, bool, Document]]:
+    return [
+        (name, pods.is_ready(pod), reports.get(name, {}))
+        for pod in found
+        for name in [str(pod["metadata"]["name"])]
+    ]
+
+
+def _word(is_ready: bool) -> str:
+    return "yes" if is_ready else "no"
+
+
+def _time(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%d %H:%M:%SZ")

@@ -1,0 +1,226 @@
+"""The writer of a channel: prepare everywhere, then commit; else nothing, and why."""
+
+import getpass
+import time
+import uuid
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from controlplane.errors import SerinError
+from controlplane.rollout.effects.kubernetes import ApiError, Kubernetes
+from controlplane.store import channels
+from controlplane.store.channels import Document
+from controlplane.store.followed import Channel
+from scripts.channels import pods
+from scripts.channels.lease import Lease
+
+_LOOK_SECONDS = 0.1
+_SETTLE_SECONDS = 30.0
+"""How long after an instant every ready replica must have switched."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What is asked for."""
+
+    version: str
+    why: str
+    mode: str | None
+    """None: as it is, or strict."""
+    keep: float | None
+    """None: as it is, or 60 s."""
+    patience: float
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What came of it."""
+
+    document: Document
+    replicas: int
+    seconds: float
+    """From the commit to the last switch; 0 where nobody follows."""
+    window: float
+    """Between the first switch and the last."""
+
+
+class Writer:
+    """Writes one channel."""
+
+    def __init__(self, api: Kubernetes, channel: Channel, tell: Callable[[str], None]) -> None:
+        self._api = api
+        self.channel = channel
+        self._tell = tell
+        self._by = getpass.getuser()
+
+    def set(self, wish: Wish) -> Done:
+        """Have every replica serve a version.
+
+        Raises:
+            SerinError: A replica cannot prepare it, or not in time: nothing has changed.
+        """
+        with Lease(self._api, self.channel.model, self.channel.name) as lease:
+            document = self.channel.read()
+            if document is None:
+                return self._begin(lease, wish)
+            if document["version"] == wish.version:
+                raise SerinError(f"{self.channel.uri} is {wish.version} already.")
+            time.sleep(max(document["activate_at"] - time.time(), 0.0))
+            lease.renew()
+            document = channels.proposed(
+                document, wish.version, self._by, wish.why, time.time(), wish.patience
+            )
+            self.channel.write_state(document)
+            try:
+                self._wait_prepared(document)
+                lease.renew()
+                now = self.channel.read()
+                if now is None or now["proposed"] != document["proposed"]:
+                    raise SerinError("Somebody else wrote the channel: nothing was committed.")
+                document = channels.committed(now, time.time(), mode=wish.mode, keep=wish.keep)
+                self.channel.write(document)
+            except BaseException:
+                self._withdraw(lease, document)
+                raise
+            return self._settled(document)
+
+    def back(self, why: str) -> Done:
+        """Have every replica serve the version before; without a prepare where all keep it.
+
+        Raises:
+            SerinError: There is none, or it cannot be prepared.
+        """
+        with Lease(self._api, self.channel.model, self.channel.name) as lease:
+            document = self.channel.read()
+            if document is None or not document["previous"]:
+                raise SerinError(
+                    f"{self.channel.uri} served nothing before: there is nothing to go back to."
+                )
+            followers = pods.ready(pods.following(self._api, self.channel))
+            reports = self.channel.reports()
+            reason = channels.without_prepare(document, followers, reports, time.time())
+            if not reason:
+                lease.renew()
+                document = channels.back(document, self._by, why, time.time())
+                self.channel.write(document)
+                return self._settled(document)
+        self._tell(f"{reason}: it is prepared first")
+        return self.set(Wish(document["previous"], why, None, None, 120.0))
+
+    def _begin(self, lease: Lease, wish: Wish) -> Done:
+        keep = 60.0 if wish.keep is None else wish.keep
+        mode = wish.mode or channels.STRICT
+        document = channels.first(
+            wish.version, self._by, wish.why, time.time(), mode=mode, keep=keep
+        )
+        lease.renew()
+        self.channel.write(document)
+        return Done(document, 0, 0.0, 0.0)
+
+    def _wait_prepared(self, document: Document) -> None:
+        until, told = document["next"]["expires_at"] - 1.0, ""
+        while True:
+            followers = pods.ready(pods.following(self._api, self.channel))
+            reports = self.channel.reports()
+            missing = channels.unprepared(document, followers, reports)
+            if not missing:
+                self._tell(f"{len(followers)} ready replicas are prepared")
+                return
+            refused = channels.refusals(
+                document, {pod: reports[pod] for pod in followers if pod in reports}
+            )
+            said = "; ".join(f"{pod} {why}" for pod, why in sorted((refused or missing).items()))
+            if refused:
+                raise SerinError(f"Nothing was committed: {said}.")
+            if time.time() > until:
+                raise SerinError(f"Nothing was committed, in time not prepared: {said}.")
+            counted = f"{len(followers) - len(missing)} of {len(followers)} replicas are prepared"
+            if counted != told:
+                self._tell(counted)
+                told = counted
+            time.sleep(_LOOK_SECONDS)
+
+    def _withdraw(self, lease: Lease, document: Document) -> None:
+        """Take the proposal back, if that is still ours to do; else its time ends it."""
+        if document["next"] is None:
+            return
+        with suppress(SerinError):
+            lease.renew()
+            self.channel.write_state(channels.withdrawn(document))
+            self._event("ChannelWithdrawn", document, warning=True)
+
+    def _settled(self, document: Document) -> Done:
+        """Wait until every ready replica serves it, and measure how far apart they switched."""
+        number, until = document["generation"], time.time() + _SETTLE_SECONDS
+        while True:
+            followers = pods.ready(pods.following(self._api, self.channel))
+            reports = self.channel.reports()
+            there = [reports[pod] for pod in followers if pod in reports]
+            behind = [
+                pod
+                for pod in followers
+                if pod not in reports or reports[pod]["generation"] < number
+            ]
+            if not behind:
+                break
+            if time.time() > until:
+                raise SerinError(
+                    f"Generation {number} is committed, and {', '.join(behind)} did not switch in "
+                    f"{_SETTLE_SECONDS:g} s: see ./serin channel status {self.channel.model}"
+                )
+            time.sleep(_LOOK_SECONDS)
+        late = [one["switched_late_seconds"] for one in there if one["generation"] == number]
+        self._event("ChannelCommitted", document, warning=False)
+        for gone in reports.keys() - {
+            str(pod["metadata"]["name"]) for pod in pods.following(self._api, self.channel)
+        }:
+            self.channel.forget(gone)
+        window = max(late) - min(late) if late else 0.0
+        lead = document["activate_at"] - document["at"]
+        return Done(document, len(late), lead + max(late) if late else 0.0, window)
+
+    def _event(self, reason: str, document: Document, *, warning: bool) -> None:
+        """An Event on each InferenceService of the model's name; telling must stop nothing."""
+        with suppress(ApiError):
+            service = self._api.get("inferenceservices", self.channel.model)
+            if service is not None:
+                self._api.create(
+                    "events", _event(service, self.channel, reason, document, warning=warning)
+                )
+
+
+def _event(
+    service: dict[str, Any], channel: Channel, reason: str, document: Document, *, warning: bool
+) -> dict[str, Any]:
+    metadata = service["metadata"]
+    now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    shown = document["next"] or document
+    text = f"generation {shown['generation']} of {channel.name}: {shown['version']}"
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {
+            "name": f"{channel.model}.{uuid.uuid4().hex[:16]}",
+            "namespace": metadata["namespace"],
+        },
+        "involvedObject": {
+            "apiVersion": service["apiVersion"],
+            "kind": service["kind"],
+            "name": channel.model,
+            "namespace": metadata["namespace"],
+            "uid": metadata["uid"],
+            "resourceVersion": metadata["resourceVersion"],
+        },
+        "type": "Warning" if warning else "Normal",
+        "reason": reason,
+        "message": text,
+        "source": {"component": "serin-channel"},
+        "reportingComponent": "serin-channel",
+        "reportingInstance": "",
+        "count": 1,
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+    }

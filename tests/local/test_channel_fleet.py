@@ -1,0 +1,234 @@
+"""Several replicas of a channel and its writer, under load: real predictors and a real store.
+
+SERIN_CHANNEL_SWAPS=50 makes the long run. SERIN_CHANNEL_RESULT names a file for its figures.
+"""
+
+import json
+import os
+import threading
+import time
+from contextlib import ExitStack
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Self, cast
+
+import pytest
+
+from controlplane.errors import SerinError
+from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
+from controlplane.store.followed import Channel
+from controlplane.store.s3 import Store
+from scripts.channels.writer import Done, Wish, Writer
+from tests.support import trained
+from tests.support.channel import variant, version
+from tests.support.predictor import Predictor, running
+from tests.support.s3 import S3Server
+from training.publish.registry import Registry
+
+SWAPS = int(os.environ.get("SERIN_CHANNEL_SWAPS", "2"))
+REPLICAS = 2 if SWAPS < 10 else 4
+URI = "s3://models/iris@stable"
+FLOWER = json.dumps(
+    {"inputs": [{"name": "input-0", "shape": [1, 4], "datatype": "FP32", "data": [5, 3, 1, 0]}]}
+).encode()
+Seen = tuple[float, float, int, str, int]
+"""Sent, answered, status, version and generation of one request."""
+
+
+class Cluster:
+    """The objects that a writer asks a Kubernetes API about: pods, and its Lease."""
+
+    namespace = "models"
+
+    def __init__(self, pods: list[str]) -> None:
+        self.pods = pods
+        self.leases: dict[str, dict[str, Any]] = {}
+        self.events: list[dict[str, Any]] = []
+
+    def list(self, plural: str, labels: str = "") -> list[dict[str, Any]]:
+        """The pods, all ready, which follow the channel by a variable as a cluster's do."""
+        del labels
+        assert plural == "pods"
+        env = [{"name": "PREDICTOR_CHANNEL", "value": URI}]
+        ready = {"conditions": [{"type": "Ready", "status": "True"}]}
+        return [
+            {"metadata": {"name": name}, "spec": {"containers": [{"env": env}]}, "status": ready}
+            for name in self.pods
+        ]
+
+    def get(self, plural: str, name: str) -> dict[str, Any] | None:
+        """A Lease; there is no InferenceService."""
+        return self.leases.get(name) if plural == "leases" else None
+
+    def create(self, plural: str, one: dict[str, Any]) -> dict[str, Any]:
+        """Add a Lease."""
+        assert plural == "leases"
+        one["metadata"]["resourceVersion"] = "1"
+        self.leases[one["metadata"]["name"]] = one
+        return one
+
+    def patch(self, plural: str, name: str, patch: dict[str, Any]) -> dict[str, Any]:
+        """Change a Lease, if it is still the one that was read."""
+        assert plural == "leases"
+        lease = self.leases[name]
+        if patch["metadata"]["resourceVersion"] != lease["metadata"]["resourceVersion"]:
+            raise Conflict("changed meanwhile")
+        lease["metadata"]["resourceVersion"] = str(int(lease["metadata"]["resourceVersion"]) + 1)
+        lease["spec"] |= patch["spec"]
+        copied: dict[str, Any] = json.loads(json.dumps(lease))
+        return copied
+
+
+class Clients:
+    """One client for each replica, asking as fast as it is answered; keeps what it saw."""
+
+    def __init__(self, replicas: list[Predictor]) -> None:
+        self.seen: list[list[Seen]] = [[] for _ in replicas]
+        self._stop = threading.Event()
+        self._threads = [
+            threading.Thread(target=self._ask, args=(replica, seen))
+            for replica, seen in zip(replicas, self.seen, strict=True)
+        ]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        for thread in self._threads:
+            thread.join()
+
+    def _ask(self, replica: Predictor, seen: list[Seen]) -> None:
+        import http.client
+
+        connection = http.client.HTTPConnection("127.0.0.1", replica.http_port, timeout=60)
+        while not self._stop.is_set():
+            sent = time.time()
+            connection.request(
+                "POST", replica.infer_path, FLOWER, {"Content-Type": "application/json"}
+            )
+            answer = connection.getresponse()
+            body = json.loads(answer.read())
+            generation = int(answer.headers.get("serin-generation", "0"))
+            seen.append(
+                (sent, time.time(), answer.status, body.get("model_version", ""), generation)
+            )
+        connection.close()
+
+
+def writer(s3: S3Server, cluster: Cluster) -> Writer:
+    """What `serin channel` writes with."""
+    env = s3.environment
+    store = Store(s3.endpoint, env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
+    return Writer(cast("Kubernetes", cluster), Channel(store, "iris", "stable"), lambda _: None)
+
+
+@pytest.mark.timeout(120 + 60 * SWAPS)
+def test_replicas_swap_in_step_and_lose_nothing(s3: S3Server, tmp_path: Path) -> None:
+    """Every request is answered, by the version of its generation, and generations only rise."""
+    made = trained.brief("iris")
+    folders = [variant(made, number, tmp_path / f"v{number}") for number in range(3)]
+    registry = Registry(s3.environment)
+    for folder in folders:
+        registry.publish(folder, "iris")
+    versions = [version(folder) for folder in folders]
+    names = [f"replica-{number}" for number in range(REPLICAS)]
+    cluster = Cluster(names)
+    write = writer(s3, cluster)
+    write.set(Wish(versions[0], "", None, None, 60.0))
+    done: list[tuple[str, Done]] = []
+    with ExitStack() as stack:
+        replicas = [
+            stack.enter_context(
+                running(
+                    "iris",
+                    folders[0],
+                    tmp_path / f"{name}.log",
+                    **s3.environment,
+                    PREDICTOR_CHANNEL=URI,
+                    PREDICTOR_REPLICA=name,
+                    PREDICTOR_DRAIN_SECONDS="0",
+                    PREDICTOR_LOG_LEVEL="WARNING",
+                )
+            )
+            for name in names
+        ]
+        with Clients(replicas) as clients:
+            for number in range(1, SWAPS + 1):
+                wish = Wish(versions[number % 3], f"swap {number}", None, None, 60.0)
+                done.append(("set", write.set(wish)))
+            done.append(("rollback", write.back("the way back")))
+        with pytest.raises(
+            SerinError, match=r"Nothing was committed: replica-0 .* is not published"
+        ):
+            write.set(Wish("0123456789ab", "not there", None, None, 60.0))
+    _check(clients.seen, write, done)
+
+
+def _check(seen: list[list[Seen]], write: Writer, done: list[tuple[str, Done]]) -> None:
+    history = {one["generation"]: one for one in write.channel.history()}
+    requests = [one for replica in seen for one in replica]
+    assert [one for one in requests if one[2] != 200] == []
+    for _, _, _, served, generation in requests:
+        assert served == history[generation]["version"]
+    for replica in seen:
+        assert all(before[4] <= after[4] for before, after in pairwise(replica))
+    document = write.channel.read()
+    assert document is not None
+    assert document["next"] is None, "what could not be prepared is taken back"
+    _write_figures(requests, done)
+
+
+def _write_figures(requests: list[Seen], done: list[tuple[str, Done]]) -> None:
+    file = os.environ.get("SERIN_CHANNEL_RESULT")
+    if not file:
+        return
+    windows = sorted(one.window for _, one in done)
+    told = {
+        "replicas": REPLICAS,
+        "requests": len(requests),
+        "lost": sum(status != 200 for _, _, status, _, _ in requests),
+        "requests_per_second": len(requests) / (requests[-1][1] - min(one[0] for one in requests)),
+        "swaps": len(done),
+        "window_seconds": {
+            "median": windows[len(windows) // 2],
+            "most": windows[-1],
+        },
+        "commit_to_last_switch_seconds": max(one.seconds for kind, one in done if kind == "set"),
+        "rollback_seconds": max(one.seconds for kind, one in done if kind == "rollback"),
+        "processors": os.cpu_count(),
+        "load_average": os.getloadavg()[0],
+        "date": time.strftime("%Y-%m-%d", time.gmtime()),
+    }
+    Path(file).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+
+
+def test_one_writer_at_a_time(s3: S3Server) -> None:
+    """A second writer is told who is at it, and one that was overtaken writes nothing more."""
+    from scripts.channels.lease import Lease
+
+    cluster = Cluster([])
+    api = cast("Kubernetes", cluster)
+    write = writer(s3, cluster)
+    with Lease(api, "iris", "stable") as held:
+        with pytest.raises(SerinError, match="is changing the channel stable of iris"):
+            write.set(Wish("0123456789ab", "", None, None, 60.0))
+        cluster.leases["channel-iris-stable"]["metadata"]["resourceVersion"] = "99"
+        with pytest.raises(SerinError, match="Another writer took"):
+            held.renew()
+    assert write.channel.read() is None
+
+
+def test_no_version_of_a_channel_is_garbage(s3: S3Server) -> None:
+    """What a channel serves, served before or has proposed stays, and it is no version itself."""
+    from controlplane.store import channels, retention
+    from controlplane.store.catalog import Catalog
+
+    channel = writer(s3, Cluster([])).channel
+    state = channels.first("0" * 12, "test", "", 1.0, mode="strict", keep=60.0)
+    state = channels.committed(channels.proposed(state, "1" * 12, "test", "", 1.0, 60.0), 2.0)
+    channel.write(channels.proposed(state, "2" * 12, "test", "", 3.0, 60.0))
+    assert retention.in_channels(channel.store) == {"0" * 12, "1" * 12, "2" * 12}
+    assert Catalog(channel.store).all == []
