@@ -26,6 +26,7 @@ from tests.support.s3 import S3Server
 from training.publish.registry import Registry
 
 SWAPS = int(os.environ.get("SERIN_CHANNEL_SWAPS", "2"))
+RESULT = os.environ.get("SERIN_CHANNEL_RESULT")
 REPLICAS = 2 if SWAPS < 10 else 4
 URI = "s3://models/iris@stable"
 FLOWER = json.dumps(
@@ -182,8 +183,7 @@ def _check(seen: list[list[Seen]], write: Writer, done: list[tuple[str, Done]]) 
 
 
 def _write_figures(requests: list[Seen], done: list[tuple[str, Done]]) -> None:
-    file = os.environ.get("SERIN_CHANNEL_RESULT")
-    if not file:
+    if not RESULT:
         return
     windows = sorted(one.window for _, one in done)
     told = {
@@ -202,7 +202,7 @@ def _write_figures(requests: list[Seen], done: list[tuple[str, Done]]) -> None:
         "load_average": os.getloadavg()[0],
         "date": time.strftime("%Y-%m-%d", time.gmtime()),
     }
-    Path(file).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
+    Path(RESULT).write_text(json.dumps(told, indent=1) + "\n", "utf-8")
 
 
 def test_one_writer_at_a_time(s3: S3Server) -> None:

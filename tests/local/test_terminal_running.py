@@ -15,6 +15,10 @@ NO_MODEL = re.compile(
 )
 FLOWER = "5.1 3.5 1.4 0.2"
 UNKNOWN = (
+    "channel history irs",
+    "channel rollback irs",
+    "channel set irs 1f2e",
+    "channel status irs",
     "chat irs",
     f"infer irs {FLOWER}",
     "load irs",
