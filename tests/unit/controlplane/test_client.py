@@ -95,7 +95,7 @@ def test_a_slow_start_is_explained_and_waited_for(monkeypatch: pytest.MonkeyPatc
             os.write(write, b"ok\n")
 
     monkeypatch.setattr(client, "BUSY_SECONDS", 0.0)
-    monkeypatch.setattr(client.sys, "stderr", Screen())
+    monkeypatch.setattr(sys, "stderr", Screen())
     with subprocess.Popen(["true"]) as process:
         word = client._word(read, process, Path("supervisor.log"))
     os.close(read)
