@@ -107,8 +107,9 @@ class Bert(torch.nn.Module):
 
     def _matrix(self, name: str) -> torch.Tensor:
         before: torch.Tensor = getattr(self, self._names[f"{name}.weight"])
-        added = self.learnt[_key(f"{name}.lora_B")] @ self.learnt[_key(f"{name}.lora_A")]
-        return (before + added).to(self._dtype)
+        first, second = (self.learnt[_key(f"{name}.lora_{part}")] for part in "AB")
+        matrix: torch.Tensor = before + second @ first
+        return matrix.to(self._dtype)
 
     def _linear(self, name: str, x: torch.Tensor) -> torch.Tensor:
         return functional.linear(x, self._matrix(name), self._part(f"{name}.bias"))

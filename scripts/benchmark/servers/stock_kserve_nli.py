@@ -50,7 +50,7 @@ class NliModel(Model):
         self._head = [weights[f"head.{part}"] for part in ("weight", "bias")]
         metrics = json.loads((self._folder / "MANIFEST.json").read_bytes())["metrics"]
         self._temperature, self._max_length = metrics["temperature"], metrics["max_length"]
-        self._tokenizer = PreTrainedTokenizerFast(
+        self._tokenizer = PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]  # it has no types
             tokenizer_file=str(self._folder / "tokenizer.json"),
             pad_token="[PAD]",  # noqa: S106 - no password
         )
