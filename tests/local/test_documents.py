@@ -21,12 +21,12 @@ COMMAND_SECONDS = 300
 
 CONSOLE_ELSEWHERE = ("README.md", "docs/autoscaling.md", "docs/load.md")
 """Documents whose console blocks test_readme.py runs, with what they show."""
-ELSEWHERE = ("docs/clients.md",)
-"""Documents that test_clients.py runs."""
+ELSEWHERE = ("docs/clients.md", "docs/own-model.md")
+"""Documents that test_clients.py and test_own_model.py run."""
 LANGUAGES = {
     "sh": "run here",
     "console": "run here, and test_readme.py compares what is shown",
-    "python": "test_clients.py; the one of causal-lm.md is in test_openai.py",
+    "python": "test_clients.py, test_own_model.py; the one of causal-lm.md is in test_openai.py",
     "js": "test_clients.py",
     "go": "test_clients.py",
     "promql": "asked here",

@@ -56,7 +56,7 @@ def command(
     serin infer mnist-cnn photo.jpg                   a digit, as PNG or JPEG
     serin infer nli "A man sleeps." "He is awake."    one text for each text input
     serin infer causal-lm "Once upon a time"          prints text as it comes
-    serin infer wine                                  the sample it was published with
+    serin infer wine                                  its golden sample
 
     The inputs come from the model's V2 metadata. Put text that begins with two dashes after a
     separate --.
