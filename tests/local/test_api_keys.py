@@ -7,6 +7,9 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
+from email.message import Message
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -75,7 +78,7 @@ def keep(platform: Platform, **keys: str | bytes) -> None:
 
 def ask(
     platform: Platform, path: str, host: str = "", /, body: object = None, **headers: str
-) -> tuple[int, Any, Mapping[str, str]]:
+) -> tuple[int, Any, Message]:
     """One REST request, of a flower where the path infers: status, JSON and headers."""
     if path == INFER:
         body = {"inputs": [flower()]}
@@ -99,8 +102,8 @@ def code(
     options = [("grpc.default_authority", host)] if host else []
     address = platform.url.removeprefix("http://")
     with grpc.insecure_channel(address, options) as channel:
-        call = channel.unary_unary(f"{V2}/{method}")
-        metadata = [(name.replace("_", "-"), value) for name, value in fields.items()]
+        call = channel.unary_unary(f"{V2}/{method}", None, None)
+        metadata = tuple((name.replace("_", "-"), value) for name, value in fields.items())
         try:
             call(message, timeout=30, metadata=metadata)
         except grpc.RpcError as error:
@@ -164,7 +167,7 @@ def test_openais_routes_have_openais_error(
     try:
         for base in ("/v1", "/openai/v1", "/v2/models/causal-lm/openai/v1"):
             path = f"{base}/chat/completions"
-            wait_for(lambda at=path: ask(guarded, at, body=said)[0] == 401, SECONDS, "the guard")
+            wait_for(partial(_answers, guarded, path, said, 401), SECONDS, "the guard")
             _, body, _ = ask(guarded, path, body=said)
             error = body["error"]
             assert error.pop("message").startswith("no valid API key")
@@ -204,7 +207,7 @@ for module in (tritonclient.http, tritonclient.grpc):
 def test_curl_sends_a_key_in_a_header(guarded: Platform) -> None:
     """As docs/api-keys.md writes it."""
     url, body = guarded.url + INFER, json.dumps({"inputs": [flower()]})
-    command = [binary("curl"), "-s", "-w", " %{http_code}", url, "-d", body]
+    command: list[str | Path] = [binary("curl"), "-s", "-w", " %{http_code}", url, "-d", body]
     command += ["-H", "Content-Type: application/json"]
     for more, status in (([], 401), (["-H", f"Authorization: Bearer {ALICE}"], 200)):
         done = subprocess.run([*command, *more], capture_output=True, text=True, check=True)
@@ -305,7 +308,7 @@ def test_a_hostile_secret_harms_its_own_model_alone(guarded: Platform) -> None:
     try:
         for place, (keys, status) in enumerate(HOSTILE):
             keep(guarded, **keys)
-            wait_for(lambda want=status: alices(guarded) == want, SECONDS, f"{place}: {status}")
+            wait_for(partial(_enters, guarded, status), SECONDS, f"{place}: {status}")
             assert ask(guarded, INFER)[0] in {401, 500}
             assert ask(guarded, "/v2/models/causal-lm")[0] == 200
     finally:
@@ -334,7 +337,7 @@ def test_the_older_policy_of_a_model_counts(guarded: Platform) -> None:
         for name, reason in (("z-iris", "Conflicted"), ("z-nothing", "TargetNotFound")):
             path = "{.status.ancestors[0].conditions[0].reason}"
             words = ("get", "-n", "models", "sp", name, "-o", f"jsonpath={path}")
-            wait_for(lambda w=words, r=reason: kubectl.out(*w) == r, SECONDS, reason)
+            wait_for(partial(_says, kubectl, words, reason), SECONDS, reason)
         assert ask(guarded, INFER, x_api_key=ALICE)[0] == 200
     finally:
         kubectl.run("delete", "-n", "models", "sp", "z-iris", "z-nothing")
@@ -369,3 +372,15 @@ def test_a_policy_that_goes_opens_the_model(guarded: Platform) -> None:
     wait_for(lambda: ask(guarded, INFER)[0] == 200, SECONDS, "an open model")
     apply(guarded, policy("app.kubernetes.io/name", "iris"))
     wait_for(lambda: ask(guarded, INFER)[0] == 401, SECONDS, "the guard")
+
+
+def _answers(platform: Platform, path: str, body: dict[str, Any], status: int) -> bool:
+    return ask(platform, path, body=body)[0] == status
+
+
+def _enters(platform: Platform, status: int) -> bool:
+    return alices(platform) == status
+
+
+def _says(kubectl: Kubectl, words: tuple[str, ...], text: str) -> bool:
+    return kubectl.out(*words) == text

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
+from typing import Any
 
 import joblib
 import numpy as np
@@ -309,7 +310,7 @@ def test_a_zip_file_is_told_by_what_is_in_it(
     assert sentence in refused(monkeypatch, tmp_path / "model.zip")
 
 
-def graph(path: Path, operator: str, **attributes: object) -> Path:
+def graph(path: Path, operator: str, **attributes: Any) -> Path:
     """One operator from `x` to `y`."""
     nodes = [helper.make_node(operator, ["x"], ["y"], **attributes)]
     return write(path, nodes, [value("x", FLOAT, ["n", 4])], [value("y", FLOAT, ["n", 4])])

@@ -54,7 +54,7 @@ def classifier(path: Path, *, maps: bool = False) -> Path:
     ]
     outputs = [value("label", INT64, ["n"])]
     if maps:
-        zipped = {"classlabels_strings": ["red", "green", "blue"]}
+        zipped: dict[str, Any] = {"classlabels_strings": ["red", "green", "blue"]}
         nodes.append(
             helper.make_node("ZipMap", ["scores"], ["answer"], domain="ai.onnx.ml", **zipped)
         )

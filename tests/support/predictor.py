@@ -237,7 +237,8 @@ def model_class(model: str) -> Any:
     )
     if model == PUBLISHED:
         folder = trained.artifact(PUBLISHED)
-        return found.of_version(folder, read_artifact(folder))
+        made: Any = found
+        return made.of_version(folder, read_artifact(folder))
     return found
 
 
