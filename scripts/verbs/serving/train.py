@@ -106,10 +106,10 @@ def _outline(module: str, arguments: tuple[str, ...]) -> str | None:
 
 def scripts() -> list[str]:
     """Models that a training script exists for: its module reads arguments when run."""
-    names = (path.stem for path in (ROOT / "training").glob("*.py"))
+    names = (path.stem for path in (ROOT / "training").glob("[a-z]*.py"))
     return [name.replace("_", "-") for name in names if _is_script(name)]
 
 
 def _is_script(module: str) -> bool:
     path = ROOT / "training" / f"{module}.py"
-    return path.exists() and "__main__" in path.read_text("utf-8")
+    return path.exists() and '__name__ == "__main__"' in path.read_text("utf-8")
