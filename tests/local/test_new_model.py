@@ -90,7 +90,7 @@ def test_a_new_model_passes_the_checks_and_serves(checkout: Path, platform: Plat
         ("a" * 31, "at most 30"),
         ("runtime", "'runtime' is taken by the runtime"),
         ("iris", "predictors/iris.py exists"),
-        ("gates", "training/publish/gates.py exists"),
+        ("script", "training/script.py exists"),
     ],
 )
 def test_a_name_that_cannot_be_is_refused_before_anything_is_written(

@@ -40,7 +40,7 @@ RULE: dict[str, Any] = {
 }
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(300)
 def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platform]) -> None:
     """Asleep, woken by REST and gRPC requests that are all answered, and asleep again."""
     required.binary("prometheus")

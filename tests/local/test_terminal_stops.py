@@ -14,7 +14,7 @@ import psutil
 import pytest
 
 from tests.local.test_terminal_verbs import COMMANDS, FLOWER, processes_of
-from tests.support import required, trained
+from tests.support import model_files, required, trained
 from tests.support.platform import wait_for
 from tests.support.terminal import SIZES, Running, Terminal
 
@@ -22,6 +22,10 @@ CPU_SECONDS = 0.3
 """Of its own that a verb has used when it no longer only starts: Python and imports take more."""
 
 ASKING = {
+    "channel history": "channel history iris --kubeconfig KUBECONFIG",
+    "channel rollback": "channel rollback iris --kubeconfig KUBECONFIG",
+    "channel set": "channel set iris 1f2e --kubeconfig KUBECONFIG",
+    "channel status": "channel status iris --kubeconfig KUBECONFIG",
     "chat": "chat causal-lm --host URL",
     "dashboards": "dashboards --draw DIR --prometheus URL",
     "infer": f"infer iris {FLOWER} --host URL",
@@ -32,6 +36,7 @@ ASKING = {
     "models list": "models list",
     "models show": "models show iris a",
     "models verify": "models verify iris",
+    "publish": "publish wine MODEL",
     "rollout abort": "rollout abort iris --kubeconfig KUBECONFIG",
     "rollout history": "rollout history iris --kubeconfig KUBECONFIG",
     "rollout pause": "rollout pause iris --kubeconfig KUBECONFIG",
@@ -58,7 +63,7 @@ ELSEWHERE = {
     "rollback": "waits for a version, as `up` does",
     "install": "the wrapper's: test_wrapper.py",
 }
-AT_ONCE = {"down", "env", "new model", "status"}
+AT_ONCE = {"down", "env", "new model", "remove model", "status"}
 """Verbs that end before a finger is on the keys, or end something that goes on without them."""
 
 KUBECONFIG = """
@@ -143,7 +148,10 @@ def begin(request: pytest.FixtureRequest, tmp_path: Path, silent: Silent) -> Cal
             "URL": silent.url,
             "DIR": tmp_path / "new",
             "ENDLESS": endless,
+            "MODEL": tmp_path / "model.onnx",
         }
+        if "MODEL" in line:
+            model_files.classifier(tmp_path / "model.onnx")
         if "ARTIFACTS" in line:
             required.binary("wrk")
             required.binary("h2load")
@@ -181,7 +189,7 @@ def test_ctrl_c_ends_a_verb_that_waits_for_an_answer(
     command: str, begin: Callable[..., Running], silent: Silent, tmp_path: Path
 ) -> None:
     """It does not wait for the answer's time limit."""
-    asks_the_store = command.startswith(("models", "train"))
+    asks_the_store = command.startswith(("channel", "models", "publish", "train"))
     running = begin(ASKING[command], store=silent.url if asks_the_store else "")
     wait_for(silent.asked.is_set, 60, f"a request of {command}")
 
