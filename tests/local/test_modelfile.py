@@ -8,7 +8,6 @@ import subprocess
 import sys
 import zipfile
 from pathlib import Path
-from typing import Any
 
 import joblib
 import numpy as np
@@ -310,12 +309,6 @@ def test_a_zip_file_is_told_by_what_is_in_it(
     assert sentence in refused(monkeypatch, tmp_path / "model.zip")
 
 
-def graph(path: Path, operator: str, **attributes: Any) -> Path:
-    """One operator from `x` to `y`."""
-    nodes = [helper.make_node(operator, ["x"], ["y"], **attributes)]
-    return write(path, nodes, [value("x", FLOAT, ["n", 4])], [value("y", FLOAT, ["n", 4])])
-
-
 @pytest.mark.parametrize(
     ("operator", "attributes", "sentence"),
     [
@@ -333,7 +326,7 @@ def test_an_answer_must_hold(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Random answers, rows that depend on each other and unknown operators are refused."""
-    path = graph(tmp_path / "model.onnx", operator, **attributes)
+    path = model_files.of_operator(tmp_path / "model.onnx", operator, **attributes)
     if sentence:
         assert sentence in refused(monkeypatch, path)
     else:
@@ -344,7 +337,7 @@ def test_a_sample_of_ones_own_is_held_to_the_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It becomes the golden sample; one that does not fit, or answers NaN, is refused."""
-    path, sample = graph(tmp_path / "model.onnx", "Log"), tmp_path / "sample.json"
+    path, sample = model_files.of_operator(tmp_path / "model.onnx", "Log"), tmp_path / "sample.json"
     tensor = {"name": "x", "datatype": "FP32", "shape": [1, 4], "data": [1, 2, 3, 4]}
 
     sample.write_text(json.dumps({"inputs": [{**tensor, "data": [-1, 1, 1, 1]}]}))

@@ -95,3 +95,9 @@ def texts(folder: Path, **config: object) -> Path:
     }
     (folder / "config.json").write_text(json.dumps(settings), "utf-8")
     return folder
+
+
+def of_operator(path: Path, operator: str, **attributes: Any) -> Path:
+    """One operator from `x` to `y`."""
+    nodes = [helper.make_node(operator, ["x"], ["y"], **attributes)]
+    return write(path, nodes, [value("x", FLOAT, ["n", 4])], [value("y", FLOAT, ["n", 4])])
