@@ -92,6 +92,7 @@ def test_images_are_listed_though_some_releases_cannot_be_read(setup: Setup) -> 
     assert "not all are listed. gateway: " in done.stderr
     assert [(image, how) for image, how in lines if "serin/" in image] == [
         ("docker.io/serin/iris:dev", "build it: -f predictors/Dockerfile --build-arg MODEL=iris"),
+        ("docker.io/serin/onnx:dev", "build it: -f predictors/Dockerfile --build-arg MODEL=onnx"),
         (
             "docker.io/serin/train-iris:dev",
             "build it: -f training/Dockerfile --build-arg MODEL=iris",
@@ -107,7 +108,7 @@ def test_an_overlays_names_of_images_are_the_jobs_too(setup: Setup, tmp_path: Pa
             "newName": f"registry.example.com/{name}",
             "newTag": "1",
         }
-        for name in ("iris", "train-iris")
+        for name in ("iris", "onnx", "train-iris")
     ]
     overlay = {
         "resources": [os.path.relpath(ROOT / "kserve" / "overlays" / "local", tmp_path)],
