@@ -48,7 +48,11 @@ def test_an_overlay_fits_the_crds(
     builtin = ("networking.k8s.io/", "rbac.authorization.k8s.io/", "policy/", "v1")
     custom = [one for one in documents if not one["apiVersion"].startswith(builtin)]
 
-    assert len(of_kind(custom, "InferenceService")) == len(of_kind(custom, "ServingRuntime")) > 0
+    services, runtimes = of_kind(custom, "InferenceService"), of_kind(custom, "ServingRuntime")
+    named = {one["spec"]["predictor"]["model"]["runtime"] for one in services}
+    assert len(named) == len(services) > 0
+    # One a service, and the one that a format chooses.
+    assert {one["metadata"]["name"] for one in runtimes} == {*named, "serin-onnx"}
     for document in custom:
         schema = schemas[document["kind"], document["apiVersion"].split("/")[1]]
         jsonschema.Draft202012Validator(schema).validate(document)
