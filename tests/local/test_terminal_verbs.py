@@ -346,6 +346,6 @@ def processes_of(folder: Path) -> list[str]:
                 str(folder) in value for value in process.environ().values()
             ):
                 found.append(" ".join(process.cmdline()))
-        except (psutil.NoSuchProcess, psutil.AccessDenied):
+        except (psutil.Error, ProcessLookupError):  # psutil lets the latter through
             continue
     return found

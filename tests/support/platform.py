@@ -170,5 +170,5 @@ def _belongs(process: psutil.Process, home: str) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE or process.pid == os.getpid():
             return False
         return any(home in part for part in (*process.cmdline(), *process.environ().values()))
-    except (psutil.NoSuchProcess, psutil.AccessDenied):
+    except (psutil.Error, ProcessLookupError):  # psutil lets the latter through
         return False
