@@ -123,11 +123,13 @@ class Prometheus:
     @classmethod
     def at(cls, address: str, *, trust_env: bool = True) -> Self:
         """The one at an address; HTTP_PROXY and its like count where `trust_env` is set."""
-        client = httpx.Client(timeout=_SECONDS, trust_env=trust_env)
         base = address.rstrip("/")
-        return cls(
-            lambda path, params: client.get(base + path, params=params), f"Prometheus at {base}"
-        )
+
+        def get(path: str, params: Mapping[str, str]) -> httpx.Response:
+            with httpx.Client(timeout=_SECONDS, trust_env=trust_env) as client:
+                return client.get(base + path, params=params)
+
+        return cls(get, f"Prometheus at {base}")
 
     @classmethod
     def of(cls, api: Proxy) -> Self:
