@@ -19,6 +19,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from controlplane.console.settings import Settings
 
 BODY_BYTES = 8 * 2**20
+_DIGITS = 15  # Python refuses to convert thousands of them
 HOSTS = frozenset({"127.0.0.1", "localhost", "[::1]"})
 OPEN = "/static/"
 """Nothing below this tells anything of the platform."""
@@ -78,7 +79,7 @@ class Guard:
         length = headers.get("content-length", "")
         if not length.isdecimal():
             return _text(411, "Say the request's length.")
-        if int(length) > BODY_BYTES:
+        if len(length) > _DIGITS or int(length) > BODY_BYTES:
             return _text(413, f"A request has at most {BODY_BYTES:,} bytes.")
         return None
 

@@ -21,6 +21,7 @@ PREFIX = "/metrics/job/"
 NAMES = ("training_", "rollout_")
 """What a pushed metric's name begins with; everything else is scraped from who measures it."""
 _MAX_BYTES = 1 << 20
+_DIGITS = 15  # Python refuses to convert thousands of them
 _MOST_GROUPS = 1000
 _Labels = tuple[tuple[str, str], ...]
 
@@ -93,7 +94,7 @@ def accepting(pushed: Pushed, metrics: "WSGIApplication", token: str) -> "WSGIAp
         size = str(environ.get("CONTENT_LENGTH") or 0)
         if not hmac.compare_digest(given.encode(), token.encode()):
             status, said = "401 Unauthorized", "pushes go to PUSHGATEWAY_URL, which has a token"
-        elif not size.isdecimal() or int(size) > _MAX_BYTES:
+        elif not size.isdecimal() or len(size) > _DIGITS or int(size) > _MAX_BYTES:
             status, said = "413 Content Too Large", f"{size} bytes; at most {_MAX_BYTES} are taken"
         elif not f"/{rest}".startswith(PREFIX):
             status, said = "404 Not Found", f"pushes go to {PREFIX}NAME"
