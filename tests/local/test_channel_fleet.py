@@ -161,8 +161,9 @@ def test_replicas_swap_in_step_and_lose_nothing(s3: S3Server, tmp_path: Path) ->
                 wish = Wish(versions[number % 3], f"swap {number}", None, None, 60.0)
                 done.append(("set", write.set(wish)))
             done.append(("rollback", write.back("the way back")))
+        # Replicas look for themselves: the first that says so is enough.
         with pytest.raises(
-            SerinError, match=r"Nothing was committed: replica-0 .* is not published"
+            SerinError, match=r"Nothing was committed: replica-\d .* is not published"
         ):
             write.set(Wish("0123456789ab", "not there", None, None, 60.0))
     _check(clients.seen, write, done)
