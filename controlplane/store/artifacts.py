@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from controlplane.store.s3 import Store
 
 MANIFEST = "MANIFEST.json"
+MANIFEST_BYTES = 16 << 20
+"""Largest manifest, as predictors/runtime/artifact/artifact.py has it; a larger one is not read."""
 _VERSION_LENGTH = 12
 T = TypeVar("T")
 
@@ -63,8 +65,13 @@ def manifest(store: "Store", bucket: str, key: str) -> dict[str, Any]:
     Raises:
         StoreError: The store does not answer.
     """
+
+    def read() -> bytes:
+        answer = client(store, bucket).get(key)
+        return bytes(answer.bytes()) if answer.meta["size"] <= MANIFEST_BYTES else b""
+
     with told(store):
-        raw = interruptible(lambda: bytes(client(store, bucket).get(key).bytes()))
+        raw = interruptible(read)
     try:
         document = json.loads(raw)
     except ValueError:
@@ -92,7 +99,13 @@ def fetch(store: "Store", storage_uri: str, models: Path) -> Path:
     if target.exists():
         return target
     # Empty objects are skipped, because the storage initializer skips them.
-    paths = [entry["path"] for entry in objects(store, bucket, prefix) if entry["size"]]
+    sizes = {entry["path"]: entry["size"] for entry in objects(store, bucket, prefix)}
+    paths = [path for path, size in sizes.items() if size]
+    if sizes.get(f"{prefix}/{MANIFEST}", 0) > MANIFEST_BYTES:
+        raise StoreError(
+            f"{storage_uri}/{MANIFEST} has {sizes[f'{prefix}/{MANIFEST}']} bytes, and a manifest "
+            f"has at most {MANIFEST_BYTES}: publish the version again."
+        )
     if f"{prefix}/{MANIFEST}" not in paths:
         model = prefix.partition("/")[0]
         raise StoreError(

@@ -1,16 +1,36 @@
 """A channel's objects in the store, read and written; `channels` says what they mean."""
 
 import json
+import time
+from collections.abc import Mapping
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from controlplane.errors import SerinError
+from controlplane.errors import SerinError, StoreError
 from controlplane.store import artifacts
 from controlplane.store.channels import FOLDER, Document, parsed
 from controlplane.store.s3 import BUCKET, Store
 
 if TYPE_CHECKING:
     from obstore.store import S3Store
+
+Types = type | tuple[type, ...]
+MOST_BYTES = 1 << 20
+"""Of a channel's document; what is larger is not read."""
+_LOOKS, _LOOK_SECONDS = 3, 0.1
+_NUMBER = (int, float)
+_COMMIT: dict[str, Types] = {
+    **dict.fromkeys(("version", "previous", "by", "why", "mode"), str),
+    **dict.fromkeys(("at", "activate_at", "keep_seconds"), _NUMBER),
+    "generation": int,
+}
+_STATE: dict[str, Types] = {**_COMMIT, "proposed": int, "next": (dict, type(None))}
+_REPORT: dict[str, Types] = {
+    **dict.fromkeys(("version", "kept", "trouble"), str),
+    **dict.fromkeys(("generation", "seen", "prepared"), int),
+    "failures": dict,
+    "switched_late_seconds": _NUMBER,
+}
 
 
 class Channel:
@@ -32,17 +52,32 @@ class Channel:
     def read(self) -> Document | None:
         """The state; None where there is no such channel.
 
+        Not every S3 replaces an object at once: what is missing or cut off is looked at again.
+
         Raises:
             SerinError: What is there is no channel.
         """
+        for _ in range(_LOOKS - 1):
+            try:
+                document = self._state()
+            except StoreError:
+                raise
+            except SerinError:
+                document = None
+            if document is not None:
+                return document
+            time.sleep(_LOOK_SECONDS)
+        return self._state()
+
+    def _state(self) -> Document | None:
         raw = self._get(f"{self.folder}/state.json")
         if raw is None:
             return None
-        try:
-            document: Document = json.loads(raw)
-            _ = document["generation"], document["version"], document["proposed"], document["next"]
-        except (ValueError, KeyError, TypeError) as error:
-            raise SerinError(f"{self.folder}/state.json is no channel: {error!r:.100}") from error
+        document = _shaped(raw, _STATE)
+        if document is None:
+            raise SerinError(
+                f"{self.folder}/state.json is no channel: expected JSON with {', '.join(_STATE)}."
+            )
         return document
 
     def write(self, document: Document) -> None:
@@ -59,33 +94,52 @@ class Channel:
 
     def history(self) -> list[Document]:
         """Every commit, the last first."""
-        return sorted(
-            self._all("history").values(), key=lambda one: int(one["generation"]), reverse=True
-        )
+        commits = self._all("history", _COMMIT).values()
+        return sorted(commits, key=lambda one: int(one["generation"]), reverse=True)
 
     def reports(self) -> dict[str, Document]:
         """What each replica said last, by its name."""
-        return self._all("replicas")
+        return self._all("replicas", _REPORT)
 
     def forget(self, replica: str) -> None:
         """Remove the report of a replica that is no more."""
         with artifacts.told(self.store), suppress(FileNotFoundError):
             self._client.delete(f"{self.folder}/replicas/{replica}.json")
 
-    def _all(self, kind: str) -> dict[str, Any]:
+    def _all(self, kind: str, fields: Mapping[str, Types]) -> dict[str, Document]:
         found = {}
         for entry in artifacts.objects(self.store, self.bucket, f"{self.folder}/{kind}"):
+            if entry["size"] > MOST_BYTES:
+                continue  # nobody's who follows or writes this
             raw = self._get(entry["path"])
-            with suppress(ValueError):  # half written: the next look has it
-                if raw is not None:
-                    name = entry["path"].rpartition("/")[2].removesuffix(".json")
-                    found[name] = json.loads(raw)
+            document = None if raw is None else _shaped(raw, fields)
+            if document is not None:  # else half written: the next look has it
+                found[entry["path"].rpartition("/")[2].removesuffix(".json")] = document
         return found
 
     def _get(self, key: str) -> bytes | None:
         with artifacts.told(self.store), suppress(FileNotFoundError):
-            return bytes(self._client.get(key).bytes())
+            answer = self._client.get(key)
+            size = answer.meta["size"]
+            if size > MOST_BYTES:
+                raise SerinError(
+                    f"s3://{self.bucket}/{key} has {size} bytes, and a channel's documents have "
+                    f"at most {MOST_BYTES}: somebody else wrote it."
+                )
+            return bytes(answer.bytes())
         return None
+
+
+def _shaped(raw: bytes, fields: Mapping[str, Types]) -> Document | None:
+    """A document with these fields; None where it is none, or cut off."""
+    try:
+        document = json.loads(raw)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(document, dict):
+        return None
+    shaped = all(isinstance(document.get(name), types) for name, types in fields.items())
+    return document if shaped else None
 
 
 def served(store: Store, storage_uri: str) -> str:

@@ -111,6 +111,12 @@ class Writer:
         return self.set(Wish(document["previous"], why, None, None, 120.0))
 
     def _begin(self, lease: Lease, wish: Wish) -> Done:
+        if committed := self.channel.history():
+            raise SerinError(
+                f"{self.channel.folder}/state.json is missing, and generation "
+                f"{committed[0]['generation']} was committed: put its file of history/ in the "
+                "place of state.json, since generations only rise."
+            )
         keep = 60.0 if wish.keep is None else wish.keep
         mode = wish.mode or channels.STRICT
         document = channels.first(

@@ -1,5 +1,8 @@
 """One replica of a channel: a real predictor and a real store, the documents written by hand."""
 
+import http.client
+import json
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -7,12 +10,24 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
+from controlplane.errors import SerinError
+from controlplane.store.followed import Channel
+from controlplane.store.s3 import Store
 from predictors.runtime.lean_kserve import pb
 from tests.support import trained
 from tests.support.channel import Hand, variant, version
-from tests.support.predictor import Answer, Predictor, metric, running, start_refused, wait_until
+from tests.support.predictor import (
+    JSON,
+    Answer,
+    Predictor,
+    metric,
+    running,
+    start_refused,
+    wait_until,
+)
 from tests.support.s3 import S3Server
 from training.publish.registry import Registry
 
@@ -142,8 +157,36 @@ def test_a_request_ends_on_the_engine_that_admitted_it(world: World) -> None:
         assert late.json["model_version"] == world.second
 
 
+def test_a_process_stopped_past_the_instant_answers_by_the_new_version(world: World) -> None:
+    """What reached its sockets meanwhile is admitted after the switch that was due."""
+    with world.replica() as predictor:
+        assert ask(predictor).json["model_version"] == world.first
+        world.hand.propose(world.second)
+        world.hand.wait("a", lambda told: told["prepared"] == 2, "a prepared replica")
+        world.hand.commit()
+        instant = world.hand.state["activate_at"]
+        connections = [
+            http.client.HTTPConnection("127.0.0.1", predictor.http_port, timeout=20)
+            for _ in range(8)
+        ]
+        for connection in connections:
+            connection.connect()
+        wait_until(lambda: time.time() > instant - 1, 10, "the last second before the instant")
+        predictor.process.send_signal(signal.SIGSTOP)
+        for connection in connections:
+            connection.request("POST", predictor.infer_path, json.dumps(FLOWER), JSON)
+        wait_until(lambda: time.time() > instant, 10, "the instant")
+        predictor.process.send_signal(signal.SIGCONT)
+        for connection in connections:
+            answer = connection.getresponse()
+            told = json.loads(answer.read())
+            # On a machine that took longer than the lease it may be sent elsewhere.
+            assert answer.status == 503 or told["model_version"] == world.second, told
+            connection.close()
+
+
 def test_what_cannot_be_prepared_is_refused_with_its_reason(world: World) -> None:
-    """A damaged file and a version that is not there leave the replica as it is, and say why."""
+    """A damaged file, a missing version, a manifest of a GiB: the replica stays and says why."""
     with world.replica() as predictor:
         world.registry.put(f"iris/{world.second}/model.onnx", b"damaged")
         world.hand.propose(world.second)
@@ -152,6 +195,12 @@ def test_what_cannot_be_prepared_is_refused_with_its_reason(world: World) -> Non
         world.hand.propose("0123456789ab")
         world.hand.wait("a", lambda told: "3" in told["failures"], "the refusal")
         assert "not published" in world.hand.report("a")["failures"]["3"]
+        world.registry.put("iris/0123456789ac/MANIFEST.json", b"{}")
+        with (world.s3.folder / "models/iris/0123456789ac/MANIFEST.json").open("wb") as file:
+            file.truncate(1 << 30)  # a hole: it takes no room on the disk
+        world.hand.propose("0123456789ac")
+        world.hand.wait("a", lambda told: "4" in told["failures"], "the refusal")
+        assert "has 1073741824 bytes" in world.hand.report("a")["failures"]["4"]
         assert ask(predictor).json["model_version"] == world.first
         world.registry.publish(world.folders[1], "iris")
         world.swap()
@@ -201,6 +250,21 @@ def test_an_available_replica_goes_on_without_its_store(world: World) -> None:
             return metric(predictor.metrics(), "predictor_channel_late", model="iris") == 1
 
         wait_until(late, 20, "a replica that is late")
+
+
+def test_a_state_of_a_gibibyte_is_not_read(world: World) -> None:
+    """Neither by a replica, which goes on, nor by a verb, which says whose it cannot be."""
+    with world.replica() as predictor:
+        with (world.s3.folder / "models/iris/channels/stable/state.json").open("wb") as file:
+            file.truncate(1 << 30)
+        before = psutil.Process(predictor.process.pid).memory_info().rss
+        wait_until(lambda: "has 1073741824 bytes" in predictor.log.read_text(), 20, "its log line")
+        assert ask(predictor).json["model_version"] == world.first
+        assert psutil.Process(predictor.process.pid).memory_info().rss < before + (200 << 20)
+    env = world.s3.environment
+    store = Store(world.s3.endpoint, env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
+    with pytest.raises(SerinError, match="has 1073741824 bytes"):
+        Channel(store, "iris", "stable").read()
 
 
 def test_a_channel_without_a_store_is_refused_at_start(world: World) -> None:

@@ -56,9 +56,9 @@ class Hand:
         return json.loads(raw) if raw else {}
 
     def wait(self, replica: str, true: Callable[[dict[str, Any]], object], what: str) -> None:
-        """Wait until a replica's report is as it should be."""
+        """Wait until a replica's report is as it should be; it may be being written."""
         deadline = time.monotonic() + 30
-        while not true(report := self.report(replica)):
+        while not ((report := self.report(replica)) and true(report)):
             assert time.monotonic() < deadline, f"waited for {what}: {report}"
             time.sleep(0.05)
 

@@ -5,6 +5,7 @@ one machine: /mnt/models is a folder of the state folder, and the ports are what
 """
 
 import asyncio
+import contextlib
 import errno
 import logging
 import math
@@ -126,7 +127,10 @@ class Pod:
         self.task.cancel()
         await asyncio.wait([self.task])  # however it ended: the process is what matters now
         await self._end(grace_seconds)
-        shutil.rmtree(containers.own_volumes(self.around.home, self.name), ignore_errors=True)
+        own = containers.own_volumes(self.around.home, self.name)
+        shutil.rmtree(own, ignore_errors=True)
+        with contextlib.suppress(OSError):  # missing, or other pods have volumes
+            own.parent.rmdir()
 
     async def _end(self, grace_seconds: float) -> None:
         if self.child is None:

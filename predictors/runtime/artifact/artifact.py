@@ -15,6 +15,8 @@ from typing import Any
 from predictors.runtime.v2.spec import TensorSpec
 
 MANIFEST = "MANIFEST.json"
+MANIFEST_BYTES = 16 << 20
+"""Largest manifest; a larger one is not read."""
 _VERSION_DIGITS = 12
 _CHUNK_BYTES = 1 << 20
 
@@ -98,9 +100,11 @@ def read_artifact(folder: Path) -> Manifest:
         ArtifactError: a file is missing, differs or is not listed, or the manifest cannot be read.
     """
     try:
-        raw = (folder / MANIFEST).read_bytes()
+        size = (folder / MANIFEST).stat().st_size
+        raw = b"" if size > MANIFEST_BYTES else (folder / MANIFEST).read_bytes()
     except OSError as error:
         raise ArtifactError(_missing_manifest(folder)) from error
+    check_size(str(folder / MANIFEST), size)
     try:
         document = json.loads(raw)
         manifest = Manifest(version_of(raw), document["model"], document["engine"], document)
@@ -121,6 +125,12 @@ def read_artifact(folder: Path) -> Manifest:
                 "version with it"
             )
     return manifest
+
+
+def check_size(manifest: str, size: int) -> None:
+    """Raise ArtifactError where a manifest is too large to be read."""
+    if size > MANIFEST_BYTES:
+        raise ArtifactError(f"{manifest} has {size} bytes, a manifest at most {MANIFEST_BYTES}")
 
 
 def _check_file(folder: Path, name: str, entry: object) -> None:

@@ -1,12 +1,13 @@
 """Follower: polls a channel, prepares what it proposes, reports, and switches when it is due.
 
 All decisions are the Replica's, and all are taken on the event loop; only I/O and loading are in
-threads. Timers of the loop switch and suspend, so a process that was stopped past an instant does
-what was due before it reads another request.
+threads. Timers of the loop switch and suspend; whoever admits a request calls `act` first where one
+is `due`, so a process that was stopped past an instant admits nothing before it did what was due.
 """
 
 import asyncio
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -72,6 +73,8 @@ class Follower:
         self._host = host
         self._name = name
         self._clock = clock
+        self.due = math.inf
+        """When `act` has something to do."""
         self._serving = 0, replica.version
         self._engines = {replica.version}
         self._suspended = ""
@@ -86,7 +89,7 @@ class Follower:
 
     async def run(self) -> None:
         """Follow until cancelled."""
-        self._act()
+        self.act()
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._poll())
@@ -114,7 +117,7 @@ class Follower:
             else:
                 self._last_error = ""
                 self._replica.read(document, asked, self._clock())
-            self._act()
+            self.act()
             pause = ARMED_SECONDS if self._hurried() else IDLE_SECONDS
             self._poll_now.clear()
             with suppress(TimeoutError):
@@ -123,7 +126,7 @@ class Follower:
 
     def _hurried(self) -> bool:
         replica = self._replica
-        if replica.document is None:
+        if replica.document is None or replica.overdue:
             return True
         return replica.document.next is not None or replica.armed(self._clock())
 
@@ -161,7 +164,7 @@ class Follower:
                 self._engines.add(version)
                 self._replica.loaded(version, self._clock())
                 self._poll_now.set()
-            self._act()
+            self.act()
 
     def _due(self) -> int:
         document = self._replica.document
@@ -189,10 +192,14 @@ class Follower:
 
     # --- what is done about it ---
 
-    def _act(self) -> None:
+    def act(self) -> None:
         """Bring the server to where the replica is, and come back when something is due."""
         replica, host, now = self._replica, self._host, self._clock()
+        self.due = math.inf  # what is called below may ask again
+        was_overdue = replica.overdue
         replica.tick(now)
+        if replica.overdue and not was_overdue:
+            self._poll_now.set()
         serving = replica.generation, replica.version
         if serving != self._serving:
             if serving[1] != self._serving[1]:
@@ -226,5 +233,6 @@ class Follower:
             self._timer.cancel()
         due = replica.next_at(now)
         if due is not None:
+            self.due = due
             loop = asyncio.get_running_loop()
-            self._timer = loop.call_later(max(due - now, 0.0), self._act)
+            self._timer = loop.call_later(max(due - now, 0.0), self.act)

@@ -10,7 +10,8 @@ armed replica that could not read for LEASE_SECONDS answers nobody (strict), and
 has read: the commit that it may have missed is activated no sooner than LEASE_SECONDS after it was
 written. It is armed as well while it keeps the engine before, because going back to that one is
 committed without asking, and while it is new, because the writer may not have counted it yet.
-What is not armed needs no store: S3 may be away for as long as it likes.
+What is not armed needs no store: S3 may be away for as long as it likes. A process that did not run
+for so long (SIGSTOP, a laptop's lid) was perhaps taken for gone meanwhile: it reads first as well.
 
 A commit back to a kept engine is activated sooner than the lease ends. So a replica that cannot
 read just then may serve the newer version for up to LEASE_SECONDS more; it is the one exception.
@@ -47,6 +48,8 @@ class Replica:
     overdue: bool = False
     """Armed, and without a read for too long."""
     _read_at: float = 0.0
+    _ticked_at: float = 0.0
+    _stalled_at: float = 0.0
     _joined_at: float = 0.0
 
     def __post_init__(self) -> None:
@@ -60,7 +63,8 @@ class Replica:
             return  # an older copy, of a cache or a writer that was overtaken: as good as no answer
         if self.document is None:
             self._joined_at = now
-        self.document, self._read_at, self.overdue = document, asked_at, False
+        self.document, self._read_at = document, asked_at
+        self.overdue = asked_at < self._stalled_at
         known = {document.generation, document.next.generation if document.next else 0}
         self.failures = {one: why for one, why in self.failures.items() if one in known}
         self.tick(now)
@@ -83,6 +87,10 @@ class Replica:
         document = self.document
         if document is None:
             return
+        if now - self._ticked_at > LEASE_SECONDS and self._ticked_at:
+            self._stalled_at = now
+            self.overdue = True
+        self._ticked_at = now
         if self.armed(now) and now - self._read_at > LEASE_SECONDS:
             self.overdue = True
         due = now >= document.activate_at and self.generation < document.generation
@@ -149,6 +157,7 @@ class Replica:
         if document is None:
             return None
         times = [document.activate_at, self._read_at + LEASE_SECONDS + 1e-3]
+        times.append(self._ticked_at + LEASE_SECONDS / 4)  # so that a stall is one
         times += [self.kept_until + 1e-3] if self.kept in self.held else []
         times += [document.next.expires_at] if document.next is not None else []
         return min((time for time in times if time > now), default=None)

@@ -14,7 +14,14 @@ from datetime import timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from predictors.runtime.artifact.artifact import MANIFEST, ArtifactError, Manifest, read_artifact
+from predictors.runtime.artifact.artifact import (
+    MANIFEST,
+    ArtifactError,
+    Manifest,
+    check_size,
+    read_artifact,
+    version_of,
+)
 from predictors.runtime.channel.document import Address, ChannelError, Document, read
 
 if TYPE_CHECKING:
@@ -23,6 +30,7 @@ if TYPE_CHECKING:
 
 _POLL_TIMEOUT = timedelta(seconds=1)  # below the lease: a store that hangs is asked again in time
 _DOWNLOAD_TIMEOUT = timedelta(seconds=120)
+_DOCUMENT_BYTES = 1 << 20
 
 
 class StoreError(Exception):
@@ -65,6 +73,11 @@ class ChannelStore:
             try:
                 options: GetOptions = {"if_none_match": self._tag} if self._tag else {}
                 got = self._polled.get(key, options=options)
+                if got.meta["size"] > _DOCUMENT_BYTES:
+                    raise ChannelError(
+                        f"{key} has {got.meta['size']} bytes: a channel has at most "
+                        f"{_DOCUMENT_BYTES}"
+                    )
                 raw, tag = bytes(got.bytes()), got.meta["e_tag"]
             except NotModifiedError:
                 if self._document is not None:
@@ -112,18 +125,42 @@ class ChannelStore:
 
     def _download(self, prefix: str, folder: Path) -> None:
         with _told(f"read {prefix}"):
-            pages = list(self._loaded.list(prefix))
-            entries = [entry for page in pages for entry in page]
-            if f"{prefix}{MANIFEST}" not in {entry["path"] for entry in entries}:
+            sizes = {
+                entry["path"].removeprefix(prefix): entry["size"]
+                for page in self._loaded.list(prefix)
+                for entry in page
+            }
+            if MANIFEST not in sizes:
                 raise ArtifactError(f"{prefix.rstrip('/')} is not published: no {MANIFEST}")
-            for entry in entries:
-                file = folder / entry["path"].removeprefix(prefix)
+            got = self._loaded.get(f"{prefix}{MANIFEST}")
+            check_size(f"{prefix}{MANIFEST}", got.meta["size"])
+            raw = bytes(got.bytes())
+            if version_of(raw) != prefix.split("/")[-2]:
+                raise ArtifactError(f"{prefix}{MANIFEST} is corrupt: its hash is {version_of(raw)}")
+            (folder / MANIFEST).write_bytes(raw)
+            # Nothing is downloaded that would not be served: its size may be anything.
+            for name, size in _listed(raw, f"{prefix}{MANIFEST}").items():
+                if sizes.get(name) != size:
+                    raise ArtifactError(
+                        f"{prefix}{name} has {sizes.get(name, 'no')} bytes in the store, and its "
+                        f"manifest says {size}"
+                    )
+                file = folder / name
                 if not file.resolve().is_relative_to(folder.resolve()):
-                    raise ArtifactError(f"the store lists {entry['path']}, which leads elsewhere")
+                    raise ArtifactError(f"the manifest lists {name!r}, which leads elsewhere")
                 file.parent.mkdir(parents=True, exist_ok=True)
                 with file.open("wb") as written:
-                    for chunk in self._loaded.get(entry["path"]):
+                    for chunk in self._loaded.get(f"{prefix}{name}"):
                         written.write(chunk)
+
+
+def _listed(manifest: bytes, key: str) -> dict[str, int]:
+    """The files that a manifest vouches for, and their sizes."""
+    try:
+        files = json.loads(manifest)["files"]
+        return {name: entry["size_bytes"] for name, entry in files.items()}
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise ArtifactError(f"{key} is not a manifest: {error!r:.100}") from error
 
 
 @contextmanager

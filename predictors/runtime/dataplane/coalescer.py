@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from predictors.runtime.dataplane.budget import LARGE_BYTES, Budget, Hold, weight
 from predictors.runtime.dataplane.job import Job
@@ -90,12 +90,22 @@ class Caller(Record):
             self.hold.release()
 
 
+class Agenda(Protocol):
+    """Whoever replaces or suspends the service at given times."""
+
+    due: float
+    """The Unix time from which on nothing may be admitted before `act`."""
+
+    def act(self) -> None:
+        """Do what is due."""
+
+
 class Coalescer:
     """Every infer request of one model server, from its admission to its answer."""
 
     def __init__(self, service: Service, queue_size: int, budget: Budget) -> None:
-        self.service = service
-        """What new requests are given; replaced where a channel is followed."""
+        self._service = service
+        self.agenda: Agenda | None = None  # where a channel is followed
         self.budget = budget
         self.overloaded = QueueFull(service.model.name, queue_size)
         self._queue_size = queue_size
@@ -109,6 +119,21 @@ class Coalescer:
         self._large: deque[tuple[Callable[[], Any], Callable[[Any], None]]] = deque()
 
     # --- admission ---
+
+    @property
+    def service(self) -> Service:
+        """What new requests are given.
+
+        The event loop may read sockets before it looks at its timers: a process that was stopped
+        past the instant of a switch would admit what came meanwhile to the version before.
+        """
+        if self.agenda is not None and time.time() >= self.agenda.due:
+            self.agenda.act()
+        return self._service
+
+    @service.setter
+    def service(self, service: Service) -> None:
+        self._service = service
 
     def full(self) -> bool:
         """Whether as many requests as the queue takes are ahead of the next one.

@@ -222,12 +222,14 @@ class V2Server(ModelServer):
         tasks = {serving, asyncio.create_task(stopping.wait())}
         following = None
         if follower is not None:
+            self._coalescer.agenda = follower
             following = asyncio.create_task(follower.run())
             tasks.add(following)
         await asyncio.wait(tasks, return_when="FIRST_COMPLETED")
         if following is not None:  # whoever drains switches no more
             following.cancel()
             await asyncio.wait([following])
+            self._coalescer.agenda = None
             if not following.cancelled():  # a new process follows again
                 logger.error("following the channel failed", exc_info=following.exception())
         await self._drain()

@@ -60,6 +60,7 @@ class RestApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one request."""
+        _ = self._coalescer.service  # a switch that is due replaces what follows
         method, path = scope["method"], scope["path"]
         if method == "POST" and self._generate is not None and path in self._generate.paths:
             await self._generate.answer(scope, receive, send)

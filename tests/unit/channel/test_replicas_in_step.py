@@ -134,7 +134,7 @@ class Channel(RuleBasedStateMachine):
 
     @rule(index=st.integers(0, 3))
     def stop_or_continue(self, index: int) -> None:
-        """SIGSTOP and SIGCONT: nobody is answered meanwhile, and timers come first afterwards."""
+        """SIGSTOP and SIGCONT: nobody is answered meanwhile, and what is due comes first then."""
         node = self.nodes[index % len(self.nodes)]
         node.stopped = not node.stopped
         if not node.stopped and node.replica:
@@ -240,12 +240,20 @@ Channel.TestCase.settings = settings(max_examples=80, stateful_step_count=60, de
 TestReplicasInStep = Channel.TestCase
 
 
+def run(replica: Replica, since: float, until: float) -> None:
+    """Let a process run, and its timers with it."""
+    for step in range(int((until - since) * 2) + 1):
+        replica.tick(since + step / 2)
+    replica.tick(until)
+
+
 def prepared(version: str) -> tuple[Replica, dict[str, Any]]:
     """A replica that is past its first half minute, and has prepared a proposal."""
     state = channels.first(VERSIONS[0], "test", "", START, mode=channels.STRICT, keep=20.0)
     replica = Replica(VERSIONS[0])
     now = START + 60
     replica.read(documents.read(json.dumps(state).encode()), START, START)
+    run(replica, START, now)
     state = channels.proposed(state, version, "test", "", now, 30.0)
     replica.read(documents.read(json.dumps(state).encode()), now, now)
     replica.loaded(version, now)
@@ -257,9 +265,27 @@ def test_a_replica_that_is_not_armed_needs_no_store() -> None:
     state = channels.first(VERSIONS[0], "test", "", START, mode=channels.STRICT, keep=20.0)
     replica = Replica(VERSIONS[0])
     replica.read(documents.read(json.dumps(state).encode()), START + 40, START)
+    run(replica, START, START + 40)
     replica.read(documents.read(json.dumps(state).encode()), START + 40, START + 40)
-    replica.tick(START + 3600)
+    run(replica, START + 40, START + 3600)
     assert replica.answers(START + 3600)
+
+
+def test_a_process_that_was_stopped_reads_before_it_answers() -> None:
+    """It was perhaps taken for gone, and a commit written without it, whatever it knew of it."""
+    state = channels.first(VERSIONS[0], "test", "", START, mode=channels.STRICT, keep=20.0)
+    replica = Replica(VERSIONS[0])
+    told = documents.read(json.dumps(state).encode())
+    replica.read(told, START, START)
+    run(replica, START, START + 40)
+    replica.read(told, START + 40, START + 40)
+    back = START + 40 + LEASE_SECONDS + 0.1
+    replica.tick(back)
+    assert not replica.answers(back)
+    replica.read(told, START + 41, back + 0.1)  # it had asked before it was stopped
+    assert not replica.answers(back + 0.1)
+    replica.read(told, back + 0.2, back + 0.3)
+    assert replica.answers(back + 0.3)
 
 
 def test_a_prepared_replica_that_cannot_read_answers_nobody() -> None:
@@ -276,7 +302,7 @@ def test_the_version_before_is_committed_without_a_prepare_while_it_is_kept() ->
     replica, state = prepared(VERSIONS[1])
     state = channels.committed(state, START + 61)
     replica.read(documents.read(json.dumps(state).encode()), START + 61, START + 61)
-    replica.tick(START + 64)
+    run(replica, START + 61, START + 64)
     assert (replica.version, replica.generation) == (VERSIONS[1], 2)
     reports = {"a": replica.report(START + 64)}
     assert not channels.without_prepare(state, ["a"], reports, START + 64)
@@ -290,12 +316,13 @@ def test_a_replica_that_keeps_an_engine_and_cannot_read_answers_nobody() -> None
     """Going back may have been committed, so it stops when its knowledge is too old."""
     replica, state = prepared(VERSIONS[1])
     state = channels.committed(state, START + 61)
+    run(replica, START + 60, START + 63)
     replica.read(documents.read(json.dumps(state).encode()), START + 63, START + 63)
-    replica.tick(START + 64)
+    run(replica, START + 63, START + 64)
     assert replica.answers(START + 64)
-    replica.tick(START + 66)
+    run(replica, START + 64, START + 66)
     assert not replica.answers(START + 66)
-    replica.tick(START + 66 + 3600)
+    run(replica, START + 66, START + 66 + 3600)
     assert not replica.answers(START + 66 + 3600), "it may have missed a commit, and cannot know"
 
 
