@@ -2,3 +2,9 @@
 
 `digits` is no model: it is what the two digit models share.
 """
+
+import os
+
+# ONNX Runtime's wheels for Linux send events about models and sessions to their makers, since 1.29;
+# it looks at this once, when it is imported. Whoever wants them sends sets it to 0.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

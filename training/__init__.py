@@ -14,3 +14,7 @@ A module of this folder with a `__main__` is a model that `serin train` knows. S
 of each other, and a room knows no script. Training may import a predictor, to prove that it serves
 what was exported; no other package comes in.
 """
+
+import os
+
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")  # see predictors/__init__.py
