@@ -71,11 +71,13 @@ class Sampler:
 
     def _drawn(self, logits: Logits) -> int:
         assert self.generator is not None  # noqa: S101 - draw asked
-        scaled = logits.astype(np.float64) / self.temperature
-        order = np.argsort(-scaled, kind="stable")  # of equals the lowest token first
+        exact = logits.astype(np.float64)
+        order = np.argsort(-exact, kind="stable")  # of equals the lowest token first
         if self.top_k:
             order = order[: self.top_k]
-        shares = np.exp(scaled[order] - scaled[order[0]])
+        # The largest is 0 before it is divided: temperatures near 0 overflow to the others' -inf.
+        with np.errstate(over="ignore"):
+            shares = np.exp((exact[order] - exact[order[0]]) / self.temperature)
         sums = np.cumsum(shares)
         if self.top_p < 1:  # the fewest tokens that together have top_p
             kept = int(np.searchsorted(sums, self.top_p * sums[-1])) + 1

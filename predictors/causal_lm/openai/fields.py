@@ -87,7 +87,9 @@ class Fields:
         """Refuse fields that ask for what there is not, unless they ask for nothing."""
         for name in names:
             value = self.take(name)
-            if value not in (None, [], *but):
+            nothing = (None, *but)
+            # Of the same type: 0 is equal to False, and is no flag.
+            if not any(type(value) is type(one) and value == one for one in nothing):
                 raise FieldError(
                     f"{self._within}{name}", "is not supported by this server", "unsupported"
                 )

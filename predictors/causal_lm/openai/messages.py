@@ -28,7 +28,8 @@ def _message(given: Any, place: str) -> dict[str, str]:
     if role not in _ROLES:
         raise fields.wrong("role", ", ".join(_ROLES), role)
     content = fields.take("content")
-    fields.unsupported("tool_calls", "function_call", "audio", "refusal")
+    fields.unsupported("tool_calls", but=([],))
+    fields.unsupported("function_call", "audio", "refusal")
     message = {"role": _ROLES[role], "content": _content(content, f"{place}.content")}
     if (name := fields.text("name")) is not None:
         message["name"] = name

@@ -25,8 +25,7 @@ _INDEX_DIGITS = 10
 _COMPLETION_TOKENS = 16  # OpenAI's default of `completions`
 _NO_EFFECT = ("user", "service_tier", "safety_identifier", "prompt_cache_key")  # text
 _UNSUPPORTED = (
-    *("tools", "functions", "audio", "prediction", "reasoning_effort", "verbosity"),
-    *("web_search_options", "moderation"),
+    *("audio", "prediction", "reasoning_effort", "verbosity", "web_search_options", "moderation"),
 )
 
 
@@ -87,6 +86,7 @@ class Reader:
             fields.text(name)
         fields.mapping("metadata")
         fields.unsupported(*_UNSUPPORTED)
+        fields.unsupported("tools", "functions", but=([],))
         fields.unsupported("store", but=(False,))
         if chat:
             self._model.check_rows(asked.choices)
@@ -258,7 +258,7 @@ def _schema(fields: Fields) -> object | None:
 
 def _stops(fields: Fields) -> tuple[str, ...]:
     given = fields.take("stop")
-    stops = [given] if type(given) is str else given or []
+    stops = [given] if type(given) is str else [] if given is None else given
     right = type(stops) is list and len(stops) <= MAX_STOPS
     if not right or any(type(stop) is not str or len(stop) > MAX_STOP_CHARACTERS for stop in stops):
         expected = f"up to {MAX_STOPS} strings of up to {MAX_STOP_CHARACTERS} characters"

@@ -36,4 +36,7 @@ def test_top_k_and_top_p_leave_the_likeliest() -> None:
 def test_low_temperature_is_greedy_and_zero_always() -> None:
     """Without overflow."""
     assert shares(temperature=1e-6)[0] == 1
+    assert shares(temperature=5e-324)[0] == 1
+    low = Sampler(5e-324, generator=random.Random(3))
+    assert {low.draw(LOGITS[::-1] + 5) for _ in range(50)} == {3}
     assert choose(np.stack([LOGITS, LOGITS[::-1]]), [Sampler(), Sampler()]) == [0, 3]
