@@ -78,13 +78,13 @@ def main() -> None:
         type=script.positive,
         default=STEPS,
         metavar="N",
-        help="of fine-tuning (default %(default)s)",
+        help="of fine-tuning (default: %(default)s)",
     )
     parser.add_argument(
         "--bits",
         type=int,
         choices=(8, 32),
-        help="of a weight, where it does not come in blocks (default 8, or 32 for small models)",
+        help="of a weight, where it does not come in blocks (default: 8, or 32 for small models)",
     )
     args = parser.parse_args()
     destination = Destination("causal-lm", args.output)

@@ -38,7 +38,7 @@ def main() -> None:
         choices=range(1, 1001),
         default=100,
         metavar="N",
-        help="1 … 1000; size and time of an answer grow with it (default %(default)s)",
+        help="1 … 1000; size and time of an answer grow with it (default: %(default)s)",
     )
     parser.add_argument(
         "--shifts",

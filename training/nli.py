@@ -219,7 +219,7 @@ def learnt(args: argparse.Namespace, report: Reporter) -> tuple[Subject, Pairs]:
         learner = tuning.of_encoder(model, known, smoke=args.smoke)
     else:
         learner, write_t5 = tuning.of_t5(args.model_name, args.max_length)
-    if args.learning_rate == -1:
+    if args.learning_rate is None:
         args.learning_rate = learner.rate
     parameters = model.parameters if model else learner.parameters
     learning = f"{learner.parameters / 1e6:.1f} of {parameters / 1e6:.1f} million weights learn"

@@ -35,7 +35,7 @@ def flags(module: str, document: str | None, min_accuracy: str | None) -> argpar
         allow_abbrev=False,
     )
     parser.add_argument(
-        "--seed", type=int, default=0, help="of every random choice (default %(default)s)"
+        "--seed", type=int, default=0, help="of every random choice (default: %(default)s)"
     )
     if min_accuracy is not None:
         parser.add_argument(
@@ -66,6 +66,7 @@ def setting(
     read: Callable[[str], Any],
     default: Any,
     help_text: str,
+    otherwise: str = "",
 ) -> None:
     """Add a setting that a Job gives as an environment variable and a person as a flag.
 
@@ -75,6 +76,7 @@ def setting(
         read: text to value; raises ValueError with what was expected.
         default: where neither is given.
         help_text: what it means; the default and the variable are added.
+        otherwise: the default in words, where it depends on the rest.
     """
 
     def named(text: str) -> Any:
@@ -94,7 +96,7 @@ def setting(
         type=named,
         default=value,
         metavar=name.rpartition("_")[2],
-        help=f"{help_text} (default {default}; or the variable {name})",
+        help=f"{help_text} (default: {otherwise or default}; or the variable {name})",
     )
 
 

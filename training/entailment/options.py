@@ -53,7 +53,7 @@ def read(document: str | None) -> argparse.Namespace:
         type=at_least(1),
         default=100,
         metavar="N",
-        help="keep the state in the store every N steps; none with --output (default %(default)s)",
+        help="keep the state in the store every N steps; none with --output (default: %(default)s)",
     )
     setting(
         parser,
@@ -69,8 +69,9 @@ def read(document: str | None) -> argparse.Namespace:
         parser,
         "LEARNING_RATE",
         _rate,
-        -1,
-        f"of AdamW, at its highest; -1 = {RATE} for an adapter, {T5_RATE} for a T5",
+        None,
+        "of AdamW, at its highest",
+        f"{RATE} for an adapter, {T5_RATE} for a T5",
     )
     setting(parser, "MAX_LENGTH", at_least(16), 128, "tokens read of a pair; the rest is cut")
     setting(
@@ -92,11 +93,11 @@ def read(document: str | None) -> argparse.Namespace:
 
 
 def _rate(text: str) -> float:
-    expected = "expected a number between 0 and 1, or -1"
+    expected = "expected a number between 0 and 1"
     try:
         value = float(text)
     except ValueError as error:
         raise ValueError(expected) from error
-    if value != -1 and not 0 < value < 1:
+    if not 0 < value < 1:
         raise ValueError(expected)
     return value
