@@ -47,6 +47,8 @@ NOT_RUN = {
     "./setup_cluster.sh --only kserve         # one step": CLUSTER,
     "./setup_cluster.sh --down                # remove it; asks for confirmation before it removes "
     "MinIO and its models": CLUSTER,
+    "kubectl -n models port-forward svc/iris-canary-predictor 8090:80      # stable: "
+    "svc/iris-predictor": CLUSTER,
     "docker build -f predictors/Dockerfile --build-arg MODEL=iris -t "
     "registry.example.com/serin/iris:1 .": DOCKER,
     "docker build -f training/Dockerfile --build-arg MODEL=iris -t "

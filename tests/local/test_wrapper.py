@@ -5,9 +5,12 @@ import shutil
 import subprocess
 import sys
 import sysconfig
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+
+from tests.support.terminal import Shown, Terminal
 
 ROOT = Path(__file__).parents[2]
 PROGRAM = 'import os, sys\nprint(os.getcwd(), *sys.argv[1:], sep="|")\n'
@@ -163,6 +166,39 @@ def test_no_usable_python_is_one_sentence(checkout: Path, tmp_path: Path) -> Non
     assert done.returncode == 1
     assert done.stderr.startswith("Error: Serin needs Python 3.11, 3.12 or 3.13")
     assert not (checkout / ".venv").exists()
+
+
+def on_a_terminal(checkout: Path, quick: Path, *arguments: str) -> Shown:
+    """Run the wrapper on a terminal of 80x24."""
+    settings = {"SERIN_PYTHON": str(quick), "PIP_NO_INDEX": "1"}
+    terminal = Terminal(checkout, settings=settings)
+    return terminal.run(str(checkout / "serin"), *arguments, seconds=100)
+
+
+def test_on_a_terminal_pip_is_one_line_that_goes(checkout: Path, quick: Path) -> None:
+    """What it fetches is counted; when it succeeded, its hundreds of lines are seen by nobody."""
+    installed = f"pip=={version('pip')}\n"
+    (checkout / "requirements" / "base.txt").write_text(installed, "utf-8")
+
+    shown = on_a_terminal(checkout, quick, "up")
+
+    assert shown.code == 0, shown.text
+    assert "Fetching packages: 1 of 1" in shown.raw
+    assert "Requirement already satisfied" not in shown.raw
+    assert shown.lines[-1] == f"{checkout}|up"[-len(shown.lines[-1]) :]
+    assert "Fetching" not in shown.text
+    assert not (checkout / ".venv" / ".pip.log").exists()
+
+
+def test_on_a_terminal_pips_words_are_shown_where_it_fails(checkout: Path, quick: Path) -> None:
+    """All of them, above the sentence that says that they are above."""
+    (checkout / "requirements" / "base.txt").write_text("no-such-package-here==1\n", "utf-8")
+
+    shown = on_a_terminal(checkout, quick, "up")
+
+    assert shown.code == 1
+    assert "No matching distribution found for no-such-package-here==1" in shown.words
+    assert "pip could not install requirements/base.txt; its message is above" in shown.words
 
 
 def test_a_failed_installation_is_not_taken_for_a_finished_one(checkout: Path, quick: Path) -> None:

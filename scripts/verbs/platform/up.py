@@ -72,6 +72,8 @@ def _take_back(platform: "Platform") -> None:
     if names := apiclient.withdraw(platform):
         told = ", ".join(names)
         click.echo(f"\nTaken back, because it has no version: {told}. The rest goes on.", err=True)
+    else:
+        click.echo("\nInterrupted. What runs goes on: ./serin status", err=True)
 
 
 def _interrupted() -> bool:

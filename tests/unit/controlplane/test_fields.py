@@ -93,6 +93,28 @@ def test_what_is_not_followed_is_warned_of_and_an_event() -> None:
     assert all(warning in event for warning in warnings)
 
 
+def test_a_place_a_device_and_a_claim_that_nobody_has_are_warned_of() -> None:
+    """Such a Job waits in a cluster and runs here, so it must not look as if it had them."""
+    rule = {"key": "gpu", "operator": "Exists"}
+    terms = {"nodeSelectorTerms": [{"matchExpressions": [rule]}]}
+    warnings = Api().create(
+        job(
+            affinity={"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}},
+            volumes=[{"name": "m", "persistentVolumeClaim": {"claimName": "nowhere"}}],
+            containers=[
+                {"name": "m", "image": "i", "resources": {"limits": {"nvidia.com/gpu": "1"}}}
+            ],
+        )
+    )
+
+    for field in (
+        "affinity: a laptop is one node",
+        "containers[0].resources.limits.nvidia.com/gpu: no device is assigned",
+        "volumes[0].persistentVolumeClaim.claimName: it is a folder of the state folder",
+    ):
+        assert any(f".{field}" in warning for warning in warnings), warnings
+
+
 def test_what_asks_for_nothing_is_not_warned_of() -> None:
     """False, an empty list, and a default that the laptop follows."""
     assert Api().create(job(hostNetwork=False, tolerations=[], dnsPolicy="ClusterFirst")) == []
