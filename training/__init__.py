@@ -3,7 +3,8 @@
 iris, mnist_forest, mnist_cnn, nli, causal_lm    the scripts: `python -m training.<model>`
 script              what all scripts share as programs: flags, exit codes, clean endings
 progress, errors    what a script says while it runs; what data can be wrong about
-publish/            from a model to a version in the store: gates, artifact, registry, checkpoints
+run, job            the run that this process is; what it says of itself in its Job
+publish/            from a model to a version in the store: gates, artifact, registry, records
 export/             from a trained model to ONNX
 digits/             what the two digit models share
 entailment/         what nli learns from, and the T5 that learns it

@@ -22,6 +22,8 @@ from prometheus_client.exposition import push_to_gateway
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from training import run
+
 LINES = 20  # of a bar, at most
 PUSH_SECONDS = 5.0
 
@@ -37,6 +39,7 @@ class Reporter:
 
     def say(self, text: str) -> None:
         """One line: what happened, and when on plain output, where no bar shows time passing."""
+        run.current().log.append(text)
         if self._console.is_terminal:
             self._console.print(text, markup=False, soft_wrap=True)
         else:
@@ -93,11 +96,13 @@ class Bar:
         self._steps = steps
         self._progress = progress
         self._told_step, self._told_at = 0, time.monotonic()
+        self._first_step, self._first_at = 0, time.monotonic()
         self._samples = 0
 
     def resume(self, step: int) -> None:
         """So many steps were done by a run before this one."""
         self._told_step, self._told_at = step, time.monotonic()
+        self._first_step, self._first_at = step, time.monotonic()
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], completed=step)
 
@@ -112,6 +117,9 @@ class Bar:
         if self._progress is not None:
             self._progress.update(self._progress.task_ids[0], completed=step)
         self._samples += samples
+        each = (time.monotonic() - self._first_at) / max(step - self._first_step, 1)
+        told = {} if loss is None else {"loss": loss}
+        run.current().step(step, self._steps, (self._steps - step) * each, told)
         if step * LINES // self._steps == self._told_step * LINES // self._steps:
             return
         now = time.monotonic()
@@ -126,6 +134,7 @@ class Bar:
             measured["loss"] = round(loss, 4)
         if samples:
             measured["samples_per_second"] = round(self._samples / seconds, 1)
+            run.current().measured["samples_per_second"] = round(self._samples / seconds, 1)
         measured["eta_seconds"] = round(left, 1)
         self._report.tell(measured)
         self._told_step, self._told_at, self._samples = step, now, 0

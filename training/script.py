@@ -4,18 +4,27 @@ import argparse
 import os
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
 from predictors.runtime import ArtifactError
 from training.errors import DataError
+from training.job import Teller
 from training.publish.artifact import OutputError
 from training.publish.gates import GateError
 from training.publish.registry import RegistryError, SettingsError
+from training.run import Run, current
 
 FAILED, MISUSED = 1, 2
+LAST_WORD_SECONDS = 5.0
+"""For the Job's annotations, once the training is over."""
+_STATES: Mapping[object, str] = {
+    0: "Complete",
+    128 + signal.SIGINT: "Stopped",
+    128 + signal.SIGTERM: "Stopped",
+}
 
 
 def flags(module: str, document: str | None, min_accuracy: str | None) -> argparse.ArgumentParser:
@@ -112,24 +121,45 @@ def at_least(minimum: int) -> Callable[[str], int]:
 
 
 def run(main: Callable[[], None]) -> NoReturn:
-    """Run a script: exit 0 done, 1 failed, 2 misused; one sentence on stderr where it failed."""
+    """Run a script: exit 0 done, 1 failed, 2 misused; one sentence on stderr where it failed.
+
+    While it runs, its Job says how far it is; where it ends, its record is kept.
+    """
     signal.signal(signal.SIGTERM, _terminate)
+    this = current()
+    teller = Teller.here(this, lambda said: print(said, file=sys.stderr, flush=True))
+    teller.start()
+    code: str | int | None = FAILED
+    try:
+        code = _exit_code(main, this)
+    except SystemExit as leaving:  # SIGTERM, or flags that make no sense
+        code = leaving.code
+    finally:  # a fault of ours, too, which says so by its traceback
+        this.end(_STATES.get(code, "Failed"))
+        this.keep()
+        teller.stop(LAST_WORD_SECONDS)
+    sys.exit(code)
+
+
+def _exit_code(main: Callable[[], None], this: Run) -> int:
     try:
         main()
     except (OutputError, SettingsError) as error:
-        _fail(error, MISUSED)
+        return _failed(error, MISUSED, this)
     except (ArtifactError, DataError, GateError, RegistryError) as error:
-        _fail(error, FAILED)
+        return _failed(error, FAILED, this)
     except OSError as error:  # a full disk, a folder that may not be written
-        _fail(error, FAILED)
+        return _failed(error, FAILED, this)
     except KeyboardInterrupt:
-        sys.exit(128 + signal.SIGINT)
-    sys.exit(0)
+        return 128 + signal.SIGINT
+    return 0
 
 
-def _fail(error: Exception, code: int) -> NoReturn:
+def _failed(error: Exception, code: int, this: Run) -> int:
     print(f"error: {error}", file=sys.stderr)
-    sys.exit(code)
+    this.error = str(error)
+    this.log.append(f"error: {error}")
+    return code
 
 
 def _terminate(number: int, _frame: FrameType | None) -> NoReturn:

@@ -45,6 +45,7 @@ class Kind:
         return self.schema not in {"builtin", "none"}
 
 
+RBAC = "rbac.authorization.k8s.io"
 KSERVE = "serving.kserve.io"
 GATEWAY = "gateway.networking.k8s.io"
 ENVOY_GATEWAY = "gateway.envoyproxy.io"
@@ -69,6 +70,8 @@ KINDS = (
     # Controllers that run beside this one tell and lead by them, as in a cluster.
     Kind("", "v1", "Event", "events", ("ev",), verbs=("create", *READ)),
     Kind("coordination.k8s.io", "v1", "Lease", "leases"),
+    Kind(RBAC, "v1", "Role", "roles"),
+    Kind(RBAC, "v1", "RoleBinding", "rolebindings"),
     Kind(
         *("apps", "v1", "Deployment", "deployments", ("deploy",)),
         verbs=(*READ, "patch"),

@@ -7,6 +7,7 @@ integrity   whether the store still has what was published
 retention   which versions may go
 channels    the documents that replicas follow to swap versions in step; pure
 followed    the same, in the store
+runs        records of trainings: who, which flags, which version came of it
 served      what a Deployment served before
 
 training/publish/registry.py publishes; here nothing does. The node and the verbs come in; it knows

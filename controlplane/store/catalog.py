@@ -12,7 +12,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from controlplane.errors import SerinError
-from controlplane.store import artifacts
+from controlplane.store import artifacts, runs
 from controlplane.store.channels import FOLDER
 from controlplane.store.s3 import BUCKET, Store
 
@@ -79,7 +79,7 @@ class Catalog:
         found: dict[tuple[str, str], list[Object]] = {}
         for entry in artifacts.objects(store, BUCKET):
             parts = PurePosixPath(entry["path"]).parts
-            if len(parts) > 2 and parts[1] != FOLDER:
+            if len(parts) > 2 and parts[1] not in {FOLDER, runs.FOLDER}:
                 one = Object(entry["path"], entry["size"], entry["last_modified"])
                 found.setdefault((parts[0], parts[1]), []).append(one)
         with ThreadPoolExecutor(_READERS) as pool:

@@ -17,6 +17,7 @@ MANIFESTS = (
     "keda/iris.yaml",
     "keda/canary/iris.yaml",
     "kserve/components/disruption/iris.yaml",
+    "training/jobs/iris/account.yaml",
     "training/jobs/iris/job.yaml",
     "training/jobs/iris/kustomization.yaml",
 )

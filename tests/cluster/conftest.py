@@ -170,10 +170,11 @@ def calm(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[None]:
 @pytest.fixture(scope="session")
 def second(cluster: Cluster) -> str:
     """A version of iris that another Job published, from another seed."""
-    (job,) = render(ROOT / "training" / "jobs" / MODEL)
+    documents = render(ROOT / "training" / "jobs" / MODEL)
+    (job,) = (document for document in documents if document["kind"] == "Job")
     job["metadata"]["name"] = "train-iris-again"
     job["spec"]["template"]["spec"]["containers"][0]["args"] = ["--seed", "1"]
-    version = trained(cluster, job)
+    version = trained(cluster, *documents)
     assert version != cluster.first
     return version
 

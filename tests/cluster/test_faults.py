@@ -155,10 +155,11 @@ def test_a_drained_node_gives_up_one_pod_at_a_time(cluster: Cluster) -> None:
 
 def test_a_training_image_that_is_nowhere_is_told_and_ends_the_wait(cluster: Cluster) -> None:
     """At once, by its name, and not at the Job's deadline; what its pod said outlives the pod."""
-    (job,) = render(ROOT / "training" / "jobs" / MODEL)
+    documents = render(ROOT / "training" / "jobs" / MODEL)
+    (job,) = (document for document in documents if document["kind"] == "Job")
     job["metadata"]["name"] = "train-absent"
     job["spec"]["template"]["spec"]["containers"][0]["image"] = "docker.io/serin/absent:dev"
-    cluster.api.apply([job])
+    cluster.api.apply(documents)
     told = list[str]()
     started = time.monotonic()
     try:

@@ -113,7 +113,8 @@ def test_a_job_with_other_data_gives_a_version_and_one_command_takes_it_back(
         "metadata": {"name": "other-digits", "namespace": "models"},
         "binaryData": parts,
     }
-    (job,) = render(ROOT / "training" / "jobs" / FOREST)
+    documents = render(ROOT / "training" / "jobs" / FOREST)
+    (job,) = (document for document in documents if document["kind"] == "Job")
     job["metadata"]["name"] = "train-other-digits"
     pod = job["spec"]["template"]["spec"]
     pod["volumes"].append({"name": "data", "configMap": {"name": "other-digits"}})
@@ -122,7 +123,7 @@ def test_a_job_with_other_data_gives_a_version_and_one_command_takes_it_back(
     container["args"] = ["--smoke", "--data", "/data"]
 
     first, was = version_of(cluster, FOREST), cluster.manifest(FOREST)
-    second = trained(cluster, data, job)
+    second = trained(cluster, data, *documents)
     with cluster.load(10, FOREST, was["golden_sample"]["inputs"]) as load:
         wait(lambda: load.versions[first] > 20, 60, "answers of the first version")
         cluster.serve(second, FOREST)

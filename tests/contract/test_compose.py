@@ -78,7 +78,8 @@ def test_a_model_is_what_it_is_in_a_cluster(compose: dict[str, Any], model: str)
     """Image, folder, ports, probe, and the Job's image."""
     (runtime,) = yaml.safe_load_all((ROOT / f"kserve/runtimes/{model}.yaml").read_text())
     (container,) = runtime["spec"]["containers"]
-    (job,) = rendered(ROOT / "training" / "jobs" / model)
+    documents = rendered(ROOT / "training" / "jobs" / model)
+    (job,) = (document for document in documents if document["kind"] == "Job")
     (trainer,) = job["spec"]["template"]["spec"]["containers"]
     services = compose["services"]
     predictor, fetch, train = (services[f"{kind}{model}"] for kind in ("", "fetch-", "train-"))

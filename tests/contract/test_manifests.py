@@ -114,15 +114,35 @@ def test_every_model_has_its_job() -> None:
 
 @pytest.mark.parametrize("model", JOBS)
 def test_a_job_trains_its_model_as_nobody(model: str) -> None:
-    """Image, module and names agree; root, a writable disk and Kubernetes' API stay closed."""
-    (job,) = rendered(ROOT / "training" / "jobs" / model)
+    """Image, module and names agree; root and a writable disk stay closed."""
+    documents = rendered(ROOT / "training" / "jobs" / model)
+    (job,) = (document for document in documents if document["kind"] == "Job")
     pod = job["spec"]["template"]["spec"]
     (container,) = pod["containers"]
 
     assert job["metadata"]["name"] == f"train-{model}"
     assert container["image"] == f"docker.io/serin/train-{model}:dev"
     assert container["command"] == ["python", "-m", f"training.{model.replace('-', '_')}"]
-    assert pod["automountServiceAccountToken"] is False
     assert pod["securityContext"]["runAsNonRoot"] is True
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert {"backoffLimit", "activeDeadlineSeconds", "ttlSecondsAfterFinished"} <= set(job["spec"])
+
+
+@pytest.mark.parametrize("model", JOBS)
+def test_a_job_may_patch_itself_and_nothing_else(model: str) -> None:
+    """Its account is its own, has one right on one object, and is mounted where that is used."""
+    documents = {one["kind"]: one for one in rendered(ROOT / "training" / "jobs" / model)}
+    job, role, binding = documents["Job"], documents["Role"], documents["RoleBinding"]
+    pod, name = job["spec"]["template"]["spec"], f"train-{model}"
+    right = {"apiGroups": ["batch"], "resources": ["jobs"], "verbs": ["patch"]}
+
+    assert role["rules"] == [{**right, "resourceNames": [name]}]
+    assert binding["roleRef"]["name"] == role["metadata"]["name"]
+    assert binding["subjects"] == [
+        {"kind": "ServiceAccount", "name": name, "namespace": job["metadata"]["namespace"]}
+    ]
+    assert documents["ServiceAccount"]["metadata"]["name"] == name == pod["serviceAccountName"]
+    assert documents["ServiceAccount"]["automountServiceAccountToken"] is False
+    assert pod["automountServiceAccountToken"] is True
+    variables = {one["name"] for one in pod["containers"][0]["env"]}
+    assert {"JOB_NAME", "JOB_NAMESPACE", "JOB_UID"} <= variables

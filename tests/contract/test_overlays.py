@@ -213,7 +213,7 @@ def test_the_console_only_looks_and_nobody_reaches_it(tmp_path: Path) -> None:
 
 
 def test_predictors_read_and_jobs_write() -> None:
-    """Each mounts its own secret, and neither an account of the Kubernetes API."""
+    """Each mounts its own secret, and predictors no account of the Kubernetes API."""
     documents = rendered(ROOT / "kserve" / "overlays" / "production")
     (account,) = of_kind(documents, "ServiceAccount")
     (job,) = of_kind(rendered(ROOT / "training" / "jobs" / "iris"), "Job")

@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from predictors.causal_lm.engine import CHUNK
 from predictors.causal_lm.network import Network
+from training import run
 from training.errors import DataError
 from training.publish.gates import GateError
 
@@ -108,7 +109,9 @@ def require_perplexity(served: float, exact: float, most: float) -> None:
     Raises:
         GateError: by how much it is larger.
     """
-    if not served <= exact * (1 + most):  # NaN is above everything
+    passed = served <= exact * (1 + most)
+    run.current().gate("perplexity", served, exact * (1 + most), passed=passed)
+    if not passed:  # NaN is above everything
         raise GateError(
             f"perplexity {served:.3f} is {served / exact - 1:.2%} above the {exact:.3f} of the "
             f"weights in float32 ({most:.0%} is allowed): not published. --bits 32 rounds nothing"

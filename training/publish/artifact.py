@@ -1,6 +1,7 @@
 """From a trained model to a published version: what a training script does last."""
 
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -12,6 +13,8 @@ from importlib.metadata import version
 from pathlib import Path
 
 from predictors.runtime import MANIFEST, version_of
+from training import run
+from training.publish import records
 from training.publish.registry import Registry
 
 # What can change the bytes of a model; exact versions, since rounding is a matter of builds.
@@ -36,9 +39,11 @@ class Destination:
         self._model = model
         self._output = output
         self._registry = None
+        run.current().model = model
         if output is None:
             self._registry = Registry()
             self._registry.versions(model)
+            records.begin(self._registry, run.current())
         elif not _replaceable(output):
             raise OutputError(f"--output {output} exists and is no artifact: name another")
 
@@ -63,7 +68,9 @@ class Destination:
             Its URI, or the folder it is in now.
         """
         if self._registry is not None:
-            return self._registry.publish(folder, self._model).uri
+            uri = self._registry.publish(folder, self._model).uri
+            run.current().published(uri)
+            return uri
         assert self._output is not None  # noqa: S101 - the one of the two that there is
         if self._output.exists():
             shutil.rmtree(self._output)
@@ -98,6 +105,7 @@ def _replaceable(output: Path) -> bool:
 def write_manifest(folder: Path, manifest: bytes) -> str:
     """Put the manifest beside the files it describes; returns the version it stands for."""
     (folder / MANIFEST).write_bytes(manifest)
+    run.current().made(json.loads(manifest))
     return version_of(manifest)
 
 

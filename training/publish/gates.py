@@ -7,6 +7,7 @@ import numpy as np
 import numpy.typing as npt
 
 from predictors.runtime import V2Model, read_artifact
+from training import run
 
 Arrays = dict[str, npt.NDArray[Any]]
 
@@ -21,6 +22,7 @@ def require_accuracy(accuracy: float, minimum: float) -> None:
     Raises:
         GateError: `accuracy` is below `minimum`; both are shares, 0 … 1.
     """
+    run.current().gate("accuracy", accuracy, minimum, passed=accuracy >= minimum)
     if not accuracy >= minimum:  # NaN is below every minimum
         raise GateError(
             f"accuracy {accuracy:.4f} on the test set is below --min-accuracy {minimum:.4f}: "
@@ -64,10 +66,12 @@ def require_parity(
             off = float(np.count_nonzero(want != got))
             wrong = off > 0
         if wrong:
+            run.current().gate("parity", off, tolerance, passed=False)
             measure = f"by up to {off:.3g} (tolerance {tolerance:g})"
             rows = f"in {off:.0f} of {want.size} rows"
             raise GateError(
                 f"parity: the served '{name}' differs from the trained model's "
                 f"{measure if want.dtype.kind == 'f' else rows}: not published"
             )
+    run.current().gate("parity", largest, tolerance, passed=True)
     return largest

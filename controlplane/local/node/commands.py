@@ -7,7 +7,10 @@ import sys
 from pathlib import Path
 
 from controlplane import parts
+from controlplane.kubernetes.meta import Object
+from controlplane.local.api.access import access, port_of
 from controlplane.local.controllers.plan import MODEL_FOLDER, DeploymentPlan
+from controlplane.statefolder import Home
 
 
 def predictor(
@@ -65,10 +68,25 @@ def _module(deployment: DeploymentPlan) -> str:
     return deployment.service.replace("-", "_")
 
 
+def account(pod: Object, home: Home) -> dict[str, str]:
+    """How a pod that asks for its account's token reaches the API; nothing is mounted here.
+
+    The folder has the names of the one that a kubelet mounts: `token` and `ca.crt`.
+    """
+    port = port_of(home.kubeconfig)
+    if pod["spec"].get("automountServiceAccountToken") is not True or port is None:
+        return {}
+    return {
+        "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+        "KUBERNETES_SERVICE_PORT": str(port),
+        "SERVICE_ACCOUNT_FOLDER": str(access(home).authority.parent),
+    }
+
+
 def inherited() -> dict[str, str]:
-    """This process's environment without what a pod would not have: S3 keys, other settings."""
+    """This process's environment without what a pod has not: S3 keys, settings, another API."""
     return {
         name: value
         for name, value in os.environ.items()
-        if not name.startswith(("AWS_", "SERIN_", "RCLONE_", "PREDICTOR_"))
+        if not name.startswith(("AWS_", "SERIN_", "RCLONE_", "PREDICTOR_", "KUBERNETES_SERVICE_"))
     }

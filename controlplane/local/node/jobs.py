@@ -243,6 +243,7 @@ class Jobs:
             {
                 "PUSHGATEWAY_URL": self._push_url(),
                 **commands.inherited(),
+                **commands.account(pod, self.home),
                 **({"JOB_COMPLETION_INDEX": index} if index else {}),
                 **ready.env,
                 "PYTHONPATH": str(ROOT),

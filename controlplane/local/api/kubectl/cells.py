@@ -201,6 +201,21 @@ def _data(one: Object) -> list[Any]:
     ]
 
 
+def _created(one: Object) -> str:
+    return str(one["metadata"].get("creationTimestamp", ""))
+
+
+def _role_binding(one: Object) -> list[Any]:
+    role, subjects = one["roleRef"], one.get("subjects") or ()
+    named: dict[str, list[str]] = {"User": [], "Group": [], "ServiceAccount": []}
+    for subject in subjects:
+        namespace = subject.get("namespace", "")
+        name = f"{namespace}/{subject['name']}" if namespace else subject["name"]
+        named.setdefault(subject["kind"], []).append(name)
+    users, groups, accounts = (", ".join(named[kind]) for kind in (*named,)[:3])
+    return [_name(one), f"{role['kind']}/{role['name']}", _age(one), users, groups, accounts]
+
+
 _TEMPLATE = "(Containers),(Images),(Selector)"
 
 BUILTIN: dict[str, tuple[list[Column], Cells]] = {
@@ -224,6 +239,8 @@ BUILTIN: dict[str, tuple[list[Column], Cells]] = {
         _columns("Secrets,Age"),
         lambda one: [_name(one), len(one.get("secrets") or ()), _age(one)],
     ),
+    "Role": (_columns("Created At"), lambda one: [_name(one), _created(one)]),
+    "RoleBinding": (_columns("Role,Age,(Users),(Groups),(ServiceAccounts)"), _role_binding),
     "Lease": (
         _columns("Holder,Age"),
         lambda one: [_name(one), one["spec"].get("holderIdentity", ""), _age(one)],
