@@ -3,11 +3,14 @@
 import functools
 import json
 import os
+import shutil
 import sys
+import textwrap
 import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TextIO
 
 import click
 
@@ -36,7 +39,21 @@ LAPTOP = "+serin"
 
 def say(text: str) -> None:
     """One line of progress: when, and what."""
-    click.echo(f"{time.monotonic() - _STARTED:6.1f} s  {text}", err=True)
+    moment = f"{time.monotonic() - _STARTED:6.1f} s  "
+    click.echo(_fitted(f"{moment}{text}", len(moment), sys.stderr), err=True)
+
+
+def _fitted(line: str, indent: int, stream: TextIO) -> str:
+    """On a terminal a line goes on below its own text, and breaks between words."""
+    if not stream.isatty():
+        return line
+    return textwrap.fill(
+        line,
+        shutil.get_terminal_size().columns,
+        subsequent_indent=" " * indent,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -225,7 +242,8 @@ def _print_images(setup: Setup) -> None:
     found, unread = images.listed(setup)
     width = max(len(image) for image, _ in found)
     for image, told in found:
-        click.echo(f"{image:{width}}  {told}")
+        line = f"{image:{width}}  {told}"
+        click.echo(_fitted(line, 4, sys.stdout))
     if unread:
         raise ClusterError(f"not all are listed. {'. '.join(unread)}. {releases.ADVICE}")
 
@@ -262,5 +280,5 @@ if __name__ == "__main__":
     try:
         main(prog_name="./setup_cluster.sh")
     except SerinError as error:
-        click.echo(f"Error: {error}", err=True)
+        click.echo(_fitted(f"Error: {error}", 0, sys.stderr), err=True)
         sys.exit(1)

@@ -16,9 +16,17 @@ _GONE_SECONDS = 600
 
 def install(setup: Setup, say: Say, only: str | None = None) -> None:
     """Bring every step, or one, to where it should be."""
+    advice = f". {ADVICE}"
     for step in STEPS:
-        if only in {None, step.name}:
+        if only not in {None, step.name}:
+            continue
+        try:
             _run(setup, step, say)
+        except UnreachableError as error:
+            if not setup.dry_run:
+                raise
+            say(f"{step.name}: would apply its release, but {error.short}{advice}")
+            advice = ""  # once: it is the same for all
     if setup.dry_run:
         return
     if only in {None, "kserve"}:
@@ -71,9 +79,8 @@ def _tell(setup: Setup, step: Step, known: str | None, say: Say) -> None:
     """What a step would do; what keeps it from it is told and is no failure."""
     try:
         documents = step.documents(setup)
-    except UnreachableError as error:
-        say(f"{step.name}: would apply its release, but {error.short}. {ADVICE}")
-        return
+    except UnreachableError:
+        raise
     except SerinError as error:
         say(f"{step.name}: would fail: {error}")
         return

@@ -8,6 +8,7 @@ import pytest
 import yaml
 
 from tests.support.required import ROOT, binary
+from tests.support.terminal import Terminal
 
 SECONDS = 240  # some kustomizations are rendered, by kubectl
 pytestmark = pytest.mark.timeout(SECONDS + 10)
@@ -62,7 +63,20 @@ def test_a_dry_run_refuses_nothing(setup: Setup) -> None:
     assert [line.split(":")[0] for line in told[1:]] == list(STEPS)
     assert "would train iris" in told[-1]
     assert "--manifests DIR" in told[1]
+    assert done.stderr.count("--manifests DIR") == 1
     assert (ROOT / "versions.env").read_bytes() == pins
+
+
+@pytest.mark.parametrize("asked", ["--dry-run", "--images"])
+def test_on_a_terminal_no_line_is_broken_within_a_word(setup: Setup, asked: str) -> None:
+    """What is longer than the terminal goes on below its own text."""
+    terminal = Terminal(ROOT, settings=setup.environment)
+    shown = terminal.run(str(ROOT / "setup_cluster.sh"), asked, "--model", "iris", seconds=SECONDS)
+
+    assert "Traceback" not in shown.raw
+    assert "would train iris" in shown.words or "docker.io/serin/iris:dev" in shown.words
+    for line in shown.printed.split("\n"):
+        assert len(line) <= shown.columns or len(line.split()) <= 2, line
 
 
 def test_without_a_cluster_it_says_how_to_name_or_make_one(setup: Setup) -> None:
