@@ -84,9 +84,11 @@ class CausalLmModel(StreamingModel):
                 by default 64 or what fits; `temperature` 0 … 100, 0 (greedy) by default;
                 `top_k`, 0 for all; `top_p` 0 … 1; `seed`; `stop` (batch, any number) texts to end
                 before; `truncate`: whether to cut a prompt that is too long at its beginning;
-                `presence_penalty` and `frequency_penalty`, -2 … 2; `json_schema`: JSON text.
+                `presence_penalty` and `frequency_penalty`, -2 … 2; `json_schema`: JSON text;
+                `logprobs`: how many likelier tokens to tell beside each one, 0 … 20.
                 Answers text_output (batch,) bytes; prompt_tokens, completion_tokens (batch,)
-                int32; finish_reason (batch,) bytes, `stop` or `length`.
+                int32; finish_reason (batch,) bytes, `stop` or `length`; logprobs (batch,) bytes,
+                JSON.
         """
         self.check_rows(job.rows)
         self._engine.submit(job, self._tensors.read(job.arrays, job.rows))

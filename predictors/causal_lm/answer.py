@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import orjson
 
 from predictors.causal_lm.prompts import Prompt
 from predictors.causal_lm.sampling import Logits, Score, score
@@ -92,6 +93,7 @@ class Answer:
         self.waiting = deque(self.rows)
         self.started = 0  # rows in the cache now
         self.changed = False
+        self._table = table
 
     @property
     def done(self) -> bool:
@@ -115,12 +117,27 @@ class Answer:
             row.news.clear()
         return {
             "scores": scores,
+            "logprobs": _bytes([self._told(row) for row in scores]),
             "reused_tokens": np.array([row.reused for row in self.rows], np.int32),
             "text_output": _bytes(texts),
             "prompt_tokens": np.array([len(row.prompt.tokens) for row in self.rows], np.int32),
             "completion_tokens": np.array([row.generated for row in self.rows], np.int32),
             "finish_reason": _bytes([row.reason.encode() for row in self.rows]),
         }
+
+    def _told(self, scores: list[Score]) -> bytes:
+        """V2's output `logprobs`: of each token, with the likeliest ones in its place."""
+
+        def told(token: int, logprob: float | None) -> dict[str, Any]:
+            text = self._table[token].decode("utf-8", "replace")
+            return {"id": token, "text": text, "logprob": logprob}
+
+        return orjson.dumps(
+            [
+                told(one.token, one.logprob) | {"top": [told(*best) for best in one.best]}
+                for one in scores
+            ]
+        )
 
 
 def _bytes(values: list[bytes]) -> npt.NDArray[Any]:

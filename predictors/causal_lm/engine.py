@@ -71,6 +71,8 @@ class Engine:
         with self._changed:
             self._max_rows, self._queue_size, self._metrics = max_rows, queue_size, metrics
             self._network.resize(max_rows)
+            if metrics is not None:
+                metrics.tokens.begin()
 
     def check_rows(self, rows: int) -> None:
         """Refuse more rows in one request than may wait at all; before they are read.
@@ -192,6 +194,8 @@ class Engine:
             self._network.put(place, row.filled, chunk)
             row.filled += CHUNK
             row.reused += CHUNK
+        if self._metrics is not None:
+            self._metrics.tokens.prompt(len(row.prompt.tokens), row.reused)
 
     def _fill_short(self) -> None:
         """Read what is left of prompts where that is little: a short one overtakes long ones."""
@@ -225,12 +229,15 @@ class Engine:
             row.read(tokens, logits)
         elif len(tokens) == CHUNK:
             chunk = self._network.copied(place, row.filled, CHUNK)
-            self._prefixes.keep(row.keys, row.filled // CHUNK, chunk)
+            evicted = self._prefixes.keep(row.keys, row.filled // CHUNK, chunk)
+            if self._metrics is not None:
+                self._metrics.tokens.cache(self._prefixes.bytes, evicted)
         row.filled += len(tokens)
         if not row.left and not row.prompt.max_tokens:
             row.end(LENGTH)
         elif not row.left:
             row.take(row.prompt.sampler.draw(logits[-1]), logits[-1], self._ending)
+            self._generated(1)
         if not row.left and not row.reason:
             self._swap(place, self._through)
             self._through += 1
@@ -245,6 +252,7 @@ class Engine:
         samplers: list[Sampler] = [row.prompt.sampler for row in rows]
         for place, token in enumerate(choose(logits, samplers)):
             rows[place].take(token, logits[place], self._ending)
+        self._generated(len(rows))
         self._report(len(rows), started)
 
     def _remove(self, place: int) -> None:
@@ -281,3 +289,7 @@ class Engine:
     def _report(self, rows: int, started: float) -> None:
         if self._metrics is not None:
             self._metrics.inferred(rows, time.perf_counter() - started)
+
+    def _generated(self, tokens: int) -> None:
+        if self._metrics is not None:
+            self._metrics.tokens.generated(tokens)

@@ -41,17 +41,24 @@ class PrefixCache:
         self._use(found)
         return [self._kept[key] for key in found]
 
-    def keep(self, keys: Sequence[bytes], number: int, chunk: Chunk) -> None:
-        """Keep a prompt's chunk of this number, in place of what was used longest ago."""
+    def keep(self, keys: Sequence[bytes], number: int, chunk: Chunk) -> int:
+        """Keep a prompt's chunk of this number, in place of what was used longest ago.
+
+        Returns:
+            How many chunks had to go.
+        """
         size = sum(array.nbytes for array in chunk)
         if keys[number] in self._kept or size > self._most_bytes:
-            return
+            return 0
         self._kept[keys[number]] = chunk
         self.bytes += size
         self._use([key for key in keys[: number + 1] if key in self._kept])
+        evicted = 0
         while self.bytes > self._most_bytes:
             _, old = self._kept.popitem(last=False)
             self.bytes -= sum(array.nbytes for array in old)
+            evicted += 1
+        return evicted
 
     def _use(self, keys: Sequence[bytes]) -> None:
         """Note a use: of a prompt's chunks the last one goes first, for it needs the others."""

@@ -21,6 +21,7 @@ from predictors.runtime import InvalidRequest, TensorSpec
 
 MAX_TEMPERATURE = 100.0
 MAX_PENALTY = 2.0  # as in OpenAI's API
+MAX_ALTERNATIVES = 20  # likewise
 MAX_STOPS = 5  # as in the Open Inference Protocol's generate_rest.yaml
 MAX_STOP_CHARACTERS = 256
 _MAX_INT32 = 2**31 - 1
@@ -58,12 +59,14 @@ INPUTS = (
     _setting("presence_penalty", "FP32", default=0, minimum=-MAX_PENALTY, maximum=MAX_PENALTY),
     _setting("frequency_penalty", "FP32", default=0, minimum=-MAX_PENALTY, maximum=MAX_PENALTY),
     _setting("json_schema", "BYTES"),
+    _setting("logprobs", "INT32", minimum=0, maximum=MAX_ALTERNATIVES),
 )
 OUTPUTS = (
     TensorSpec("text_output", "BYTES", (-1,)),
     TensorSpec("prompt_tokens", "INT32", (-1,)),
     TensorSpec("completion_tokens", "INT32", (-1,)),
     TensorSpec("finish_reason", "BYTES", (-1,)),
+    TensorSpec("logprobs", "BYTES", (-1,), only_with="logprobs", parameters={"format": "JSON"}),
 )
 
 
@@ -107,7 +110,10 @@ class TensorReader:
             _within(given, "frequency_penalty", 0.0, -MAX_PENALTY, MAX_PENALTY),
             guide=self._guide(given),
         )
-        return Prompt(tokens, max_tokens, sampler, _stops(given))
+        alternatives = None
+        if "logprobs" in given:
+            alternatives = int(_within(given, "logprobs", 0, 0, MAX_ALTERNATIVES))
+        return Prompt(tokens, max_tokens, sampler, _stops(given), alternatives)
 
     def _guide(self, given: dict[str, Any]) -> Guide | None:
         if "json_schema" not in given:

@@ -31,9 +31,11 @@ def metrics(query: str) -> set[str]:
 
 
 def exported() -> set[str]:
-    """What a classifier's predictor exports, as Prometheus stores it."""
+    """What predictors export, of classifiers and of language models, as Prometheus stores it."""
     registry = CollectorRegistry()
-    registry.register(ModelMetrics("m", "1", "onnx", classes=("a",)))
+    model = ModelMetrics("m", "1", "onnx", classes=("a",))
+    model.tokens.begin()
+    registry.register(model)
     ProcessCollector(registry=registry)
     return {sample.name for family in registry.collect() for sample in family.samples}
 

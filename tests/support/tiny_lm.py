@@ -19,6 +19,7 @@ from predictors.causal_lm.tensors import TensorReader
 from predictors.causal_lm.text import bytes_of_tokens
 from predictors.runtime import MANIFEST, build_manifest, golden_sample
 from predictors.runtime.dataplane.job import Job, Piece, StreamJob
+from predictors.runtime.observe.metrics import ModelMetrics
 from training.export.decoder import to_onnx
 
 WORDS = "the quick brown fox jumps over the lazy dog while größe and 日本語 stay in UTF-8. " * 20
@@ -147,7 +148,8 @@ class Bench:
         self.prefixes = PrefixCache(CHUNK, prefix_bytes)
         table = bytes_of_tokens(tokenizer())
         self.engine = Engine(network(1, alphabet), table, frozenset({0}), self.prefixes)
-        self.engine.limit(max_rows, queue_size)
+        self.metrics = ModelMetrics("causal-lm", "0", "onnxruntime")
+        self.engine.limit(max_rows, queue_size, self.metrics)
         self.reader = reader()
 
     def ask(self, *texts: str, deadline: float | None = None, **settings: Any) -> Asked:

@@ -75,7 +75,7 @@ class V2Model(Model):
             "outputs": [spec.signature() for spec in self.outputs],
         }
         published = self.manifest.document["signature"]
-        if published != declared:
+        if not _serves(declared, published):
             raise ArtifactError(
                 f"version {self.version} was published with the signature {published}, this "
                 f"predictor declares {declared}"
@@ -195,3 +195,13 @@ class V2Model(Model):
                     f"model '{self.name}' gave {array.shape[0]} rows of '{spec.name}' for {rows}"
                 )
         return answered
+
+
+def _serves(declared: dict[str, Any], published: dict[str, Any]) -> bool:
+    """Whether clients of a version find all that was published: what came since is optional."""
+    for side, tensors in declared.items():
+        since = [tensor for tensor in tensors if tensor not in published[side]]
+        missing = [tensor for tensor in published[side] if tensor not in tensors]
+        if missing or not all(tensor.get("optional") for tensor in since):
+            return False
+    return True

@@ -23,6 +23,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from predictors.runtime.observe.scrapes import start
+from predictors.runtime.observe.token_metrics import TokenMetrics
 
 OUTCOMES = ("ok", "invalid", "rejected", "deadline", "cancelled", "unready", "error")
 _PLACE = {outcome: place for place, outcome in enumerate(OUTCOMES)}
@@ -185,6 +186,7 @@ class ModelMetrics(Collector):
             "Score of the likeliest class, of each request's first row.",
             _CONFIDENCES,
         )
+        self.tokens = TokenMetrics(memory)
 
     def begin(self) -> None:
         """A request came in."""
@@ -240,6 +242,7 @@ class ModelMetrics(Collector):
         """Forget what ended with the process before this one; what was counted stays."""
         self.in_flight[0] = 0
         self.load_seconds[0] = 0.0
+        self.tokens.held_bytes[0] = 0
 
     def add(self, other: "ModelMetrics") -> None:
         """Add up with another process of the same model version."""
@@ -251,6 +254,7 @@ class ModelMetrics(Collector):
         for place, count in enumerate(other.answers):
             self.answers[place] += count
         self.load_seconds[0] = max(self.load_seconds[0], other.load_seconds[0])
+        self.tokens.add(other.tokens)
         for mine, its in zip(self.histograms, other.histograms, strict=True):
             mine.add(its)
 
@@ -304,7 +308,8 @@ class ModelMetrics(Collector):
         )
         load.add_metric(values, self.load_seconds[0])
         counts = (requests, copies, answers) if self.classes else (requests, copies)
-        yield from (*counts, in_flight, *families, info, load)
+        tokens = self.tokens.families(self.labels)
+        yield from (*counts, in_flight, *families, *tokens, info, load)
 
     def serve(self, host: str, port: int) -> None:
         """Answer GET /metrics in a thread of its own."""

@@ -97,7 +97,7 @@ def decode_grpc(message: Any, signature: Signature) -> Request:
         add_parameters(arrays, given, signature)
     elif contents:
         read_contents(arrays, contents, None, signature)
-    wanted, classes = signature.as_binary, None
+    wanted, classes = signature.answered(arrays, binary=True), None
     if message.outputs:
         wanted, classes = _wanted(message, signature)
     rows = signature.rows_of(arrays)

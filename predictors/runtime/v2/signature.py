@@ -72,6 +72,7 @@ class Signature:
     as_json: Wanted = field(init=False)
     as_binary: Wanted = field(init=False)
     batched: bool = field(init=False)
+    _all_always: bool = field(init=False)
 
     def __post_init__(self) -> None:
         specs = tuple(self.outputs.values())
@@ -79,6 +80,8 @@ class Signature:
         object.__setattr__(self, "required", required)
         object.__setattr__(self, "as_json", tuple((spec, False) for spec in specs))
         object.__setattr__(self, "as_binary", tuple((spec, True) for spec in specs))
+        always = all(spec.only_with is None for spec in specs)
+        object.__setattr__(self, "_all_always", always)
         every = (*self.inputs.values(), *specs)
         object.__setattr__(self, "batched", all(spec.batched for spec in every))
 
@@ -114,6 +117,14 @@ class Signature:
                 f"unknown output {name!r}: this model has {', '.join(self.outputs)}"
             )
         return spec
+
+    def answered(self, arrays: Arrays, *, binary: bool = False) -> Wanted:
+        """The outputs for a request that names none."""
+        wanted = self.as_binary if binary else self.as_json
+        if self._all_always:
+            return wanted
+        given = (None, *arrays)
+        return tuple((spec, raw) for spec, raw in wanted if spec.only_with in given)
 
     def rows_of(self, arrays: Arrays) -> int:
         """Check the inputs of a request as a whole; return their batch size.

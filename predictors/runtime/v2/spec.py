@@ -27,6 +27,7 @@ class TensorSpec:
         labels: names along the last axis, shown to people by REST metadata.
         allow_nan: whether NaN and infinities may come in.
         optional: of an input: a request may leave it out, and `infer` then does not get it.
+        only_with: of an output: it is answered where this input came, or where it is asked for.
         parameters: what else metadata should tell of it, such as limits and defaults.
     """
 
@@ -37,6 +38,7 @@ class TensorSpec:
     labels: tuple[str, ...] | None = None
     allow_nan: bool = False
     optional: bool = False
+    only_with: str | None = None
     parameters: Mapping[str, object] | None = None
     dtype: "np.dtype[np.generic]" = field(init=False, repr=False, compare=False)
 
@@ -73,7 +75,7 @@ class TensorSpec:
         parameters = dict(self.parameters or {})
         if self.labels:
             parameters["labels"] = list(self.labels)
-        if self.optional:
+        if self.optional or self.only_with:
             parameters["optional"] = True
         return described | {"parameters": parameters} if parameters else described
 
@@ -84,7 +86,7 @@ class TensorSpec:
             "datatype": self.datatype,
             "shape": list(self.shape),
         }
-        return signature | {"optional": True} if self.optional else signature
+        return signature | {"optional": True} if self.optional or self.only_with else signature
 
     def accept(self, shape: object) -> Shape:
         """Check the shape of a request's tensor.

@@ -327,7 +327,60 @@ def test_kept_prefixes_are_bounded_and_the_oldest_go() -> None:
         bench.alone(letter * 200, max_tokens=1)
 
     assert 0 < bench.prefixes.bytes <= 100_000
+    before = counted(bench)
     recent = bench.alone("h" * 200 + "x", max_tokens=1)
     oldest = bench.alone("a" * 200 + "x", max_tokens=1)
     assert recent.pieces[-1].result()["reused_tokens"][0] > 0
     assert oldest.pieces[-1].result()["reused_tokens"][0] == 0
+    after = counted(bench)
+    hits, tokens = (
+        after[name] - before[name]
+        for name in (
+            "predictor_prefix_cache_hits_total",
+            "predictor_prefix_cache_hit_tokens_total",
+        )
+    )
+    assert (hits, tokens) == (1, recent.pieces[-1].result()["reused_tokens"][0])
+    assert after["predictor_prefix_cache_bytes"] == bench.prefixes.bytes
+    assert after["predictor_prefix_cache_evictions_total"] > 0
+
+
+def counted(bench: Bench) -> dict[str, float]:
+    """What is counted in tokens, by metric."""
+    families = bench.metrics.collect()
+    return {one.name: one.value for family in families for one in family.samples}
+
+
+def test_tokens_are_counted() -> None:
+    """Those of prompts and those that were generated, from zero on."""
+    bench = Bench()
+    assert counted(bench)["predictor_generated_tokens_total"] == 0
+    bench.alone("the fox", max_tokens=5)
+    other = bench.alone("dog", max_tokens=3)
+    prompts = sum(
+        len(bench.reader.read({"text_input": objects([text])}, 1)[0].tokens)
+        for text in (b"the fox", b"dog")
+    )
+
+    assert counted(bench)["predictor_generated_tokens_total"] == 8
+    assert counted(bench)["predictor_prompt_tokens_total"] == prompts
+    assert other.pieces[-1].result()["completion_tokens"].tolist() == [3]
+
+
+def test_logprobs_are_told_of_the_rows_that_ask() -> None:
+    """Greedy tokens are the likeliest; the pieces of a stream add up to the text."""
+    bench = Bench()
+    asking = bench.ask("the fox", max_tokens=5, logprobs=np.int32(2))
+    silent = bench.ask("the fox", max_tokens=5)
+    bench.finish(asking, silent)
+    told = [one for piece in asking.pieces for one in json.loads(piece.result()["logprobs"][0])]
+
+    assert "".join(one["text"] for one in told) == asking.text == silent.text
+    assert len(told) == 5
+    for one in told:
+        assert one["logprob"] < 0
+        assert len(one["top"]) == 2
+        assert one["top"][0] == {key: one[key] for key in ("id", "text", "logprob")}
+    assert {piece.result()["logprobs"][0] for piece in silent.pieces} == {b"[]"}
+    with pytest.raises(InvalidRequest, match="'logprobs': expected 0 … 20"):
+        bench.ask("the fox", logprobs=np.int32(21))

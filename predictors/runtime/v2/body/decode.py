@@ -83,12 +83,12 @@ def decode(body: bytes, json_length: int | None, signature: Signature) -> Reques
         if contents:
             read_contents(arrays, contents, None, signature)
         identity = request_id(document.get("id"))
-        return Request(identity, arrays, signature.rows_of(arrays), signature.as_json)
+        return Request(identity, arrays, signature.rows_of(arrays), signature.answered(arrays))
     parameters = _parameters(document, "the request")
     timeout = timeout_of(parameters, signature)
     read_contents(arrays, contents, parameters.get("content_type"), signature)
     add_parameters(arrays, parameters, signature)
-    wanted, classes = _wanted(document, parameters, signature)
+    wanted, classes = _wanted(document, parameters, signature, arrays)
     rows = signature.rows_of(arrays)
     identity = request_id(document.get("id"))
     return Request(identity, arrays, rows, wanted, timeout=timeout, classes=classes)
@@ -164,13 +164,13 @@ def _parameters(holder: dict[str, Any], where: str) -> dict[str, Any]:
 
 
 def _wanted(
-    document: dict[str, Any], parameters: dict[str, Any], signature: Signature
+    document: dict[str, Any], parameters: dict[str, Any], signature: Signature, arrays: Arrays
 ) -> tuple[Wanted, Classes | None]:
     """The outputs to answer, and of which only some classes."""
     binary = _flag(parameters, "binary_data_output", default=False)
     outputs = document.get("outputs")
     if outputs is None or outputs == []:
-        return (signature.as_binary if binary else signature.as_json), None
+        return signature.answered(arrays, binary=binary), None
     if type(outputs) is not list or any(type(output) is not dict for output in outputs):
         raise InvalidRequest(f"'outputs' must be a list of objects, got {outputs!r:.80}")
     wanted: dict[str, tuple[TensorSpec, bool]] = {}

@@ -48,7 +48,7 @@ def decode_generate(body: bytes, signature: Signature, *, streamed: bool) -> Req
             if name in arrays:
                 raise InvalidRequest(f"'{name}' is given twice")
             arrays[name] = one_row(spec, value)
-    return Request(identity, arrays, signature.rows_of(arrays), signature.as_json)
+    return Request(identity, arrays, signature.rows_of(arrays), signature.answered(arrays))
 
 
 def encode_generate(request: Request, outputs: Outputs, name: str, version: str) -> dict[str, Any]:
