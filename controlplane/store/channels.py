@@ -1,4 +1,4 @@
-"""A channel's documents, as its writer makes them: propose, commit, withdraw, go back. Pure.
+"""A channel's documents, as its writer makes them: propose, arm, commit, withdraw. Pure.
 
     s3://models/<model>/channels/<name>/state.json              what replicas follow
     s3://models/<model>/channels/<name>/history/<generation>.json   every commit, as it was written
@@ -23,7 +23,9 @@ LEASE_SECONDS = 2.0
 LEAD_SECONDS = 2.5
 """From a commit to its instant: longer than the lease, by more than clocks differ."""
 BACK_SECONDS = 0.5
-"""The same for going back to a kept engine: some polls of a replica that keeps one."""
+"""The same for going back to a kept engine: some polls of a replica that is armed."""
+_ARMED_SECONDS = 15.0
+"""How long a writer may take from arming to the commit."""
 _KEPT_MARGIN_SECONDS = 2.0
 _CHANNEL = re.compile(r"s3://([^/@]+)/([^/@]+)@([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)")
 
@@ -57,25 +59,38 @@ def proposed(
     """Ask replicas to prepare a version; none serves it until it is committed."""
     number = max(document["generation"], document["proposed"]) + 1
     coming = {"generation": number, "version": version, "by": by, "why": why, "at": now}
-    return document | {"proposed": number, "next": coming | {"expires_at": now + patience}}
+    coming |= {"expires_at": now + patience, "arm": False}
+    return document | {"proposed": number, "next": coming}
+
+
+def armed(document: Document, now: float) -> Document:
+    """Say that what is proposed is about to be committed: who reads this must go on reading."""
+    coming = document["next"]
+    until = min(coming["expires_at"], now + _ARMED_SECONDS)
+    return document | {"next": coming | {"arm": True, "expires_at": until}}
 
 
 def committed(
-    document: Document, now: float, *, mode: str | None = None, keep: float | None = None
+    document: Document,
+    now: float,
+    *,
+    mode: str | None = None,
+    keep: float | None = None,
+    lead: float = LEAD_SECONDS,
 ) -> Document:
-    """Commit what was proposed, to be served from LEAD_SECONDS on.
+    """Commit what was proposed and armed, to be served from `lead` seconds on.
 
     Raises:
-        SerinError: Nothing is proposed, or it has expired: some replicas have forgotten it.
+        SerinError: Nothing is, or it has expired: some replicas have forgotten it.
     """
     coming = document["next"]
-    if coming is None or now + 1.0 > coming["expires_at"]:
+    if coming is None or not coming["arm"] or now + 1.0 > coming["expires_at"]:
         raise SerinError("The proposed generation has expired: nothing was committed.")
     return document | {
         "generation": coming["generation"],
         "version": coming["version"],
         "previous": document["version"],
-        "activate_at": now + LEAD_SECONDS,
+        "activate_at": now + lead,
         "at": now,
         "by": coming["by"],
         "why": coming["why"],
@@ -90,26 +105,10 @@ def withdrawn(document: Document) -> Document:
     return document | {"next": None}
 
 
-def back(document: Document, by: str, why: str, now: float) -> Document:
-    """Commit the version before, without a prepare: its engine is kept everywhere."""
-    number = max(document["generation"], document["proposed"]) + 1
-    return document | {
-        "generation": number,
-        "proposed": number,
-        "version": document["previous"],
-        "previous": document["version"],
-        "activate_at": now + BACK_SECONDS,
-        "at": now,
-        "by": by,
-        "why": why,
-        "next": None,
-    }
-
-
 def unprepared(
     document: Document, pods: Collection[str], reports: Mapping[str, Document]
 ) -> dict[str, str]:
-    """Ready pods that are not prepared for what is proposed, and what each says."""
+    """Ready pods that are not prepared for what is proposed, or not armed, and what each says."""
     number = document["next"]["generation"]
     found = {}
     for pod in sorted(pods):
@@ -120,6 +119,8 @@ def unprepared(
             found[pod] = report["failures"].get(str(number)) or (
                 "is preparing it" if report["seen"] >= number else "has not seen it"
             )
+        elif document["next"]["arm"] and report["armed"] != number:
+            found[pod] = "has not seen that it is about to be committed"
     return found
 
 

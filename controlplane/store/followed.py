@@ -27,7 +27,7 @@ _COMMIT: dict[str, Types] = {
 _STATE: dict[str, Types] = {**_COMMIT, "proposed": int, "next": (dict, type(None))}
 _REPORT: dict[str, Types] = {
     **dict.fromkeys(("version", "kept", "trouble"), str),
-    **dict.fromkeys(("generation", "seen", "prepared"), int),
+    **dict.fromkeys(("generation", "seen", "prepared", "armed"), int),
     "failures": dict,
     "switched_late_seconds": _NUMBER,
 }

@@ -18,6 +18,7 @@ from scripts.channels import pods
 from scripts.channels.lease import Lease
 
 _LOOK_SECONDS = 0.1
+_BACK_PATIENCE_SECONDS = 10.0
 _SETTLE_SECONDS = 30.0
 """How long after an instant every ready replica must have switched."""
 
@@ -73,19 +74,7 @@ class Writer:
             document = channels.proposed(
                 document, wish.version, self._by, wish.why, time.time(), wish.patience
             )
-            self.channel.write_state(document)
-            try:
-                self._wait_prepared(document)
-                lease.renew()
-                now = self.channel.read()
-                if now is None or now["proposed"] != document["proposed"]:
-                    raise SerinError("Somebody else wrote the channel: nothing was committed.")
-                document = channels.committed(now, time.time(), mode=wish.mode, keep=wish.keep)
-                self.channel.write(document)
-            except BaseException:
-                self._withdraw(lease, document)
-                raise
-            return self._settled(document)
+            return self._swap(lease, document, wish, channels.LEAD_SECONDS)
 
     def back(self, why: str) -> Done:
         """Have every replica serve the version before; without a prepare where all keep it.
@@ -104,11 +93,43 @@ class Writer:
             reason = channels.without_prepare(document, followers, reports, time.time())
             if not reason:
                 lease.renew()
-                document = channels.back(document, self._by, why, time.time())
-                self.channel.write(document)
-                return self._settled(document)
+                wish = Wish(document["previous"], why, None, None, _BACK_PATIENCE_SECONDS)
+                document = channels.armed(
+                    channels.proposed(
+                        document, wish.version, self._by, why, time.time(), wish.patience
+                    ),
+                    time.time(),
+                )
+                return self._swap(lease, document, wish, channels.BACK_SECONDS)
         self._tell(f"{reason}: it is prepared first")
         return self.set(Wish(document["previous"], why, None, None, 120.0))
+
+    def _swap(self, lease: Lease, document: Document, wish: Wish, lead: float) -> Done:
+        """Write a proposal, have every ready replica prepare it and be armed, and commit it."""
+        try:
+            self.channel.write_state(document)
+            if not document["next"]["arm"]:
+                self._tell(f"{self._wait(document)} ready replicas are prepared")
+                lease.renew()
+                self._check_ours(document)
+                document = channels.armed(document, time.time())
+                self.channel.write_state(document)
+            self._wait(document)
+            lease.renew()
+            self._check_ours(document)
+            document = channels.committed(
+                document, time.time(), mode=wish.mode, keep=wish.keep, lead=lead
+            )
+            self.channel.write(document)
+        except BaseException:
+            self._withdraw(lease, document)
+            raise
+        return self._settled(document)
+
+    def _check_ours(self, document: Document) -> None:
+        now = self.channel.read()
+        if now is None or now["proposed"] != document["proposed"]:
+            raise SerinError("Somebody else wrote the channel: nothing was committed.")
 
     def _begin(self, lease: Lease, wish: Wish) -> Done:
         if committed := self.channel.history():
@@ -126,15 +147,15 @@ class Writer:
         self.channel.write(document)
         return Done(document, 0, 0.0, 0.0)
 
-    def _wait_prepared(self, document: Document) -> None:
+    def _wait(self, document: Document) -> int:
+        """Wait until all ready replicas are as far as the proposal wants; how many they are."""
         until, told = document["next"]["expires_at"] - 1.0, ""
         while True:
             followers = pods.ready(pods.following(self._api, self.channel))
             reports = self.channel.reports()
             missing = channels.unprepared(document, followers, reports)
             if not missing:
-                self._tell(f"{len(followers)} ready replicas are prepared")
-                return
+                return len(followers)
             refused = channels.refusals(
                 document, {pod: reports[pod] for pod in followers if pod in reports}
             )
@@ -144,7 +165,7 @@ class Writer:
             if time.time() > until:
                 raise SerinError(f"Nothing was committed, in time not prepared: {said}.")
             counted = f"{len(followers) - len(missing)} of {len(followers)} replicas are prepared"
-            if counted != told:
+            if counted != told and not document["next"]["arm"]:
                 self._tell(counted)
                 told = counted
             time.sleep(_LOOK_SECONDS)

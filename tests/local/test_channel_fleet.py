@@ -229,7 +229,8 @@ def test_no_version_of_a_channel_is_garbage(s3: S3Server) -> None:
 
     channel = writer(s3, Cluster([])).channel
     state = channels.first("0" * 12, "test", "", 1.0, mode="strict", keep=60.0)
-    state = channels.committed(channels.proposed(state, "1" * 12, "test", "", 1.0, 60.0), 2.0)
+    state = channels.armed(channels.proposed(state, "1" * 12, "test", "", 1.0, 60.0), 1.0)
+    state = channels.committed(state, 2.0)
     channel.write(channels.proposed(state, "2" * 12, "test", "", 3.0, 60.0))
     assert retention.in_channels(channel.store) == {"0" * 12, "1" * 12, "2" * 12}
     assert Catalog(channel.store).all == []

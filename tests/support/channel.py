@@ -42,13 +42,22 @@ class Hand:
         """Have a version prepared."""
         self._write(channels.proposed(self.state, version, "test", "", time.time(), 60.0))
 
-    def commit(self) -> None:
+    def arm(self, replica: str) -> None:
+        """Tell of a commit to come, and wait until a replica has heard of it."""
+        self._write(channels.armed(self.state, time.time()))
+        number = self.state["proposed"]
+        self.wait(replica, lambda told: told["armed"] == number, "an armed replica")
+
+    def commit(self, replica: str = "a") -> None:
         """Commit what is proposed."""
+        self.arm(replica)
         self._write(channels.committed(self.state, time.time()))
 
-    def back(self) -> None:
+    def back(self, replica: str = "a") -> None:
         """Commit the version before."""
-        self._write(channels.back(self.state, "test", "", time.time()))
+        self.propose(self.state["previous"])
+        self.arm(replica)
+        self._write(channels.committed(self.state, time.time(), lead=channels.BACK_SECONDS))
 
     def report(self, replica: str) -> dict[str, Any]:
         """What a replica wrote last; empty where it wrote nothing."""
@@ -57,7 +66,7 @@ class Hand:
 
     def wait(self, replica: str, true: Callable[[dict[str, Any]], object], what: str) -> None:
         """Wait until a replica's report is as it should be; it may be being written."""
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 90
         while not ((report := self.report(replica)) and true(report)):
             assert time.monotonic() < deadline, f"waited for {what}: {report}"
             time.sleep(0.05)

@@ -53,6 +53,8 @@ class Proposal:
     generation: int
     version: str
     expires_at: float
+    arm: bool
+    """Whether it may be committed from now on."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +95,7 @@ def read(raw: bytes) -> Document:
                 _count(coming["generation"]),
                 _version(coming["version"]),
                 float(coming["expires_at"]),
+                coming["arm"] is True,
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

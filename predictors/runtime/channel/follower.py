@@ -128,7 +128,9 @@ class Follower:
         replica = self._replica
         if replica.document is None or replica.overdue:
             return True
-        return replica.document.next is not None or replica.armed(self._clock())
+        now = self._clock()
+        keeps = now <= replica.kept_until  # a way back is a second, the reading of it included
+        return replica.document.next is not None or keeps or replica.armed(now)
 
     async def _prepare(self) -> None:
         """Load what is wanted, one after the other."""

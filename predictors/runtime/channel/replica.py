@@ -5,12 +5,12 @@ does what it says: load `wanted`, serve `serving`, drop what is not in `held`, a
 `trouble` says why not.
 
 Why no two replicas serve two versions for long: a commit is written only after every ready replica
-said that it is prepared. From then on a replica is *armed*: its next read may tell of a commit. An
-armed replica that could not read for LEASE_SECONDS answers nobody (strict), and stays so until it
-has read: the commit that it may have missed is activated no sooner than LEASE_SECONDS after it was
-written. It is armed as well while it keeps the engine before, because going back to that one is
-committed without asking, and while it is new, because the writer may not have counted it yet.
-What is not armed needs no store: S3 may be away for as long as it likes. A process that did not run
+said that it is prepared, and then that it is *armed*: it has read that a commit may come. An armed
+replica that could not read for LEASE_SECONDS answers nobody (strict), and stays so until it has
+read: the commit that it may have missed is activated no sooner than LEASE_SECONDS after it was
+written. It is armed as well while it is new, because the writer may not have counted it yet. What
+is not armed needs no store: S3 may be away for as long as it likes. Arming is a step of its own so
+that this holds but for some tenths of a second of each swap. A process that did not run
 for so long (SIGSTOP, a laptop's lid) was perhaps taken for gone meanwhile: it reads first as well.
 
 A commit back to a kept engine is activated sooner than the lease ends. So a replica that cannot
@@ -124,11 +124,10 @@ class Replica:
         document = self.document
         if document is None:
             return False
+        coming = document.next
         return (
-            (document.next is not None and document.next.version in self.held)
-            or (bool(self.kept) and now <= self.kept_until)
-            or now - self._joined_at < NEW_SECONDS
-        )
+            coming is not None and coming.arm and coming.version in self.held
+        ) or now - self._joined_at < NEW_SECONDS
 
     def trouble(self, now: float) -> str:
         """Why it must answer nobody, or in `available` what is wrong; empty where nothing is."""
@@ -176,6 +175,9 @@ class Replica:
             "version": self.version,
             "seen": max(document.generation, coming.generation if coming else 0) if document else 0,
             "prepared": prepared,
+            "armed": coming.generation
+            if coming and coming.arm and coming.version in self.held
+            else 0,
             "kept": self.kept if self.kept in self.held and self.kept != self.version else "",
             "failures": {str(one): why for one, why in self.failures.items()},
             "trouble": self.trouble(now),
@@ -189,6 +191,7 @@ class Replica:
             useful.add(document.version)
             if document.next is not None and now < document.next.expires_at:
                 useful.add(document.next.version)
-            if document.next is None and self.kept and now <= self.kept_until:
+            going_back = document.next is not None and document.next.version == self.kept
+            if (document.next is None or going_back) and self.kept and now <= self.kept_until:
                 useful.add(self.kept)
         return useful

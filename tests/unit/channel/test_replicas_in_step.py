@@ -42,6 +42,7 @@ class Writer:
     def __init__(self) -> None:
         self.document: dict[str, Any] | None = None
         self.proposed = 0
+        self.lead = channels.LEAD_SECONDS
 
 
 class Channel(RuleBasedStateMachine):
@@ -76,8 +77,8 @@ class Channel(RuleBasedStateMachine):
         replica = node.replica
         assert replica is not None
         if node.linked:
-            told = documents.read(json.dumps(self.state).encode())
-            replica.read(told, node.now(self.time), node.now(self.time))
+            document = documents.read(json.dumps(self.state).encode())
+            replica.read(document, node.now(self.time), node.now(self.time))
             self.reports[str(index)] = replica.report(node.now(self.time))
 
     @rule(steps=st.integers(1, 30))
@@ -180,22 +181,31 @@ class Channel(RuleBasedStateMachine):
             return
         if self.write(who, lambda state: channels.proposed(state, version, "test", "", now, 30.0)):
             self.writers[who].proposed = self.state["proposed"]
+            self.writers[who].lead = channels.LEAD_SECONDS
+
+    @rule(who=st.integers(0, 1))
+    def arm(self, who: int) -> None:
+        state, now = self.state, self.time
+        if state["next"] is None or channels.unprepared(state, self.listed(), self.reports):
+            return
+        self.write(who, lambda state: channels.armed(state, now))
 
     @rule(who=st.integers(0, 1))
     def commit(self, who: int) -> None:
         state = self.state
         if self.holder != who or state["next"] is None:
             return
-        if state["next"]["generation"] != self.writers[who].proposed:
-            return  # another's
+        if state["next"]["generation"] != self.writers[who].proposed or not state["next"]["arm"]:
+            return  # another's, or not that far
         if channels.unprepared(state, self.listed(), self.reports):
             return
         now = self.time
+        lead = self.writers[who].lead
         try:
-            self.write(who, lambda state: channels.committed(state, now))
+            self.write(who, lambda state: channels.committed(state, now, lead=lead))
         except SerinError:
             return
-        self.window_until = self.state["activate_at"] + SKEW + STEP
+        self.window_until = max(self.state["activate_at"], now + LEASE_SECONDS) + SKEW + STEP
 
     @rule(who=st.integers(0, 1))
     def withdraw(self, who: int) -> None:
@@ -206,9 +216,14 @@ class Channel(RuleBasedStateMachine):
         now = self.time
         if channels.without_prepare(self.state, self.listed(), self.reports, now):
             return
-        if self.write(who, lambda state: channels.back(state, "test", "", now)):
-            late = max(channels.BACK_SECONDS, LEASE_SECONDS)
-            self.window_until = now + late + SKEW + STEP
+        before = self.state["previous"]
+
+        def back(state: dict[str, Any]) -> dict[str, Any]:
+            return channels.armed(channels.proposed(state, before, "test", "", now, 10.0), now)
+
+        if self.write(who, back):
+            self.writers[who].proposed = self.state["proposed"]
+            self.writers[who].lead = channels.BACK_SECONDS
 
     # --- what must hold ---
 
@@ -247,16 +262,23 @@ def run(replica: Replica, since: float, until: float) -> None:
     replica.tick(until)
 
 
+def told(state: dict[str, Any]) -> documents.Document:
+    """A state as replicas read it."""
+    return documents.read(json.dumps(state).encode())
+
+
 def prepared(version: str) -> tuple[Replica, dict[str, Any]]:
-    """A replica that is past its first half minute, and has prepared a proposal."""
+    """A replica that is past its first half minute, and armed for a proposal that it prepared."""
     state = channels.first(VERSIONS[0], "test", "", START, mode=channels.STRICT, keep=20.0)
     replica = Replica(VERSIONS[0])
     now = START + 60
-    replica.read(documents.read(json.dumps(state).encode()), START, START)
+    replica.read(told(state), START, START)
     run(replica, START, now)
     state = channels.proposed(state, version, "test", "", now, 30.0)
-    replica.read(documents.read(json.dumps(state).encode()), now, now)
+    replica.read(told(state), now, now)
     replica.loaded(version, now)
+    state = channels.armed(state, now)
+    replica.read(told(state), now, now)
     return replica, state
 
 
@@ -264,9 +286,9 @@ def test_a_replica_that_is_not_armed_needs_no_store() -> None:
     """S3 away for an hour takes nothing from a replica to which nothing may be committed."""
     state = channels.first(VERSIONS[0], "test", "", START, mode=channels.STRICT, keep=20.0)
     replica = Replica(VERSIONS[0])
-    replica.read(documents.read(json.dumps(state).encode()), START + 40, START)
+    replica.read(told(state), START + 40, START)
     run(replica, START, START + 40)
-    replica.read(documents.read(json.dumps(state).encode()), START + 40, START + 40)
+    replica.read(told(state), START + 40, START + 40)
     run(replica, START + 40, START + 3600)
     assert replica.answers(START + 3600)
 
@@ -275,20 +297,30 @@ def test_a_process_that_was_stopped_reads_before_it_answers() -> None:
     """It was perhaps taken for gone, and a commit written without it, whatever it knew of it."""
     state = channels.first(VERSIONS[0], "test", "", START, mode=channels.STRICT, keep=20.0)
     replica = Replica(VERSIONS[0])
-    told = documents.read(json.dumps(state).encode())
-    replica.read(told, START, START)
+    document = told(state)
+    replica.read(document, START, START)
     run(replica, START, START + 40)
-    replica.read(told, START + 40, START + 40)
+    replica.read(document, START + 40, START + 40)
     back = START + 40 + LEASE_SECONDS + 0.1
     replica.tick(back)
     assert not replica.answers(back)
-    replica.read(told, START + 41, back + 0.1)  # it had asked before it was stopped
+    replica.read(document, START + 41, back + 0.1)  # it had asked before it was stopped
     assert not replica.answers(back + 0.1)
-    replica.read(told, back + 0.2, back + 0.3)
+    replica.read(document, back + 0.2, back + 0.3)
     assert replica.answers(back + 0.3)
 
 
-def test_a_prepared_replica_that_cannot_read_answers_nobody() -> None:
+def test_a_replica_that_has_prepared_and_is_not_armed_needs_no_store() -> None:
+    """A store that goes amid a prepare, or while an engine is kept, takes no replica with it."""
+    replica, state = prepared(VERSIONS[1])
+    state = state | {"next": state["next"] | {"arm": False, "expires_at": START + 600}}
+    replica.read(told(state), START + 60, START + 60)
+    run(replica, START + 60, START + 120)
+    assert replica.report(START + 120)["prepared"] == 2
+    assert replica.answers(START + 120)
+
+
+def test_an_armed_replica_that_cannot_read_answers_nobody() -> None:
     """It may have missed the commit, so it stops before the earliest instant that one can have."""
     replica, _ = prepared(VERSIONS[1])
     now = START + 60 + LEASE_SECONDS + 0.1
@@ -301,29 +333,31 @@ def test_the_version_before_is_committed_without_a_prepare_while_it_is_kept() ->
     """Going back is one commit, and the engine that is kept serves again."""
     replica, state = prepared(VERSIONS[1])
     state = channels.committed(state, START + 61)
-    replica.read(documents.read(json.dumps(state).encode()), START + 61, START + 61)
+    replica.read(told(state), START + 61, START + 61)
     run(replica, START + 61, START + 64)
     assert (replica.version, replica.generation) == (VERSIONS[1], 2)
     reports = {"a": replica.report(START + 64)}
     assert not channels.without_prepare(state, ["a"], reports, START + 64)
-    state = channels.back(state, "test", "", START + 64)
-    replica.read(documents.read(json.dumps(state).encode()), START + 64.1, START + 64.1)
+    state = channels.proposed(state, VERSIONS[0], "test", "", START + 64, 30.0)
+    state = channels.armed(state, START + 64)
+    replica.read(told(state), START + 64, START + 64)
+    reports = {"a": replica.report(START + 64)}
+    assert not channels.unprepared(state, ["a"], reports)
+    state = channels.committed(state, START + 64, lead=channels.BACK_SECONDS)
+    replica.read(told(state), START + 64.1, START + 64.1)
     replica.tick(START + 65)
     assert (replica.version, replica.generation) == (VERSIONS[0], 3)
 
 
-def test_a_replica_that_keeps_an_engine_and_cannot_read_answers_nobody() -> None:
-    """Going back may have been committed, so it stops when its knowledge is too old."""
+def test_a_replica_that_keeps_an_engine_needs_no_store() -> None:
+    """Going back is said before it is committed, so nothing may be missed until then."""
     replica, state = prepared(VERSIONS[1])
     state = channels.committed(state, START + 61)
-    run(replica, START + 60, START + 63)
-    replica.read(documents.read(json.dumps(state).encode()), START + 63, START + 63)
-    run(replica, START + 63, START + 64)
-    assert replica.answers(START + 64)
-    run(replica, START + 64, START + 66)
-    assert not replica.answers(START + 66)
-    run(replica, START + 66, START + 66 + 3600)
-    assert not replica.answers(START + 66 + 3600), "it may have missed a commit, and cannot know"
+    run(replica, START + 60, START + 61)
+    replica.read(told(state), START + 61, START + 61)
+    run(replica, START + 61, START + 3600)
+    assert replica.generation == 2
+    assert replica.answers(START + 3600)
 
 
 @pytest.mark.parametrize(
@@ -333,7 +367,7 @@ def test_a_replica_that_keeps_an_engine_and_cannot_read_answers_nobody() -> None
         {"version": "../../etc"},
         {"activate_at": "soon"},
         {"mode": "sometimes"},
-        {"next": {"generation": 1, "version": VERSIONS[1], "expires_at": 1}},
+        {"next": {"generation": 1, "version": VERSIONS[1], "expires_at": 1, "arm": False}},
         {"next": 3},
     ],
 )
@@ -349,6 +383,6 @@ def test_an_older_generation_is_no_news() -> None:
     replica, state = prepared(VERSIONS[1])
     after = channels.committed(state, START + 61)
     replica.read(documents.read(json.dumps(after).encode()), START + 61, START + 61)
-    replica.read(documents.read(json.dumps(state).encode()), START + 62, START + 62)
+    replica.read(told(state), START + 62, START + 62)
     replica.tick(START + 64)
     assert replica.generation == 2
