@@ -98,6 +98,8 @@ class Table:
 def _predictor(one: Mapping[str, Any]) -> tuple[str, ...]:
     now, target = one["version"], one["target_version"]
     version = f"{now} → {target}" if now and target and now != target else now or target or "–"
+    if followed := one.get("channel"):
+        version = f"{version} @{followed['name']} {followed['generation']}"
     ready = f"{one['replicas_ready']}/{one['replicas_wanted']}"
     return (version, ready, one["state"], one["reason"])
 

@@ -15,14 +15,19 @@ def command(as_json: bool) -> None:
     \b
     └ canary 10 %   its share of the requests; 0 → 10 %: once it is ready
     1f2e… → 72b7…   the version that serves, and the next one
+    1f2e… @stable 7 the version that its channel stable says, and the generation
 
     Exits 0 if every model and canary is ready, 1 if one is not or nothing runs. Jobs do not count.
     """
     from controlplane import statefolder
     from controlplane.local import client
+    from controlplane.store.s3 import external, of_platform
+    from scripts.channels.served import behind_channels, follow_channels
     from scripts.show import table
 
     now = client.status(statefolder.home())
+    if now and follow_channels(now) and (store := external() or of_platform(statefolder.home())):
+        now = behind_channels(now, store)
     if now is None:
         if as_json:
             click.echo("{}")

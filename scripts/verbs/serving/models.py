@@ -45,11 +45,13 @@ def list_(model: str | None, output: str | None) -> None:
     """List versions, the newest first."""
     from controlplane import statefolder
     from controlplane.local import client
+    from scripts.channels.served import behind_channels
     from scripts.show import columns, lines, versions
 
-    serving = versions.serving(client.status(statefolder.home()))
+    now = client.status(statefolder.home())
     with _catalog() as catalog:
         found = _versions(catalog, model)
+        serving = versions.serving(behind_channels(now, catalog.store) if now else None)
     if output:
         click.echo(versions.as_json({"items": [versions.entry(one, serving) for one in found]}))
     elif found:
@@ -67,11 +69,13 @@ def show(model: str, version: str, output: str | None) -> None:
     """Show a version's metrics, data, code, tensors and files."""
     from controlplane import statefolder
     from controlplane.local import client
+    from scripts.channels.served import behind_channels
     from scripts.show import versions
 
-    serving = versions.serving(client.status(statefolder.home()))
+    now = client.status(statefolder.home())
     with _catalog() as catalog:
         found = _find(catalog, model, version)
+        serving = versions.serving(behind_channels(now, catalog.store) if now else None)
     if output:
         click.echo(versions.as_json(versions.entry(found, serving) | {"manifest": found.manifest}))
     else:
