@@ -1,6 +1,6 @@
-"""Records of trainings, as training/publish/records.py writes them: who, which flags, what came of it.
+"""Records of trainings: who, which flags, what came of it.
 
-    s3://models/<model>/runs/<run>.json
+s3://models/<model>/runs/<run>.json, as training/publish/records.py writes them.
 """
 
 from collections.abc import Mapping
@@ -42,4 +42,3 @@ def of_version(store: Store, model: str, version: str) -> list[Record]:
         for record in records(store, model)
         if str(record.get("storageUri")).endswith(f"/{model}/{version}")
     ]
-

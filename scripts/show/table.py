@@ -46,7 +46,8 @@ def jobs(state: Mapping[str, Any], now: datetime) -> list[tuple[str, ...]]:
         began, ended = _seconds_since(job["started_at"], now), _seconds_since(job["ended_at"], now)
         if ended is None or ended < LATELY_SECONDS:
             age = "–" if began is None else _age(began)
-            found.append((job["name"], age, str(job["tries"]), job["state"], job["reason"]))
+            said = job["reason"] or job.get("progress", "")
+            found.append((job["name"], age, str(job["tries"]), job["state"], said))
     return found
 
 

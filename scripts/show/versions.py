@@ -71,9 +71,20 @@ def description(one: Version, pods: Serving) -> str:
     return "".join(f"{field.ljust(width)}  {shown(value)}\n" for field, value in lines)
 
 
+def lineage(run: Mapping[str, Any]) -> str:
+    """Which run made a version: its name, when, who, with which flags."""
+    flags = " ".join(map(str, run.get("flags") or ())) or "no flags"
+    by = f", by {run['by']}" if run.get("by") else ""
+    return f"run {run['run']}  {run.get('beganAt', '')}{by}, {flags}"
+
+
 def differences(one: Version, other: Version) -> list[tuple[str, Any, Any]]:
     """Field, value in `one`, value in `other`; None where one has no such field."""
-    old, new = dict(_flat(one.manifest)), dict(_flat(other.manifest))
+    return changed(dict(_flat(one.manifest)), dict(_flat(other.manifest)))
+
+
+def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
+    """Field, value in `old`, value in `new`, of those that differ."""
     return [
         (field, old.get(field), new.get(field))
         for field in sorted({*old, *new})
@@ -110,14 +121,14 @@ def _metrics(one: Version, shown: int) -> str:
         return "manifest damaged: serin models verify"
     numbers = [
         f"{name} {value:,}" if isinstance(value, int) else f"{name} {value:.4g}"
-        for name, value in sorted(one.metrics.items(), key=_telling)
+        for name, value in sorted(one.metrics.items(), key=telling)
         if isinstance(value, int | float) and not isinstance(value, bool)
     ]
     marks = [name for name, value in one.metrics.items() if value is True]
     return ", ".join([*numbers[:shown], *marks]) or "–"
 
 
-def _telling(metric: tuple[str, Any]) -> tuple[int, str]:
+def telling(metric: tuple[str, Any]) -> tuple[int, str]:
     """Quality first, sizes last."""
     name = metric[0]
     if name in _QUALITY:

@@ -56,7 +56,8 @@ def other(kubectl: Kubectl) -> str:
     """A version that stable does not serve."""
     folder = kubectl.platform.home / "s3" / "models" / "iris"
     now = uri(kubectl).rsplit("/", 1)[1]
-    return next(f"s3://models/iris/{one.name}" for one in folder.iterdir() if one.name != now)
+    names = (manifest.parent.name for manifest in folder.glob("*/MANIFEST.json"))
+    return next(f"s3://models/iris/{name}" for name in names if name != now)
 
 
 def canary(percent: int, storage_uri: str) -> dict:

@@ -171,7 +171,8 @@ class Reader:
     def _other_version(self) -> str:
         serves = self.platform.state()["models"]["iris"]["version"]
         folder = self.platform.home / "s3" / "models" / "iris"
-        return next(path.name for path in folder.iterdir() if path.name != serves)
+        names = (manifest.parent.name for manifest in folder.glob("*/MANIFEST.json"))
+        return next(name for name in names if name != serves)
 
 
 @pytest.fixture(scope="module")

@@ -44,7 +44,13 @@ ASKING = {
     "rollout resume": "rollout resume iris --kubeconfig KUBECONFIG",
     "rollout start": "rollout start iris 1f2e --kubeconfig KUBECONFIG --prometheus URL",
     "rollout status": "rollout status iris --kubeconfig KUBECONFIG",
+    "runs cancel": "runs cancel f78b --kubeconfig KUBECONFIG",
+    "runs compare": "runs compare f78b 03c1 --kubeconfig KUBECONFIG",
+    "runs list": "runs list --kubeconfig KUBECONFIG",
+    "runs logs": "runs logs f78b --kubeconfig KUBECONFIG",
+    "runs show": "runs show f78b --kubeconfig KUBECONFIG",
     "top": "top --prometheus URL",
+    "train --job": "train iris --job --kubeconfig KUBECONFIG",
     "train": "train iris",
 }
 """Verbs that wait for somebody's answer, stopped while they do."""
@@ -178,7 +184,8 @@ def assert_stops(running: Running, folder: Path) -> None:
 
 def test_every_verb_is_in_the_table() -> None:
     """Whoever adds a verb says where Ctrl-C meets it."""
-    named = {*ASKING, *WORKING, *ELSEWHERE, *AT_ONCE} - {"infer --grpc", "test PATH"}
+    forms = {"infer --grpc", "test PATH", "train --job"}
+    named = {*ASKING, *WORKING, *ELSEWHERE, *AT_ONCE} - forms
 
     assert named == set(COMMANDS)
 
@@ -188,7 +195,7 @@ def test_ctrl_c_ends_a_verb_that_waits_for_an_answer(
     command: str, begin: Callable[..., Running], silent: Silent, tmp_path: Path
 ) -> None:
     """It does not wait for the answer's time limit."""
-    asks_the_store = command.startswith(("channel", "models", "publish", "train"))
+    asks_the_store = command in {"publish", "train"} or command.startswith(("channel", "models"))
     running = begin(ASKING[command], store=silent.url if asks_the_store else "")
     wait_for(silent.asked.is_set, 60, f"a request of {command}")
 

@@ -91,6 +91,11 @@ NOTHING = {
     "rollout resume": ("rollout resume iris", 1, NOTHING_RUNS),
     "rollout start": ("rollout start iris 1f2e", 1, NOTHING_RUNS),
     "rollout status": ("rollout status iris", 1, NOTHING_RUNS),
+    "runs cancel": ("runs cancel f78b", 1, NOTHING_RUNS),
+    "runs compare": ("runs compare f78b 03c1", 1, NOTHING_RUNS),
+    "runs list": ("runs list", 1, NOTHING_RUNS),
+    "runs logs": ("runs logs f78b", 1, NOTHING_RUNS),
+    "runs show": ("runs show f78b", 1, NOTHING_RUNS),
     "status": ("status", 1, NOTHING_RUNS),
     "top": ("top --once", 1, NOTHING_RUNS),
 }
@@ -185,7 +190,7 @@ def test_help_is_quick_installs_nothing_and_fits(command: str, run: Callable[[st
     assert "nstalling" not in shown.text
 
 
-@pytest.mark.parametrize("line", ["", "models --help", "new", "rollout", "channel"])
+@pytest.mark.parametrize("line", ["", "models --help", "new", "rollout", "channel", "runs"])
 def test_half_a_command_is_answered_with_its_help(line: str, run: Callable[[str], Shown]) -> None:
     """The verbs that there are, and exit code 2 where one was missing."""
     shown = run(line)

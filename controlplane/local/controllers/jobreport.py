@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from controlplane.kubernetes.conditions import is_true
+from controlplane.kubernetes import trainings
 from controlplane.kubernetes.meta import Object, owned
 
 
@@ -22,6 +22,8 @@ class JobReport:
     started_at: str
     """metav1.Time, as the one below; empty before."""
     ended_at: str
+    progress: str = ""
+    """How far a training is; empty where it does not say."""
 
 
 def job_reports(jobs: Iterable[Object], pods: Sequence[Object]) -> list[JobReport]:
@@ -36,23 +38,24 @@ def job_reports(jobs: Iterable[Object], pods: Sequence[Object]) -> list[JobRepor
 
 def _report(job: Object, pods: Sequence[Object]) -> JobReport:
     status = job.get("status") or {}
+    state, told = trainings.state(job), trainings.progress(job)
     ordered = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")))
     messages = [message for pod in reversed(ordered) if (message := _message(pod))]
     said = messages[0] if messages else ""
     ended = ""
-    if is_true(status, "Complete"):
-        state, reason, ended = "Complete", "", str(status.get("completionTime", ""))
-    elif is_true(status, "Failed"):
+    if state == "Complete":
+        reason, ended = "", str(status.get("completionTime", ""))
+    elif state == "Failed":
         (failed,) = (one for one in status["conditions"] if one["type"] == "Failed")
         reasons = [failed.get("reason", ""), said or failed.get("message", "")]
-        state, reason = "Failed", ": ".join(filter(None, reasons))
+        reason = ": ".join(filter(None, reasons))
         ended = str(failed.get("lastTransitionTime", ""))
-    elif job["spec"].get("suspend"):
-        state, reason = "Suspended", "spec.suspend is true"
-    elif status.get("ready"):
-        state, reason = "Running", ""
+    elif state == "Suspended":
+        reason = "spec.suspend is true"
+    elif state == "Running":
+        reason = ""
     else:
-        state, reason = "Waiting", said or "its pod is yet to start"
+        reason = said or "its pod is yet to start"
     return JobReport(
         name=job["metadata"]["name"],
         state=state,
@@ -60,6 +63,7 @@ def _report(job: Object, pods: Sequence[Object]) -> JobReport:
         tries=len(ordered),
         started_at=str(status.get("startTime", "")),
         ended_at=ended,
+        progress=trainings.words(told.percent, told.remaining, told.metrics),
     )
 
 

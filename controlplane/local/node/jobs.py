@@ -295,8 +295,9 @@ class Jobs:
     def _drop(self, uid: str, one: _Try) -> None:
         """End the try of a Job that was deleted, then remove its pod."""
         if one.ending is None:
-            grace = {"spec": {"template": {"spec": {"terminationGracePeriodSeconds": 5}}}}
-            self._end(one, grace, None)
+            # The Job is gone, and its pod has the same time to end as its template gave.
+            pod = self.objects.find("Pod", "models", one.pod) or {"spec": {}}
+            self._end(one, {"spec": {"template": {"spec": pod["spec"]}}}, None)
         elif one.ending.done():
             del self._tries[uid]
 

@@ -1,4 +1,4 @@
-"""A small client of the Kubernetes API: what a rollout reads and writes, and nothing else.
+"""A small client of the Kubernetes API: what rollouts and trainings read and write, nothing else.
 
 The kubeconfig is read by Kubernetes' own client, which knows every way to log in; requests are
 httpx's, each with a timeout.
@@ -28,6 +28,10 @@ GROUPS = {
     "pods": "/api/v1",
     "leases": "/apis/coordination.k8s.io/v1",
     "events": "/api/v1",
+    "jobs": "/apis/batch/v1",
+    "serviceaccounts": "/api/v1",
+    "roles": "/apis/rbac.authorization.k8s.io/v1",
+    "rolebindings": "/apis/rbac.authorization.k8s.io/v1",
 }
 
 
@@ -121,8 +125,9 @@ class Kubernetes:
         return self._ask("PATCH", self._path(plural, name), json=patch, headers=headers) or {}
 
     def delete(self, plural: str, name: str) -> None:
-        """Remove an object; one that is not there is removed."""
-        self._ask("DELETE", self._path(plural, name), missing=True)
+        """Remove an object with what it owns; one that is not there is removed."""
+        params = {"propagationPolicy": "Background"}  # a Job's pods stay otherwise
+        self._ask("DELETE", self._path(plural, name), missing=True, params=params)
 
     def log(self, pod: str, container: str, since: float) -> str:
         """What a pod wrote since a Unix time, in whole seconds; empty where none of it runs.

@@ -66,20 +66,25 @@ def list_(model: str | None, output: str | None) -> None:
 @click.argument("version")
 @_output
 def show(model: str, version: str, output: str | None) -> None:
-    """Show a version's metrics, data, code, tensors and files."""
+    """Show a version's metrics, data, code, tensors and files, and the runs that made it."""
     from controlplane import statefolder
     from controlplane.local import client
     from scripts.channels.served import behind_channels
+    from controlplane.store import runs
     from scripts.show import versions
 
     now = client.status(statefolder.home())
     with _catalog() as catalog:
         found = _find(catalog, model, version)
         serving = versions.serving(behind_channels(now, catalog.store) if now else None)
+        made_by = runs.of_version(catalog.store, found.model, found.version)
     if output:
-        click.echo(versions.as_json(versions.entry(found, serving) | {"manifest": found.manifest}))
+        more = {"manifest": found.manifest, "runs": made_by}
+        click.echo(versions.as_json(versions.entry(found, serving) | more))
     else:
         click.echo(versions.description(found, serving), nl=False)
+        for run in made_by:
+            click.echo(versions.lineage(run))
 
 
 @command.command("diff")

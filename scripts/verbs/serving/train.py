@@ -1,11 +1,16 @@
-"""`serin train`: trains a model here and publishes it to the platform's store."""
+"""`serin train`: trains a model and publishes it, here or as a Job."""
 
+import getpass
 import os
 import subprocess
 import sys
+import uuid
 from pathlib import Path
+from typing import Any
 
 import click
+
+from controlplane.errors import SerinError
 
 ROOT = Path(__file__).parents[3]
 
@@ -17,8 +22,36 @@ ROOT = Path(__file__).parents[3]
 )
 @click.argument("model", required=False)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+@click.option("--job", "as_job", is_flag=True, help="Train in a Job, and show its progress.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="FLAG[=VALUE]",
+    help="A flag of the script, such as seed=7. Any number of times.",
+)
+@click.option("--resume", metavar="RUN", help="With --job: begin with that run's flags.")
+@click.option(
+    "--overlay",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="With --job: a kustomization whose Job it is. Default: training/jobs/MODEL.",
+)
+@click.option(
+    "--kubeconfig",
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
+    help="With --job: default is KUBECONFIG, or this laptop's platform.",
+)
+@click.option("--context", help="With --job: of the kubeconfig; default: its current one.")
 @click.pass_context
-def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -> None:
+def command(
+    ctx: click.Context,
+    /,
+    model: str | None,
+    arguments: tuple[str, ...],
+    as_job: bool,
+    settings: tuple[str, ...],
+    **where: Any,
+) -> None:
     """Train MODEL and publish the result.
 
     \b
@@ -26,6 +59,7 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     serin train mnist-forest --data ~/mnist  arguments go to the script
     serin train iris --smoke                 tests the pipeline, not the model
     serin train iris --help                  lists all arguments
+    serin train iris --job --set seed=7      in a Job; ./serin runs lists them
 
     The artifact goes to the running platform's store, or to the one in .serin. ./serin up serves a
     model's first version; if the model is already served, use ./serin up --newest.
@@ -47,6 +81,11 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     module = model.replace("-", "_")
     if not _is_script(module):
         raise UnknownModel(model, scripts())
+    arguments += tuple(f"--{setting}" for setting in settings)
+    if as_job:
+        raise SystemExit(_train_as_job(ctx, model, arguments, **where))
+    if misplaced := [f"--{name}" for name, value in where.items() if value]:
+        raise click.UsageError(f"{misplaced[0]} goes with --job.", ctx)
     refused = _outline(module, arguments)
     if refused is not None:
         raise click.UsageError(refused) if refused else SystemExit(0)
@@ -57,13 +96,64 @@ def command(ctx: click.Context, model: str | None, arguments: tuple[str, ...]) -
     with s3_server.available(statefolder.home()) as store:
         uri = f"s3://{BUCKET}/{model}"
         before = artifacts.published(store, uri)
-        env = {**push, **os.environ, **store.env(), "PYTHONPATH": str(ROOT)}
+        record = {"RUN_ID": uuid.uuid4().hex, "RUN_BY": getpass.getuser()}
+        env = {**push, **os.environ, **store.env(), **record, "PYTHONPATH": str(ROOT)}
         if code := modules.run([f"training.{module}", *arguments], env):
             raise SystemExit(code)
         if not any(one.startswith("--output") for one in arguments):
             made = [one for one in artifacts.published(store, uri) if one not in before]
             served = bool(made) and made[0] == artifacts.newest(store, uri)
             click.echo(_next(model, arguments, made[0] if made else "", smoke=not served), err=True)
+
+
+def _train_as_job(
+    ctx: click.Context,
+    model: str,
+    arguments: tuple[str, ...],
+    *,
+    resume: str | None,
+    overlay: Path | None,
+    kubeconfig: Path | None,
+    context: str | None,
+) -> int:
+    """Start a Job and show its progress; the exit code."""
+    from scripts.runs import follow, listed, start
+
+    if any(one.split("=")[0] == "--output" for one in arguments):
+        raise click.UsageError("A Job publishes: --output goes without --job.", ctx)
+    documents = start.documents(model, overlay)
+    with listed.place(kubeconfig, context) as place:
+        if resume:
+            run = listed.find(place, resume)
+            if run["model"] != model:
+                raise click.UsageError(f"Run {run['run']} is of {run['model']}.", ctx)
+            arguments = (*map(str, run["flags"]), *arguments)
+        refused = _outline(model.replace("-", "_"), arguments)
+        if refused is not None:
+            raise click.UsageError(refused) if refused else SystemExit(0)
+        job = start.start(place.api, model, documents, arguments)
+        name, uid = job["metadata"]["name"], job["metadata"]["uid"]
+        run = listed.of_job(job)
+        click.echo(f"Run {run['run']} of {model} began, in Job {name}.", err=True)
+        try:
+            job = follow.until_over(place.api, name, uid)
+        except KeyboardInterrupt:
+            click.echo(
+                f"\nThe training goes on. Watch it: ./serin runs logs {run['run']} -f\n"
+                f"Cancel it: ./serin runs cancel {run['run']}",
+                err=True,
+            )
+            raise
+        run = listed.of_job(job)
+        if run["state"] == "Complete":
+            uri = str(run["storageUri"] or listed.log(place, run).strip().rpartition("\n")[2])
+            click.echo(uri)
+            smoke = "--smoke" in arguments
+            click.echo(_next(model, arguments, uri.rpartition("/")[2], smoke=smoke), err=True)
+            return 0
+        last = listed.log(place, run).strip().rpartition("\n")[2]
+    said = ". ".join(filter(None, (run["error"], last.removeprefix("error: "))))
+    raise SerinError(f"Run {run['run']} of {model} failed: {said}. More: ./serin runs logs {name}")
 
 
 def _next(model: str, arguments: tuple[str, ...], version: str, *, smoke: bool) -> str:
