@@ -69,8 +69,8 @@ def show(model: str, version: str, output: str | None) -> None:
     """Show a version's metrics, data, code, tensors and files, and the runs that made it."""
     from controlplane import statefolder
     from controlplane.local import client
-    from scripts.channels.served import behind_channels
     from controlplane.store import runs
+    from scripts.channels.served import behind_channels
     from scripts.show import versions
 
     now = client.status(statefolder.home())
