@@ -1,24 +1,19 @@
 """Every run: of the Jobs that are there, and of the records that the store keeps."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from controlplane import statefolder
 from controlplane.errors import SerinError
 from controlplane.kubernetes import trainings
 from controlplane.rollout.effects.kubernetes import Kubernetes, Object
 from controlplane.store import runs, s3
+from controlplane.trainingjobs import Run, merged
 from scripts.rollouts.target import Target
 
 NAMESPACE = "models"
-ID_DIGITS = 8
-"""Of a Job's uid, as training/run.py takes them."""
-OVER = {"Complete", "Failed", "Stopped", "Lost"}
-Run = Mapping[str, Any]
-"""A record's fields; of a Job that is there with its state, and `live` true."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,45 +47,7 @@ def jobs(api: Kubernetes) -> list[Object]:
 
 def every(place: Place) -> list[Run]:
     """The newest first."""
-    records = {record["run"]: record for record in runs.records(place.store)} if place.store else {}
-    found = {run["run"]: run for run in map(of_job, jobs(place.api))}
-    for name, record in records.items():
-        if name in found:
-            told = {key: value for key, value in found[name].items() if value not in ("", None)}
-            found[name] = {**record, **told}
-        elif record.get("state") == "Running":  # nobody was left to say how it ended
-            found[name] = {**record, "state": "Lost"}
-        else:
-            found[name] = record
-    return sorted(found.values(), key=lambda run: str(run.get("beganAt")), reverse=True)
-
-
-def of_job(job: Object) -> Run:
-    """What a Job says of its run."""
-    metadata, status = job["metadata"], job.get("status") or {}
-    container = job["spec"]["template"]["spec"]["containers"][0]
-    by = (entry for entry in container.get("env") or () if entry["name"] == "RUN_BY")
-    told, state = trainings.progress(job), trainings.state(job)
-    failed: Object = next(
-        (entry for entry in status.get("conditions") or () if entry["type"] == "Failed"), {}
-    )
-    return {
-        "run": metadata["uid"][:ID_DIGITS],
-        "model": (metadata.get("labels") or {}).get(trainings.MODEL, ""),
-        "job": metadata["name"],
-        "by": next((entry.get("value", "") for entry in by), ""),
-        "flags": list(container.get("args") or ()),
-        "state": state,
-        "error": ": ".join(filter(None, (failed.get("reason"), failed.get("message")))),
-        "beganAt": status.get("startTime") or metadata.get("creationTimestamp", ""),
-        "endedAt": status.get("completionTime") or failed.get("lastTransitionTime") or "",
-        "progressPercentage": told.percent,
-        "estimatedRemainingSeconds": told.remaining if state == "Running" else None,
-        "metrics": dict(told.metrics) or None,
-        "gates": list(told.gates) or None,
-        "storageUri": told.uri,
-        "live": True,
-    }
+    return merged(jobs(place.api), runs.records(place.store) if place.store else ())
 
 
 def find(place: Place, name: str) -> Run:

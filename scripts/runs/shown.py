@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.kubernetes import trainings
-from scripts.runs.listed import Run
+from controlplane.trainingjobs import Run
 from scripts.show import versions
 
 HEADER = ("RUN", "MODEL", "STATE", "PROGRESS", "VERSION", "AGE", "FLAGS")

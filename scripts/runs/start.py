@@ -5,16 +5,12 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import yaml
-
+from controlplane import trainingjobs
 from controlplane.errors import SerinError
-from controlplane.kubernetes import trainings
 from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes, Object
 from scripts.runs import listed
 
-ROOT = Path(__file__).parents[2]
 GONE_SECONDS = 60.0
-PLURALS = {"ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings"}
 
 
 def documents(model: str, overlay: Path | None) -> list[Object]:
@@ -23,24 +19,11 @@ def documents(model: str, overlay: Path | None) -> list[Object]:
     Raises:
         SerinError: There is none, or not one.
     """
-    if overlay is not None:
-        from controlplane.cluster.kubectl import render
+    if overlay is None:
+        return trainingjobs.documents(model)
+    from controlplane.cluster.kubectl import render
 
-        found = render(overlay)
-    else:
-        folder = ROOT / "training" / "jobs" / model
-        if not folder.is_dir():
-            raise SerinError(f"{folder} does not exist: {model} has no Job.")
-        listed_files = yaml.safe_load((folder / "kustomization.yaml").read_text("utf-8"))
-        found = [
-            document
-            for name in listed_files["resources"]
-            for document in yaml.safe_load_all((folder / name).read_text("utf-8"))
-        ]
-    jobs = [document for document in found if document["kind"] == "Job"]
-    if len(jobs) != 1 or jobs[0]["metadata"].get("labels", {}).get(trainings.MODEL) != model:
-        raise SerinError(f"{overlay or model} has {len(jobs)} Jobs: expected one, of {model}.")
-    return found
+    return render(overlay)
 
 
 def start(api: Kubernetes, model: str, objects: Sequence[Object], flags: Sequence[str]) -> Object:
@@ -49,48 +32,22 @@ def start(api: Kubernetes, model: str, objects: Sequence[Object], flags: Sequenc
     Raises:
         SerinError: The model trains already: one at a time.
     """
-    (job,) = (document for document in objects if document["kind"] == "Job")
-    job["metadata"]["namespace"] = api.namespace
-    container = job["spec"]["template"]["spec"]["containers"][0]
-    container["args"] = [*(container.get("args") or ()), *flags]
-    container["env"] = [
-        *(entry for entry in container.get("env") or () if entry["name"] != "RUN_BY"),
-        {"name": "RUN_BY", "value": getpass.getuser()},
-    ]
+    job = trainingjobs.job_of(objects, model)
+    trainingjobs.prepare(job, api.namespace, flags, getpass.getuser())
+    if other := trainingjobs.in_the_way(listed.jobs(api), model):
+        raise SerinError(trainingjobs.refusal(other))
     name = job["metadata"]["name"]
-    for other in listed.jobs(api):
-        if (other["metadata"].get("labels") or {}).get(trainings.MODEL) == model:
-            _refuse_beside(other, model)
-    _clear(api, name)
+    if api.get("jobs", name) is not None:  # it is over, and its run has a record
+        api.delete("jobs", name)
+        wait_gone(api, name)
     for document in objects:
-        if plural := PLURALS.get(document["kind"]):
+        if plural := trainingjobs.BESIDE.get(document["kind"]):
             _ensure(api, plural, document)
     try:
         return api.create("jobs", job)
     except Conflict as error:
-        raise SerinError(
-            f"Another training of {model} began just now: ./serin runs list"
-        ) from error
-
-
-def _refuse_beside(job: Object, model: str) -> None:
-    if trainings.is_over(job):
-        return
-    run, told = listed.of_job(job), trainings.progress(job)
-    how = trainings.words(told.percent, told.remaining, {})
-    state = run["state"].lower()
-    raise SerinError(
-        f"{model} has a training already, one at a time: run {run['run']} is {state}"
-        f"{f' ({how})' if how else ''}. Watch it: ./serin runs logs {run['run']} -f. "
-        f"Cancel it: ./serin runs cancel {run['run']}"
-    )
-
-
-def _clear(api: Kubernetes, name: str) -> None:
-    """Remove a Job that is over; its run has a record."""
-    if api.get("jobs", name) is not None:
-        api.delete("jobs", name)
-        wait_gone(api, name)
+        said = f"Another training of {model} began just now: ./serin runs list"
+        raise SerinError(said) from error
 
 
 def wait_gone(api: Kubernetes, name: str) -> None:

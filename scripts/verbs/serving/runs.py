@@ -94,6 +94,7 @@ def logs(place: "Place", run: str, follow: bool) -> None:
     """Print RUN's log; of a Job that is gone, the last lines that its record has."""
     import time
 
+    from controlplane import trainingjobs
     from scripts.runs import listed
 
     found, printed = listed.find(place, run), ""
@@ -102,7 +103,7 @@ def logs(place: "Place", run: str, follow: bool) -> None:
         new = text.removeprefix(printed)  # another try's pod begins anew
         click.echo(new, nl=False)
         printed = text
-        if not follow or found["state"] in listed.OVER:
+        if not follow or found["state"] in trainingjobs.OVER:
             return
         time.sleep(0.5)
         found = listed.find(place, found["run"])
@@ -113,11 +114,12 @@ def logs(place: "Place", run: str, follow: bool) -> None:
 @_placed
 def cancel(place: "Place", run: str) -> None:
     """End RUN and remove its Job; what is half published is no version."""
+    from controlplane import trainingjobs
     from controlplane.errors import SerinError
     from scripts.runs import listed, shown, start
 
     found = listed.find(place, run)
-    if found["state"] in listed.OVER:
+    if found["state"] in trainingjobs.OVER:
         raise SerinError(f"Run {found['run']} is over already: {found['state']}.")
     place.api.delete("jobs", found["job"])
     start.wait_gone(place.api, found["job"])

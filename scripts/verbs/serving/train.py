@@ -117,6 +117,7 @@ def _train_as_job(
     context: str | None,
 ) -> int:
     """Start a Job and show its progress; the exit code."""
+    from controlplane.trainingjobs import run_of
     from scripts.runs import follow, listed, start
 
     if any(one.split("=")[0] == "--output" for one in arguments):
@@ -133,7 +134,7 @@ def _train_as_job(
             raise click.UsageError(refused) if refused else SystemExit(0)
         job = start.start(place.api, model, documents, arguments)
         name, uid = job["metadata"]["name"], job["metadata"]["uid"]
-        run = listed.of_job(job)
+        run = run_of(job)
         click.echo(f"Run {run['run']} of {model} began, in Job {name}.", err=True)
         try:
             job = follow.until_over(place.api, name, uid)
@@ -144,7 +145,7 @@ def _train_as_job(
                 err=True,
             )
             raise
-        run = listed.of_job(job)
+        run = run_of(job)
         if run["state"] == "Complete":
             uri = str(run["storageUri"] or listed.log(place, run).strip().rpartition("\n")[2])
             click.echo(uri)

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 
+from controlplane import trainingjobs
 from controlplane.errors import SerinError
 from controlplane.kubernetes import trainings
 from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
@@ -245,7 +246,7 @@ def test_two_runs_differ_in_what_decides_them() -> None:
 def test_a_row_has_dashes_for_what_is_not_known() -> None:
     """Of a run that began, and said nothing yet."""
     now = datetime(2026, 11, 28, 12, 0, 30, tzinfo=UTC)
-    row = shown.row(listed.of_job(job()), now)
+    row = shown.row(trainingjobs.run_of(job()), now)
 
     assert row == ("f78b7fe6", "iris", "Running", "–", "–", "30 s", "--seed=7")
-    assert json.dumps(shown.description(listed.of_job(job())))
+    assert json.dumps(shown.description(trainingjobs.run_of(job())))
