@@ -1,5 +1,6 @@
 """Training Jobs, for whoever starts and lists them: from manifests to a Job, from Jobs to runs."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -113,6 +114,8 @@ def merged(jobs: Iterable[Object], records: Iterable[Run]) -> list[Run]:
     """One list of runs, the newest first: what a Job says now comes before what was written."""
     found = {run["run"]: run for run in map(run_of, jobs)}
     for record in records:
+        if not _is_sound(record):
+            continue
         name = record["run"]
         if name in found:
             told = {key: value for key, value in found[name].items() if value not in ("", None)}
@@ -122,3 +125,19 @@ def merged(jobs: Iterable[Object], records: Iterable[Run]) -> list[Run]:
         else:
             found[name] = record
     return sorted(found.values(), key=lambda run: str(run.get("beganAt")), reverse=True)
+
+
+def _is_sound(record: Run) -> bool:
+    """Whether a record is of the form: whoever may write to the store may write any."""
+    words = (record.get(field) for field in ("run", "model", "state"))
+    figures, gates = record.get("metrics") or {}, record.get("gates") or []
+    try:
+        json.dumps(record, allow_nan=False)
+    except (ValueError, RecursionError):
+        return False
+    return (
+        all(isinstance(word, str) for word in words)
+        and isinstance(figures, dict)
+        and isinstance(gates, list)
+        and all(isinstance(gate, dict) for gate in gates)
+    )

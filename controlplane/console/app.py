@@ -32,6 +32,7 @@ from controlplane.console.pages import (
 )
 from controlplane.console.pages.form import Answered, Form
 from controlplane.console.render import STATIC, Renderer
+from controlplane.console.runs import Runs
 from controlplane.console.settings import Settings
 from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, answered
 from controlplane.console.sources.bundle import Sources
@@ -68,6 +69,7 @@ class Console:
             Route("/alerts/{name}", self.runbook),
             Route("/registry", self.registry),
             Route("/events", self.events),
+            *Runs(self._settings, self._sources).routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
         app = Starlette(

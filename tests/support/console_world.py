@@ -42,8 +42,10 @@ class World:
         """A page."""
         return self.ask("GET", path)
 
-    def ask(self, method: str, path: str, data: Mapping[str, str] | None = None) -> httpx.Response:
-        """One request of somebody who may come in."""
+    def ask(
+        self, method: str, path: str, data: Mapping[str, str] | bytes | None = None
+    ) -> httpx.Response:
+        """One request of somebody who may come in: a form, or a body as it is."""
         settings = Settings("t" * 32, "http://gateway", "http://prom", None, self.read_only)
         access = Access("https://cluster", "models", TRUST, lambda: "t")
 
@@ -57,7 +59,8 @@ class World:
             async with httpx.AsyncClient(
                 transport=transport, base_url=BASE, cookies=cookies
             ) as client:
-                return await client.request(method, path, data=data, headers={"Origin": BASE})
+                sent = {"content": data} if isinstance(data, bytes) else {"data": data}
+                return await client.request(method, path, headers={"Origin": BASE}, **sent)
 
         return asyncio.run(send())
 
@@ -77,11 +80,26 @@ class World:
             return httpx.Response(200 if self.metadata else 404, json=self.metadata)
         return httpx.Response(200, json=self.answer)
 
+    def _change(self, request: httpx.Request, parts: list[str]) -> httpx.Response:
+        """An object more, or one less."""
+        kept = self.objects.setdefault(parts[0], [])
+        if request.method == "DELETE":
+            kept[:] = [item for item in kept if item["metadata"]["name"] != parts[1]]
+            return httpx.Response(200, json={})
+        document = json.loads(request.content)
+        if any(item["metadata"]["name"] == document["metadata"]["name"] for item in kept):
+            return httpx.Response(409, json={})
+        document["metadata"]["uid"] = f"made0000-{len(kept)}"
+        kept.append(document)
+        return httpx.Response(201, json=document)
+
     def _cluster(self, request: httpx.Request) -> httpx.Response:
         parts = request.url.path.split("/namespaces/models/")[1].split("/")
         if request.method == "PATCH":
             self.patches.append(("/".join(parts), json.loads(request.content)))
             return httpx.Response(200, json={})
+        if request.method in {"POST", "DELETE"}:
+            return self._change(request, parts)
         if parts[-1] == "log":
             return httpx.Response(200, text=self.log)
         items = self.objects.get(parts[0], [])

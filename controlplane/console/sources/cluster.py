@@ -34,6 +34,10 @@ _PATHS = {
 }
 
 
+class ConflictError(SourceError):
+    """An object of that name is there already."""
+
+
 @dataclass(frozen=True, slots=True)
 class Access:
     """How an API server is reached."""
@@ -150,6 +154,30 @@ class Cluster:
             json=patch,
         )
         _document(reply)
+
+    async def create(self, plural: str, document: Object) -> Object:
+        """Add an object.
+
+        Raises:
+            ConflictError: It is there already.
+            SourceError: It is refused; says why.
+        """
+        params = {"fieldManager": MANAGER}
+        reply = await self._ask("POST", self._path(plural), params=params, json=document)
+        if reply.status == 409:
+            raise ConflictError(f"{document['metadata']['name']} is there already.")
+        return _document(reply)
+
+    async def delete(self, plural: str, name: str) -> None:
+        """Remove an object and what it owns; one that is gone is removed.
+
+        Raises:
+            SourceError: It is refused; says why.
+        """
+        params = {"propagationPolicy": "Background"}  # a Job's pods stay otherwise
+        reply = await self._ask("DELETE", self._path(plural, name), params=params)
+        if reply.status != 404:
+            _document(reply)
 
     def _path(self, plural: str, name: str = "") -> str:
         path = f"{_PATHS[plural]}/namespaces/{quote(self.namespace, safe='')}/{plural}"

@@ -129,6 +129,24 @@ def test_a_run_whose_job_went_without_a_word_is_lost(kept: list[Object]) -> None
     assert run["state"] == "Lost"
 
 
+@pytest.mark.parametrize(
+    "spoiled",
+    [
+        {"state": 1},
+        {"model": None},
+        {"metrics": [1]},
+        {"metrics": {"accuracy": float("nan")}},
+        {"gates": {"a": 1}},
+        {"gates": [1]},
+    ],
+)
+def test_a_record_of_another_form_spoils_itself_alone(spoiled: Object, kept: list[Object]) -> None:
+    """Whoever may write to the store may write anything."""
+    kept += [{**record("03c1aaaa"), **spoiled}, record("03c1bbbb")]
+
+    assert [run["run"] for run in listed.every(place())] == ["03c1bbbb"]
+
+
 def test_a_run_is_found_by_its_beginning_or_its_job(kept: list[Object]) -> None:
     """What several begin with, and what none does, is said with those that there are."""
     kept += [record("03c1aaaa"), record("03c1bbbb")]

@@ -1,0 +1,216 @@
+"""Trainings for programs: /api/runs, JSON in and JSON out; docs/api/runs.yaml describes it.
+
+The Job API stays the service: what is listed, started and cancelled here are training Jobs.
+"""
+
+import asyncio
+import functools
+import json
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.routing import BaseRoute, Route
+
+from controlplane import trainingjobs
+from controlplane.console.settings import Settings
+from controlplane.console.sources.answer import MALFORMED
+from controlplane.console.sources.bundle import Sources
+from controlplane.console.sources.cluster import ConflictError, Object
+from controlplane.errors import SerinError
+from controlplane.kubernetes import trainings
+from controlplane.store import runs
+from controlplane.trainingjobs import Run
+
+BY = "console"
+FLAGS, LONGEST_FLAG = 50, 300
+WATCHERS = 32
+LOOK_SECONDS = 1.0
+WATCH_LOOKS = 3600
+CREATE_TRIES, TRY_SECONDS = 20, 0.5
+"""While what a deleted Job leaves is going."""
+
+_EXAMPLE = '{"model": "iris", "flags": ["--seed=7"]}'
+
+Handler = Callable[["Runs", Request], Awaitable[Response]]
+
+
+class RefusedError(SerinError):
+    """A request that cannot be carried out, with its status."""
+
+    def __init__(self, status: int, sentence: str) -> None:
+        super().__init__(sentence)
+        self.status = status
+
+
+def _told(handler: Handler) -> Handler:
+    """What is refused, as JSON."""
+
+    @functools.wraps(handler)
+    async def answer(self: "Runs", request: Request) -> Response:
+        try:
+            return await handler(self, request)
+        except SerinError as error:
+            status = error.status if isinstance(error, RefusedError) else 502
+            return JSONResponse({"error": str(error)}, status)
+
+    return answer
+
+
+class Runs:
+    """The routes below /api/runs."""
+
+    def __init__(self, settings: Settings, sources: Sources) -> None:
+        self._settings = settings
+        self._cluster = sources.cluster
+        self._watchers = 0
+
+    def routes(self) -> list[BaseRoute]:
+        """For the console's application, behind its guard."""
+        return [
+            Route("/api/runs", self.every, methods=["GET"]),
+            Route("/api/runs", self.start, methods=["POST"]),
+            Route("/api/runs/{run}", self.show, methods=["GET"]),
+            Route("/api/runs/{run}/events", self.events, methods=["GET"]),
+            Route("/api/runs/{run}/cancel", self.cancel, methods=["POST"]),
+        ]
+
+    @_told
+    async def every(self, _: Request) -> Response:
+        """Every run, the newest first."""
+        return JSONResponse({"items": await self._known()})
+
+    @_told
+    async def show(self, request: Request) -> Response:
+        """One run."""
+        return JSONResponse(await self._find(request))
+
+    @_told
+    async def start(self, request: Request) -> Response:
+        """Start one, unless the model trains already."""
+        self._may_change()
+        model, flags = _asked(await request.body())
+        try:
+            documents = trainingjobs.documents(model)
+            job = trainingjobs.job_of(documents, model)
+        except SerinError as error:
+            raise RefusedError(404, str(error)) from error
+        trainingjobs.prepare(job, self._cluster.namespace, flags, BY)
+        jobs = await self._jobs()
+        if other := trainingjobs.in_the_way(jobs, model):
+            raise RefusedError(409, trainingjobs.refusal(other))
+        name = job["metadata"]["name"]
+        if any(known["metadata"]["name"] == name for known in jobs):
+            await self._cluster.delete("jobs", name)
+        for document in documents:
+            if plural := trainingjobs.BESIDE.get(document["kind"]):
+                await self._ensure(plural, document)
+        return JSONResponse(trainingjobs.run_of(await self._create(job)), 201)
+
+    @_told
+    async def cancel(self, request: Request) -> Response:
+        """End one and remove its Job; what is half published is no version."""
+        self._may_change()
+        run = await self._find(request)
+        if run["state"] in trainingjobs.OVER or not run.get("live"):
+            raise RefusedError(409, f"Run {run['run']} is over already: {run['state']}.")
+        await self._cluster.delete("jobs", run["job"])
+        return JSONResponse({**run, "state": "Stopping"}, 202)
+
+    @_told
+    async def events(self, request: Request) -> Response:
+        """A run whenever it changed, as server-sent events, until it is over."""
+        if self._watchers >= WATCHERS:
+            raise RefusedError(503, f"{WATCHERS} watch already: try again later.")
+        run = await self._find(request)
+        headers = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
+        return StreamingResponse(self._watched(run), headers=headers)
+
+    async def _watched(self, run: Run) -> AsyncIterator[bytes]:
+        self._watchers += 1
+        try:
+            told = ""
+            for _ in range(WATCH_LOOKS):
+                text = json.dumps(run)
+                if text != told:
+                    told = text
+                    yield f"data: {text}\n\n".encode()
+                if run["state"] in trainingjobs.OVER:
+                    return
+                await asyncio.sleep(LOOK_SECONDS)
+                try:
+                    run = _named(await self._known(), run["run"])
+                except SerinError as error:
+                    yield f"data: {json.dumps({'error': str(error)})}\n\n".encode()
+                    return
+        finally:
+            self._watchers -= 1
+
+    async def _known(self) -> list[Run]:
+        store = self._settings.store
+        records = await asyncio.to_thread(runs.records, store) if store else ()
+        return trainingjobs.merged(await self._jobs(), records)
+
+    async def _jobs(self) -> list[Object]:
+        """Those that can be read."""
+        jobs = []
+        for job in await self._cluster.list("jobs", trainings.SELECTOR):
+            try:
+                trainingjobs.run_of(job)
+            except MALFORMED:
+                continue
+            jobs.append(job)
+        return jobs
+
+    async def _find(self, request: Request) -> Run:
+        return _named(await self._known(), request.path_params["run"])
+
+    async def _ensure(self, plural: str, document: Object) -> None:
+        """Create what goes with a Job, where it is not there."""
+        document["metadata"]["namespace"] = self._cluster.namespace
+        try:
+            await self._cluster.create(plural, document)
+        except ConflictError:
+            return
+
+    async def _create(self, job: Object) -> Object:
+        for _ in range(CREATE_TRIES):
+            try:
+                return await self._cluster.create("jobs", job)
+            except ConflictError:
+                await asyncio.sleep(TRY_SECONDS)
+        raise RefusedError(409, f"Another Job {job['metadata']['name']} is there: try again.")
+
+    def _may_change(self) -> None:
+        if self._settings.read_only:
+            raise RefusedError(403, "This console only looks: it was started with --read-only.")
+
+
+def _named(known: list[Run], name: str) -> Run:
+    """The run whose name begins so."""
+    found = [run for run in known if run["run"].startswith(name)]
+    if len(found) != 1:
+        how = "There is no run" if not found else "Several runs begin with"
+        raise RefusedError(404, f"{how} {name[:80]}.")
+    return found[0]
+
+
+def _asked(body: bytes) -> tuple[str, list[str]]:
+    """Model and flags of a request's body."""
+    try:
+        document: dict[str, Any] = json.loads(body)
+        model, flags = document["model"], document.get("flags", [])
+        known = set(document) <= {"model", "flags"}
+    except MALFORMED as error:
+        raise RefusedError(400, f"Expected JSON: {_EXAMPLE}.") from error
+    fits = isinstance(flags, list) and len(flags) <= FLAGS
+    if not (known and fits and isinstance(model, str) and model) or not all(
+        isinstance(flag, str) and len(flag) <= LONGEST_FLAG for flag in flags
+    ):
+        raise RefusedError(
+            400,
+            f"Expected a model, and at most {FLAGS} flags of at most {LONGEST_FLAG} characters: "
+            f"{_EXAMPLE}.",
+        )
+    return model, flags
