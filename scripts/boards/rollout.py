@@ -21,6 +21,7 @@ _STABLE = ',deployment!~".+-canary-predictor"'
 _BY = "deployment, model_version"
 _VERSION = "{{deployment}} {{model_version}}"
 _CLASSES = f"{rate('predictor_answers_total', 'deployment, class')}"
+_CHANNEL = "predictor_channel"
 _CONFIDENCE = "predictor_confidence"
 _PUSHED = 'job="rollout",namespace="$namespace",inferenceservice=~"$model"'
 _LATELY = f"and on ({_ON}) time() - max by ({_ON}) (push_time_seconds{{{_PUSHED}}}) < 60"
@@ -153,6 +154,34 @@ BOARD = Board(
                             _NAME,
                         ),
                     ),
+                ),
+            ),
+        ),
+        (
+            "Channel",
+            (
+                Panel(
+                    "Mixed versions",
+                    "s",
+                    (
+                        Query(
+                            f"deployment:predictor_channel_window_seconds:max{{{PREDICTORS}}}",
+                            _NAME,
+                        ),
+                    ),
+                    "How far apart the replicas of a channel switched last.",
+                ),
+                Panel(
+                    "Generation",
+                    "short",
+                    tuple(
+                        Query(
+                            f"{how} by (deployment) ({_CHANNEL}_{what}_generation{{{PREDICTORS}}})",
+                            what,
+                        )
+                        for how, what in (("max", "seen"), ("min", "prepared"), ("min", "serving"))
+                    ),
+                    "The newest that a replica has seen, and the oldest that one has and serves.",
                 ),
             ),
         ),

@@ -6,22 +6,29 @@ turn, and the figures of its history in the file.
 
 import json
 import os
-import re
 import signal
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
-from subprocess import Popen
 from typing import Any
 from urllib.parse import urlsplit
 
 import psutil
 import pytest
 
+from controlplane.errors import SerinError
+from controlplane.rollout.effects.kubernetes import Access, Kubernetes
+from controlplane.statefolder import Home
+from controlplane.store.followed import Channel
+from controlplane.store.s3 import of_platform
 from scripts.benchmark.result.provenance import provenance
 from scripts.benchmark.serving import machine
+from scripts.channels import pods
+from scripts.channels.writer import Done, Wish, Writer
 from tests.support import channel_traffic, trained
 from tests.support.channel import variant, version
 from tests.support.channel_traffic import Answered, Traffic, percentile
@@ -33,8 +40,10 @@ RESULT = os.environ.get("SERIN_CHANNEL_RESULT")
 SWAPS = int(os.environ.get("SERIN_CHANNEL_SWAPS", "50"))
 REPLICAS, RATE = (4, 450) if RESULT else (3, 60)
 ENOUGH = 100_000 if SWAPS >= 50 else 0
-TROUBLES = ("", "killed", "", "stopped", "", "store away", "", "rollback", "", "API away")
-_SAID = re.compile(r"switched (\d+) ms apart, ([\d.]+) s after the commit")
+TROUBLES = (
+    *("none", "replica killed", "none", "replica stopped", "none"),
+    *("store away", "none", "rollback", "none", "API away"),
+)
 
 
 class Fleet:
@@ -44,60 +53,80 @@ class Fleet:
         self.platform = platform
         self.versions = versions
 
+    def api(self) -> Kubernetes:
+        """A client of the platform's API."""
+        return Kubernetes(Access(self.platform.home / "kubeconfig", None, None))
+
+    def channel(self) -> Channel:
+        """The channel in the platform's store."""
+        store = of_platform(Home(self.platform.home))
+        assert store is not None
+        return Channel(store, "iris", "stable")
+
     @property
     def state(self) -> dict[str, Any]:
-        """The channel's state, as it is in the store."""
-        path = self.platform.home / "s3/models/iris/channels/stable/state.json"
-        found: dict[str, Any] = {}
-
-        def read() -> bool:
-            try:
-                found.update(json.loads(path.read_text("utf-8")))
-            except (OSError, ValueError):  # it is being written
-                return False
-            return True
-
-        wait_for(read, 20, "a whole state")
+        """What the channel says."""
+        found = self.channel().read()
+        assert found is not None
         return found
 
     def follow(self) -> bool:
         """Whether every replica is ready and serves what is committed."""
-        done = self.platform.serin("channel", "status", "iris", "-o", "json")
-        said = json.loads(done.stdout)
-        return len(said["replicas"]) == REPLICAS and all(
-            one["ready"] and one.get("generation") == said["generation"] for one in said["replicas"]
+        channel, generation = self.channel(), self.state["generation"]
+        with self.api() as api:
+            names = pods.ready(pods.following(api, channel))
+        reports = channel.reports()
+        return len(names) == REPLICAS and all(
+            name in reports and reports[name]["generation"] == generation for name in names
         )
 
-    def set(self, version: str) -> "Popen[str]":
-        """Start to have a version served; returns once it is being prepared, or that is over."""
-        number = self.state["proposed"]
-        process = self.platform.start("channel", "set", "iris", version)
+    def victim(self) -> psutil.Process:
+        """The process of one ready replica."""
+        state = json.loads((self.platform.home / "state.json").read_text("utf-8"))
+        ready = [pod for pod in state["models"]["iris"]["pods"] if pod["ready"]]
+        return psutil.Process(ready[0]["pid"])
+
+    def server(self, *words: str) -> psutil.Process:
+        """The platform's process with these words in its command line."""
+        return next(one for one in self.platform.processes() if words == _words(one, words))
+
+
+def _words(process: psutil.Process, words: tuple[str, ...]) -> tuple[str, ...]:
+    try:
+        line = process.cmdline()
+    except psutil.NoSuchProcess:
+        return ()
+    return tuple(word for word in words if word in line)
+
+
+class Swap:
+    """A swap under way in a thread, as `channel set` does it."""
+
+    def __init__(self, fleet: Fleet, version: str) -> None:
+        self.done: Done | None = None
+        self.refused = ""
+        self._thread = threading.Thread(target=self._run, args=(fleet, version))
+        number = fleet.state["proposed"]
+        self._thread.start()
         wait_for(
-            lambda: self.state["proposed"] > number or process.poll() is not None,
+            lambda: fleet.state["proposed"] > number or not self._thread.is_alive(),
             60,
             "the proposal",
         )
-        return process
 
-    def victim(self) -> psutil.Process:
-        """The process of one replica."""
-        return psutil.Process(self.platform.pods()[0]["pid"])
+    def _run(self, fleet: Fleet, version: str) -> None:
+        with fleet.api() as api:
+            writer = Writer(api, fleet.channel(), lambda _: None)
+            try:
+                self.done = writer.set(Wish(version, "", None, None, 60.0))
+            except SerinError as error:
+                self.refused = str(error)
 
-    def store(self) -> psutil.Process:
-        """The S3 server."""
-        return next(
-            one for one in self.platform.processes() if one.cmdline()[1:3] == ["serve", "s3"]
-        )
-
-    def api(self) -> psutil.Process:
-        """The process that is the API and probes the pods."""
-        pid = json.loads((self.platform.home / "state.json").read_text("utf-8"))["pid"]
-        return psutil.Process(pid)
-
-    def history(self) -> dict[int, dict[str, Any]]:
-        """Every commit by its generation."""
-        done = self.platform.serin("channel", "history", "iris", "-o", "json")
-        return {one["generation"]: one for one in json.loads(done.stdout)["items"]}
+    def ended(self) -> Done | None:
+        """What came of it; None where it said why nothing was committed."""
+        self._thread.join(110)
+        assert self.done is not None or "Nothing was committed" in self.refused, self.refused
+        return self.done
 
 
 @contextmanager
@@ -108,15 +137,6 @@ def stopped(process: psutil.Process) -> Iterator[None]:
         yield
     finally:
         process.send_signal(signal.SIGCONT)
-
-
-def ended(process: "Popen[str]") -> str:
-    """What a `channel set` said that committed; empty where it said why nothing was committed."""
-    out, err = process.communicate(timeout=110)
-    if process.returncode == 0:
-        return err
-    assert "Nothing was committed" in err, (out, err)
-    return ""
 
 
 @pytest.fixture
@@ -143,7 +163,7 @@ def fleet(tmp_path: Path) -> Iterator[Fleet]:
 def check(fleet: Fleet, history: list[Answered]) -> None:
     """Nothing is lost, no answer is of another version than its generation, no client goes back."""
     assert [one for one in history if one.failure] == []
-    commits = fleet.history()
+    commits = {one["generation"]: one for one in fleet.channel().history()}
     assert [one for one in history if one.version != commits[one.generation]["version"]] == []
     assert channel_traffic.fallen(history) == []
 
@@ -153,12 +173,13 @@ def test_swaps_under_load_lose_nothing(fleet: Fleet) -> None:
     """Through Envoy, with a replica killed amid a prepare, the store away, and back again."""
     versions = fleet.versions
     with Traffic(urlsplit(fleet.platform.url).netloc, RATE) as traffic:
-        assert ended(fleet.set(versions[1]))
-        swap = fleet.set(versions[2])
+        said = fleet.platform.serin("channel", "set", "iris", versions[1]).stdout
+        assert said == f"{URI} is {versions[1]}, generation 2.\n"
+        swap = Swap(fleet, versions[2])
         fleet.victim().kill()
-        ended(swap)
+        swap.ended()
         wait_for(fleet.follow, 100, "the killed replica's return")
-        with stopped(fleet.store()):
+        with stopped(fleet.server("serve", "s3")):
             answered = len(traffic.history)
             wait_for(lambda: len(traffic.history) > answered + 200, 100, "answers without a store")
         before = fleet.state["previous"]
@@ -172,12 +193,13 @@ def test_swaps_under_load_lose_nothing(fleet: Fleet) -> None:
 def test_many_swaps_with_every_trouble(fleet: Fleet) -> None:
     """The run whose figures docs/channels.md has."""
     run = Run(fleet)
-    started, load = time.time(), machine.load_average()
+    load = machine.load_average()
     with Traffic(urlsplit(fleet.platform.url).netloc, RATE) as traffic:
+        started = time.time()
         time.sleep(20)  # what latency is without swaps
         run.calm.append((started, time.time()))
         for trouble in cycle(TROUBLES):
-            if len(run.said) >= SWAPS and len(traffic.history) >= ENOUGH:
+            if len(run.done) >= SWAPS and len(traffic.history) >= ENOUGH:
                 break
             run.swap(trouble)
     check(fleet, traffic.history)
@@ -191,47 +213,43 @@ class Run:
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
-        self.said: list[tuple[str, float, float]] = []
-        """Of each commit: set or rollback, seconds between switches, and until the last."""
+        self.done: list[tuple[str, Done]] = []
         self.withdrawn = 0
-        self.troubles: dict[str, int] = {}
+        self.troubles: Counter[str] = Counter()
         self.calm: list[tuple[float, float]] = []
         self.preparing: list[tuple[float, float]] = []
-        self._versions = cycle([*fleet.versions[1:], fleet.versions[0]])
 
     def swap(self, trouble: str) -> None:
         """One swap, or what comes of it."""
         fleet = self.fleet
-        self.troubles[trouble or "none"] = self.troubles.get(trouble or "none", 0) + 1
+        self.troubles[trouble] += 1
         if trouble == "rollback":
-            done = fleet.platform.serin("channel", "rollback", "iris")
-            self._say("rollback", done.stderr)
+            with fleet.api() as api:
+                writer = Writer(api, fleet.channel(), lambda _: None)
+                self.done.append(("rollback", writer.back("")))
             return
         if trouble == "store away":
-            with stopped(fleet.store()):
+            with stopped(fleet.server("serve", "s3")):
                 time.sleep(4)
-        current = fleet.state["version"]
-        swap = fleet.set(next(one for one in self._versions if one != current))
+        place = fleet.versions.index(fleet.state["version"])
         began = time.time()
-        if trouble == "killed":
+        swap = Swap(fleet, fleet.versions[(place + 1) % len(fleet.versions)])
+        if trouble == "replica killed":
             fleet.victim().kill()
-        elif trouble == "stopped":
+        elif trouble == "replica stopped":
             with stopped(fleet.victim()):
                 time.sleep(3)
         elif trouble == "API away":
-            with stopped(fleet.api()):
+            with stopped(fleet.server("controlplane.local")):
                 time.sleep(3)
-        self._say("set", ended(swap))
-        if not trouble:
-            self.preparing.append((began, fleet.state["at"]))
-        else:
-            wait_for(fleet.follow, 100, f"the fleet after: {trouble}")
-
-    def _say(self, kind: str, text: str) -> None:
-        if found := _SAID.search(text):
-            self.said.append((kind, int(found[1]) / 1000, float(found[2])))
-        else:
+        done = swap.ended()
+        if done is None:
             self.withdrawn += 1
+        else:
+            self.done.append(("set", done))
+            if trouble == "none":
+                self.preparing.append((began, done.document["at"]))
+        wait_for(fleet.follow, 100, f"the fleet after: {trouble}")
 
     def told(self, history: list[Answered]) -> dict[str, Any]:
         """The figures."""
@@ -244,22 +262,25 @@ class Run:
             ]
             return round(percentile(times, 0.99) * 1000, 2)
 
+        def seconds(kind: str) -> list[float]:
+            return [one.seconds for what, one in self.done if what == kind]
+
+        windows = [one.window for _, one in self.done]
         return {
             **provenance("./serin", "test", arguments=["tests/local/test_channel_platform.py"]),
             "replicas": REPLICAS,
             "traffic": channel_traffic.told(history),
-            "commits": len(self.said),
+            "commits": len(self.done),
             "withdrawn": self.withdrawn,
-            "troubles": self.troubles,
+            "troubles": dict(self.troubles),
             "switches_apart_seconds": {
-                "p50": percentile([one for _, one, _ in self.said], 0.5),
-                "p99": percentile([one for _, one, _ in self.said], 0.99),
-                "most": max(one for _, one, _ in self.said),
+                "p50": percentile(windows, 0.5),
+                "p99": percentile(windows, 0.99),
+                "most": max(windows),
             },
             "commit_to_last_switch_seconds": {
-                kind: max(one for what, _, one in self.said if what == kind)
-                for kind in ("set", "rollback")
-                if any(what == kind for what, _, _ in self.said)
+                "set": {"p50": percentile(seconds("set"), 0.5), "most": max(seconds("set"))},
+                "rollback": {"most": max(seconds("rollback"), default=None)},
             },
             "p99_milliseconds": {"before": p99(self.calm), "during_prepare": p99(self.preparing)},
         }
