@@ -4,5 +4,6 @@ lease   one writer of a channel at a time, by the Kubernetes API
 pods    which pods follow a channel, and which of them are ready
 writer  prepare everywhere, then commit; or go back
 shown   a channel in words
+after   a training that ends with its version on every replica
 served  the platform's status with the versions behind channels
 """

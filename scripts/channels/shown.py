@@ -9,6 +9,7 @@ from controlplane.rollout.effects.kubernetes import Object
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
 from scripts.channels import pods
+from scripts.channels.writer import Done
 
 REPLICAS = ("REPLICA", "READY", "GENERATION", "VERSION", "PREPARED", "SWITCHED", "SAYS")
 HISTORY = ("GENERATION", "VERSION", "COMMITTED", "BY", "WHY")
@@ -58,6 +59,26 @@ def replicas(reports: dict[str, Document], found: list[Object]) -> list[tuple[st
             )
         )
     return rows
+
+
+def done(channel: Channel, done: Done) -> tuple[str, str]:
+    """What a commit was, and how far apart replicas switched or that none follows."""
+    document = done.document
+    said = f"{channel.uri} is {document['version']}, generation {document['generation']}."
+    if not done.replicas:
+        return said, nobody(channel)
+    return said, (
+        f"{done.replicas} replicas switched {done.window * 1000:.0f} ms apart, "
+        f"{done.seconds:.1f} s after the commit."
+    )
+
+
+def nobody(channel: Channel) -> str:
+    """How replicas come to follow a channel."""
+    return (
+        f"No replica follows it yet: kubectl patch isvc {channel.model} --type merge -p "
+        f'\'{{"spec":{{"predictor":{{"model":{{"storageUri":"{channel.uri}"}}}}}}}}\''
+    )
 
 
 def history(entries: list[Document]) -> list[tuple[str, ...]]:

@@ -163,7 +163,7 @@ def status(opened: "tuple[Kubernetes, Channel]", output: str | None) -> None:
         click.echo()
         columns.show(shown.REPLICAS, shown.replicas(reports, found))
     else:
-        click.echo(_how(channel), err=True)
+        click.echo(shown.nobody(channel), err=True)
 
 
 @command.command("history")
@@ -203,20 +203,8 @@ def _say(text: str) -> None:
 
 
 def _tell(channel: "Channel", done: "Done") -> None:
-    document = done.document
-    click.echo(f"{channel.uri} is {document['version']}, generation {document['generation']}.")
-    if done.replicas:
-        click.echo(
-            f"{done.replicas} replicas switched {done.window * 1000:.0f} ms apart, "
-            f"{done.seconds:.1f} s after the commit.",
-            err=True,
-        )
-    else:
-        click.echo(_how(channel), err=True)
+    from scripts.channels import shown
 
-
-def _how(channel: "Channel") -> str:
-    return (
-        f"No replica follows it yet: kubectl patch isvc {channel.model} --type merge -p "
-        f'\'{{"spec":{{"predictor":{{"model":{{"storageUri":"{channel.uri}"}}}}}}}}\''
-    )
+    said, more = shown.done(channel, done)
+    click.echo(said)
+    click.echo(more, err=True)

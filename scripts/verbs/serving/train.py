@@ -42,6 +42,7 @@ ROOT = Path(__file__).parents[3]
     help="With --job: default is KUBECONFIG, or this laptop's platform.",
 )
 @click.option("--context", help="With --job: of the kubeconfig; default: its current one.")
+@click.option("--channel", metavar="NAME", help="Then have all replicas swap to the version.")
 @click.pass_context
 def command(
     ctx: click.Context,
@@ -50,6 +51,7 @@ def command(
     arguments: tuple[str, ...],
     as_job: bool,
     settings: tuple[str, ...],
+    channel: str | None,
     **where: Any,
 ) -> None:
     """Train MODEL and publish the result.
@@ -58,6 +60,7 @@ def command(
     serin train iris
     serin train mnist-forest --data ~/mnist  arguments go to the script
     serin train iris --smoke                 tests the pipeline, not the model
+    serin train iris --channel stable        then all replicas of iris swap to it
     serin train iris --help                  lists all arguments
     serin train iris --job --set seed=7      in a Job; ./serin runs lists them
 
@@ -70,6 +73,7 @@ def command(
     from controlplane.local.node import s3_server
     from controlplane.store import artifacts
     from controlplane.store.s3 import BUCKET
+    from scripts.channels import after
     from scripts.verbs import modules
 
     if model in {"-h", "--help"}:
@@ -83,12 +87,13 @@ def command(
         raise UnknownModel(model, scripts())
     arguments += tuple(f"--{setting}" for setting in settings)
     if as_job:
-        raise SystemExit(_train_as_job(ctx, model, arguments, **where))
+        raise SystemExit(_train_as_job(ctx, model, arguments, channel=channel, **where))
     if misplaced := [f"--{name}" for name, value in where.items() if value]:
         raise click.UsageError(f"{misplaced[0]} goes with --job.", ctx)
     refused = _outline(module, arguments)
     if refused is not None:
         raise click.UsageError(refused) if refused else SystemExit(0)
+    into = None if channel is None else after.checked(model, channel, arguments)
     parts.install([f"train-{model}"])
     running = client.status(statefolder.home()) or {}
     # The training's metrics are scraped where a platform runs; PUSHGATEWAY_URL of the shell wins.
@@ -102,6 +107,9 @@ def command(
             raise SystemExit(code)
         if not any(one.startswith("--output") for one in arguments):
             made = [one for one in artifacts.published(store, uri) if one not in before]
+            if into and made:
+                after.swap(into, store, made[0])
+                return
             served = bool(made) and made[0] == artifacts.newest(store, uri)
             click.echo(_next(model, arguments, made[0] if made else "", smoke=not served), err=True)
 
@@ -111,17 +119,22 @@ def _train_as_job(
     model: str,
     arguments: tuple[str, ...],
     *,
+    channel: str | None,
     resume: str | None,
     overlay: Path | None,
     kubeconfig: Path | None,
     context: str | None,
 ) -> int:
     """Start a Job and show its progress; the exit code."""
+    from controlplane import statefolder
+    from controlplane.local.node import s3_server
     from controlplane.trainingjobs import run_of
+    from scripts.channels import after
     from scripts.runs import follow, listed, start
 
     if any(one.split("=")[0] == "--output" for one in arguments):
         raise click.UsageError("A Job publishes: --output goes without --job.", ctx)
+    into = channel and after.checked(model, channel, arguments, kubeconfig, context)
     documents = start.documents(model, overlay)
     with listed.place(kubeconfig, context) as place:
         if resume:
@@ -149,6 +162,10 @@ def _train_as_job(
         if run["state"] == "Complete":
             uri = str(run["storageUri"] or listed.log(place, run).strip().rpartition("\n")[2])
             click.echo(uri)
+            if into:
+                with s3_server.available(statefolder.home()) as store:
+                    after.swap(into, store, uri.rpartition("/")[2])
+                return 0
             smoke = "--smoke" in arguments
             click.echo(_next(model, arguments, uri.rpartition("/")[2], smoke=smoke), err=True)
             return 0
