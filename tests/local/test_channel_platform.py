@@ -25,6 +25,7 @@ from controlplane.rollout.effects.kubernetes import Access, Kubernetes
 from controlplane.statefolder import Home
 from controlplane.store.followed import Channel
 from controlplane.store.s3 import of_platform
+from predictors.runtime.channel.replica import NEW_SECONDS
 from scripts.benchmark.result.provenance import provenance
 from scripts.benchmark.serving import machine
 from scripts.channels import pods
@@ -39,7 +40,7 @@ URI = "s3://models/iris@stable"
 RESULT = os.environ.get("SERIN_CHANNEL_RESULT")
 SWAPS = int(os.environ.get("SERIN_CHANNEL_SWAPS", "50"))
 REPLICAS, RATE = (4, 450) if RESULT else (3, 60)
-ENOUGH = 100_000 if SWAPS >= 50 else 0
+ENOUGH, LONGEST_SECONDS = (100_000 if SWAPS >= 50 else 0), 450
 TROUBLES = (
     *("none", "replica killed", "none", "replica stopped", "none"),
     *("store away", "none", "rollback", "none", "API away"),
@@ -174,7 +175,7 @@ def check(fleet: Fleet, history: list[Answered]) -> None:
 @pytest.mark.skipif(RESULT is not None, reason="the long run has it all")
 def test_swaps_under_load_lose_nothing(fleet: Fleet) -> None:
     """Through Envoy: by hand, with a kill amid a prepare, without a store, back, by a training."""
-    versions = fleet.versions
+    versions, followed = fleet.versions, time.time()
     with Traffic(urlsplit(fleet.platform.url).netloc, RATE) as traffic:
         said = fleet.platform.serin("channel", "set", "iris", versions[1]).stdout
         assert said == f"{URI} is {versions[1]}, generation 2.\n"
@@ -182,6 +183,8 @@ def test_swaps_under_load_lose_nothing(fleet: Fleet) -> None:
         fleet.victim().kill()
         swap.ended()
         wait_for(fleet.follow, 100, "the killed replica's return")
+        # A replica needs the store for half a minute; the killed one does now.
+        wait_for(lambda: time.time() > followed + NEW_SECONDS + 1, 60, "replicas that are not new")
         with stopped(fleet.server("serve", "s3")):
             answered = len(traffic.history)
             wait_for(lambda: len(traffic.history) > answered + 200, 100, "answers without a store")
@@ -209,7 +212,8 @@ def test_many_swaps_with_every_trouble(fleet: Fleet) -> None:
         time.sleep(20)  # what latency is without swaps
         run.calm.append((started, time.time()))
         for trouble in cycle(TROUBLES):
-            if len(run.done) >= SWAPS and len(traffic.history) >= ENOUGH:
+            enough = len(traffic.history) >= ENOUGH or time.time() > started + LONGEST_SECONDS
+            if len(run.done) >= SWAPS and enough:
                 break
             run.swap(trouble)
     check(fleet, traffic.history)
