@@ -22,7 +22,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-import onnxruntime
 
 import predictors.nli
 import training.export.encoder
@@ -31,6 +30,7 @@ from predictors.runtime import build_manifest, golden_sample
 from training import script
 from training.entailment import calibration, encoder, options, pairs, tiny
 from training.entailment.adapter import SHIPPED, Adapter
+from training.entailment.judged import answers
 from training.entailment.pairs import Pairs
 from training.errors import DataError
 from training.export import scikit
@@ -45,8 +45,7 @@ if TYPE_CHECKING:
 TOLERANCE = 1e-4  # of a probability; the engines add up in another order
 ROUNDED = 2e-2  # the same, where the network learnt in 16 bits
 CALIBRATION_PAIRS = 2_000  # at most, and a tenth of what there is to learn
-PARITY_PAIRS = 400
-BATCH = 16  # pairs judged at once
+PARITY_PAIRS, PARITY_AS_SHIPPED = 400, 32
 SMOKE_PAIRS, SMOKE_EPOCHS = 640, 2
 LIBRARIES = ("safetensors", "tokenizers")
 LEARNING = ("torch", "transformers", "onnxscript")
@@ -145,7 +144,7 @@ def main() -> None:
         write_manifest(folder, manifest)
 
         # --- Parity: what will be served answers as what learnt ---------------------------------
-        count = PARITY_PAIRS if subject.scores else 2 * BATCH
+        count = PARITY_PAIRS if subject.scores else PARITY_AS_SHIPPED
         some = test.take(range(min(count, len(test))))
         expected = {"probabilities": judged["probabilities"][: len(some)]}
         if subject.scores:
@@ -162,7 +161,7 @@ def main() -> None:
 
 def shipped(args: argparse.Namespace, report: Reporter) -> tuple[Subject, Pairs]:
     """The default encoder with the adapter that lies here; and the sample to test it on."""
-    test = pairs.read_file(args.test) if args.test else pairs.held_out()
+    test = pairs.read_file(args.test) if args.test else pairs.gate()
     if args.smoke:
         test = test.take(range(min(SMOKE_PAIRS, len(test))))
         model, known = tiny.tiny_bert(test, args.max_length, args.seed)
@@ -276,28 +275,6 @@ def asked(some: Pairs) -> Arrays:
     return {
         name: np.array([text.encode() for text in column], dtype=object)
         for name, column in texts.items()
-    }
-
-
-def answers(folder: Path, reading: PairTokenizer, test: Pairs) -> Arrays:
-    """What model.onnx says of pairs, under the names that the predictor uses."""
-    threads = onnxruntime.SessionOptions()
-    threads.add_session_config_entry("session.intra_op.allow_spinning", "0")
-    session = onnxruntime.InferenceSession(folder / "model.onnx", threads)
-    names = {tensor.name for tensor in session.get_inputs()}
-    rows, truncated = reading.encode(test.premises, test.hypotheses)
-    order = np.argsort([len(row) for row in rows], kind="stable")
-    probabilities = np.empty((len(rows), len(LABELS)), np.float32)
-    for start in range(0, len(rows), BATCH):
-        chosen = order[start : start + BATCH]
-        padded = reading.padded([rows[number] for number in chosen])
-        feed = {name: array for name, array in padded.items() if name in names}
-        (probabilities[chosen],) = session.run(["probabilities"], feed)
-    labels = [LABELS[label].encode() for label in probabilities.argmax(axis=1)]
-    return {
-        "label": np.array(labels, object),
-        "probabilities": probabilities,
-        "truncated": truncated,
     }
 
 

@@ -40,8 +40,8 @@ def read(document: str | None) -> argparse.Namespace:
         "--test",
         type=Path,
         metavar="FILE",
-        help="JSON lines to test on (default: the held-out part of --data, or a sample that lies "
-        "beside the adapter)",
+        help="JSON lines to test on (default: the held-out part of --data, or a sample of "
+        "MultiNLI's dev-matched set that lies beside the adapter)",
     )
     parser.add_argument(
         "--anew",

@@ -23,6 +23,7 @@ _UNDECIDED = ("-", -1)
 _FIELDS = (("premise", "hypothesis", "label"), ("sentence1", "sentence2", "gold_label"))
 _FILES = (".jsonl", ".json", ".gz")
 _TESTS = ("validation_matched", "dev_matched", "validation", "dev", "test")  # MultiNLI's first
+_SAMPLES = Path(__file__).with_name("minilm")
 _HELD_OUT = 10  # one in so many is held out where no file to test on is there
 
 
@@ -68,8 +69,13 @@ class Pairs:
 
 
 def held_out() -> Pairs:
-    """The sample that lies beside the adapter, from MultiNLI's training set; nothing learnt it."""
-    return read_file(Path(__file__).with_name("minilm") / "held_out.jsonl.gz")
+    """What the adapter's temperature is fitted on: of MultiNLI's training set, and never learnt."""
+    return read_file(_SAMPLES / "held_out.jsonl.gz")
+
+
+def gate() -> Pairs:
+    """What a publication is judged by: every eighth pair of MultiNLI's dev-matched set."""
+    return read_file(_SAMPLES / "gate.jsonl.gz")
 
 
 def read(data: str, test: Path | None) -> tuple[Pairs, Pairs]:

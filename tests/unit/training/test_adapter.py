@@ -1,5 +1,6 @@
 """An encoder with its adapter: added up in numpy, and served as the network that learnt it."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +10,8 @@ import pytest
 from predictors.nli import PairTokenizer
 from training.entailment.adapter import ADAPTED, Adapter
 from training.entailment.encoder import Encoder, read
-from training.entailment.pairs import Pairs, held_out
+from training.entailment.pairs import Pairs, gate, held_out
+from training.entailment.temperature import fitted
 from training.entailment.tiny import tiny_bert
 from training.errors import DataError
 from training.export import encoder as graph
@@ -100,3 +102,16 @@ def test_a_folder_that_is_no_encoder_is_refused(tmp_path: Path, written: str, me
         (tmp_path / "config.json").write_text(written)
     with pytest.raises(DataError, match=message):
         read(str(tmp_path), 64)
+
+
+def test_a_temperature_is_fitted_on_pairs_that_judge_nothing(
+    encoder: Encoder, adapter: Adapter
+) -> None:
+    """The samples share no premise; another temperature before it changes nothing."""
+    some = held_out().take(range(60))
+    made = fitted(adapter, encoder, some)
+
+    assert not set(held_out().premises) & set(gate().premises)
+    assert made.temperature != adapter.temperature
+    assert made.parts is adapter.parts
+    assert fitted(replace(adapter, temperature=9.0), encoder, some) == made
