@@ -31,6 +31,8 @@ def main() -> int:
     parser.add_argument("--prometheus", default="", metavar="URL")
     parser.add_argument("--kubeconfig", type=Path, help="default: the pod's service account")
     parser.add_argument("--token-file", type=Path, help="kept there; default: a new one each time")
+    parser.add_argument("--logs", type=Path, help="of rollouts' engines; default: start none")
+    parser.add_argument("--pushgateway", default="", metavar="URL", help="for engines")
     parser.add_argument("--read-only", action="store_true", help="pages only, no action")
     flags = parser.parse_args()
     logging.basicConfig(format="%(asctime)s %(levelname)s %(message)s", stream=sys.stderr)
@@ -47,6 +49,9 @@ def main() -> int:
             prometheus=flags.prometheus,
             store=s3.external(),
             read_only=flags.read_only,
+            kubeconfig=flags.kubeconfig,
+            logs=flags.logs,
+            pushgateway=flags.pushgateway,
         )
     except (SerinError, OSError) as error:
         print(error, file=sys.stderr)  # noqa: T201  a process' last word

@@ -5,6 +5,7 @@ import json
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
+from urllib.parse import quote
 
 from starlette.applications import Starlette
 from starlette.datastructures import UploadFile
@@ -21,6 +22,7 @@ from controlplane.console.guard import Guard
 from controlplane.console.live import Live
 from controlplane.console.pages import (
     alerts,
+    channels,
     form,
     lines,
     model,
@@ -38,6 +40,7 @@ from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, 
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 from controlplane.console.sources.gateway import Address
+from controlplane.rollout.plan import Plan
 
 FILES, FORM_FIELDS = 4, 200
 _EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
@@ -62,9 +65,11 @@ class Console:
             Route("/models/{name}/actions/{action}", self.act, methods=["POST"]),
             Route("/rollouts", self.rollouts),
             Route("/rollouts/{name}", self.rollout),
+            Route("/channels", self.channels),
             Route("/training", self.training),
             Route("/training/{name}", self.training),
             Route("/scaling", self.scaling),
+            Route("/scaling/{name}/bounds", self.bound, methods=["POST"]),
             Route("/alerts", self.alerts),
             Route("/alerts/{name}", self.runbook),
             Route("/registry", self.registry),
@@ -109,6 +114,8 @@ class Console:
             page=page,
             rollout=current,
             form=asking,
+            starts=actions.can_start(self._settings),
+            plan=Plan(),
             lines=actions.lines(name, self._settings.command),
             look=lines.looked_at(name),
             periods=model.PERIODS,
@@ -168,14 +175,25 @@ class Console:
         return StreamingResponse(told(), headers=_EVENTS)
 
     async def act(self, request: Request) -> Response:
-        """Change something."""
+        """Change a model."""
+        name, action = request.path_params["name"], request.path_params["action"]
+        given = await self._order(request)
+        done = await actions.act(self._sources, self._settings, name, action, given)
+        back = (f"/models/{quote(name, safe='')}", name)
+        return self._render(request, "done.html", done=done, back=back, here="models")
+
+    async def bound(self, request: Request) -> Response:
+        """Change how many replicas there may be."""
+        given = await self._order(request)
+        done = await actions.bound(self._sources, request.path_params["name"], given)
+        back = ("/scaling", "Scaling")
+        return self._render(request, "done.html", done=done, back=back, here="scaling")
+
+    async def _order(self, request: Request) -> dict[str, str]:
+        """What a form asks for, where anything may be changed."""
         if self._settings.read_only:
             raise HTTPException(403, "This console only looks: it was started with --read-only.")
-        name, action = request.path_params["name"], request.path_params["action"]
-        given = {key: str(value) for key, value in (await _fields(request)).items()}
-        command = self._settings.command
-        done = await actions.act(self._sources, name, action, given, command)
-        return self._render(request, "done.html", done=done, name=name, here="models")
+        return {key: str(value) for key, value in (await _fields(request)).items()}
 
     async def rollouts(self, request: Request) -> Response:
         """The last rollout of each model."""
@@ -191,6 +209,11 @@ class Console:
         known = actions.lines(name, self._settings.command)
         return self._render(request, "rollout.html", page=page, lines=known, here="rollouts")
 
+    async def channels(self, request: Request) -> Response:
+        """Channels that are followed."""
+        page = await channels.page(self._sources, self._settings.command)
+        return self._render(request, "channels.html", page=page, here="channels")
+
     async def training(self, request: Request) -> Response:
         """Jobs."""
         page = await training.page(self._sources, request.path_params.get("name", ""))
@@ -200,7 +223,12 @@ class Console:
         """ScaledObjects."""
         page = await scaling.page(self._sources, _minutes(request, model.PERIODS))
         return self._render(
-            request, "scaling.html", page=page, periods=model.PERIODS, here="scaling"
+            request,
+            "scaling.html",
+            page=page,
+            periods=model.PERIODS,
+            bound_line=actions.bound_line,
+            here="scaling",
         )
 
     async def alerts(self, request: Request) -> Response:
@@ -274,8 +302,16 @@ class Console:
             status, sentence = error.status_code, error.detail
         elif isinstance(error, SourceError):
             sentence = str(error)
+        # A page that could not be read is drawn as soon as it can be.
+        heals = status == 502 and request.method == "GET"
         return self._render(
-            request, "failed.html", status=status, sentence=sentence, code=status, here=""
+            request,
+            "failed.html",
+            status=status,
+            sentence=sentence,
+            code=status,
+            heals=heals,
+            here="",
         )
 
 

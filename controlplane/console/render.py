@@ -19,6 +19,7 @@ STATIC = _HERE / "static"
 PAGES = (
     ("models", "/", "Models"),
     ("rollouts", "/rollouts", "Rollouts"),
+    ("channels", "/channels", "Channels"),
     ("training", "/training", "Training"),
     ("scaling", "/scaling", "Scaling"),
     ("alerts", "/alerts", "Alerts"),

@@ -24,6 +24,12 @@ class Settings:
     store: Store | None = field(default=None, repr=False)
     """Where versions are published; None: unknown."""
     read_only: bool = False
+    kubeconfig: Path | None = None
+    """Of the engines of rollouts that are started here."""
+    logs: Path | None = None
+    """The folder of their logs; None: none is started here, as in a pod."""
+    pushgateway: str = ""
+    """Where they push verdicts."""
     command: str = "./serin"
     """How a person types the verbs."""
 

@@ -136,7 +136,8 @@ class Supervisor:
             self.jobs.step()
         with guard("console"):
             url = f"http://127.0.0.1:{self.gateway.port}"
-            self.console.step(console_server.Addresses(url, self.monitoring.url, self._store()))
+            measured, pushed = self.monitoring.url, self.monitoring.push_url
+            self.console.step(console_server.Addresses(url, measured, pushed, self._store()))
         with guard("tidying"):
             self._tidy()
         with guard("state"):

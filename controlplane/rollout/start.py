@@ -1,15 +1,51 @@
-"""The beginning of a rollout: what it starts from, written down for an engine."""
+"""The beginning of a rollout: what it starts from, written down for an engine, and the engine."""
 
+import os
+import subprocess
+import sys
 import time
 import uuid
+from pathlib import Path
 
 from controlplane.errors import SerinError, UnknownModel
-from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
+from controlplane.rollout.effects.kubernetes import Access, Conflict, Kubernetes
 from controlplane.rollout.effects.record import Records
 from controlplane.rollout.plan import Plan
 from controlplane.rollout.steps.mirror import mirror_name
 from controlplane.rollout.steps.seen import digest
 from controlplane.rollout.steps.state import State
+
+_ROOT = Path(__file__).parents[2]
+
+
+def launch(model: str, access: Access, prometheus: str, pushgateway: str, logs: Path) -> None:
+    """Start an engine that outlives its caller; it leaves at once where another acts.
+
+    Args:
+        model: The InferenceService.
+        access: The cluster.
+        prometheus: Its address; empty: through the Kubernetes API.
+        pushgateway: Where verdicts are pushed; empty: nowhere.
+        logs: The folder that its log is in.
+    """
+    logs.mkdir(parents=True, exist_ok=True)
+    options = {
+        "--kubeconfig": str(access.kubeconfig or ""),
+        "--context": access.context or "",
+        "--namespace": access.namespace or "",
+        "--prometheus": prometheus,
+    }
+    given = [f"{name}={value}" for name, value in options.items() if value]
+    with (logs / f"rollout-{model}.log").open("ab") as log:
+        subprocess.Popen(
+            [sys.executable, "-P", "-m", "controlplane.rollout", model, *given],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            cwd=_ROOT,
+            env={**os.environ, "PYTHONPATH": str(_ROOT), "PUSHGATEWAY_URL": pushgateway},
+            start_new_session=True,
+        )
 
 
 def begin(api: Kubernetes, model: str, version: str, plan: Plan) -> State:

@@ -1,8 +1,6 @@
 """The cluster that `serin rollout` speaks to, by default this laptop's, and an engine for it."""
 
 import os
-import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -12,7 +10,7 @@ from controlplane.errors import SerinError, UnknownModel
 from controlplane.local import client
 from controlplane.local.node import s3_server
 from controlplane.rollout.effects.kubernetes import Access, Kubernetes
-from controlplane.statefolder import ROOT
+from controlplane.rollout.start import launch
 from controlplane.store.catalog import Catalog
 
 
@@ -94,26 +92,5 @@ class Target:
 
     def start_engine(self, model: str) -> None:
         """Start an engine that outlives this verb; it leaves at once where another acts."""
-        home = statefolder.home()
-        home.logs.mkdir(parents=True, exist_ok=True)
-        options = {
-            "--kubeconfig": str(self.access.kubeconfig or ""),
-            "--context": self.access.context or "",
-            "--namespace": self.access.namespace or "",
-            "--prometheus": self.prometheus,
-        }
-        given = [f"{name}={value}" for name, value in options.items() if value]
-        with (home.logs / f"rollout-{model}.log").open("ab") as log:
-            subprocess.Popen(
-                [sys.executable, "-P", "-m", "controlplane.rollout", model, *given],
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=log,
-                cwd=ROOT,
-                env={
-                    **os.environ,
-                    "PYTHONPATH": str(ROOT),
-                    "PUSHGATEWAY_URL": self.pushgateway,
-                },
-                start_new_session=True,
-            )
+        logs = statefolder.home().logs
+        launch(model, self.access, self.prometheus, self.pushgateway, logs)

@@ -6,6 +6,7 @@ import ssl
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -35,6 +36,8 @@ class World:
     answer: Any = None
     versions: list[Published] = field(default_factory=list)
     read_only: bool = False
+    logs: Path | None = None
+    """Where engines of rollouts log; None: none is started."""
     patches: list[tuple[str, Any]] = field(default_factory=list)
     asked: list[httpx.Request] = field(default_factory=list)
 
@@ -46,7 +49,9 @@ class World:
         self, method: str, path: str, data: Mapping[str, str] | bytes | None = None
     ) -> httpx.Response:
         """One request of somebody who may come in: a form, or a body as it is."""
-        settings = Settings("t" * 32, "http://gateway", "http://prom", None, self.read_only)
+        settings = Settings(
+            "t" * 32, "http://gateway", "http://prom", None, self.read_only, logs=self.logs
+        )
         access = Access("https://cluster", "models", TRUST, lambda: "t")
 
         async def send() -> httpx.Response:

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from controlplane.console.pages import promql
 from controlplane.console.pages.words import short
+from controlplane.console.sources import promql
 from controlplane.console.sources.answer import Answer, answered, each
 from controlplane.console.sources.bundle import Sources
 

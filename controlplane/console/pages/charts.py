@@ -1,5 +1,6 @@
 """Lines over time: a picture that needs no script, and the numbers for one that has."""
 
+import itertools
 import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -9,6 +10,8 @@ from controlplane.console.sources.metrics import Moments, Series
 
 WIDTH, HEIGHT = 600, 160
 SPARK_WIDTH, SPARK_HEIGHT = 120, 24
+COLOURS = 6
+_ROLES = {"stable": 0, "canary": 1}
 _ROOM = 0.12
 """Of the height, above the highest value."""
 Values = Sequence[float | None]
@@ -20,6 +23,8 @@ class Line:
 
     name: str
     values: tuple[float | None, ...]
+    colour: int
+    """Of the palette."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +52,12 @@ class Chart:
         return max([*values, 0.0]) * (1 + _ROOM) or 1.0
 
     @property
-    def paths(self) -> list[tuple[str, str]]:
-        """Name and SVG path of each line."""
-        return [(line.name, path(line.values, self.highest, WIDTH, HEIGHT)) for line in self.lines]
+    def paths(self) -> list[tuple[str, str, int]]:
+        """Name, SVG path and colour of each line."""
+        return [
+            (line.name, path(line.values, self.highest, WIDTH, HEIGHT), line.colour)
+            for line in self.lines
+        ]
 
     @property
     def marks(self) -> list[tuple[float, str]]:
@@ -64,9 +72,11 @@ class Chart:
         return first, f"{last} UTC"
 
     @property
-    def latest(self) -> list[tuple[str, str]]:
-        """Each line's name and last value."""
-        return [(line.name, shown(last(line.values), self.unit)) for line in self.lines]
+    def latest(self) -> list[tuple[str, str, int]]:
+        """Each line's name, last value and colour."""
+        return [
+            (line.name, shown(last(line.values), self.unit), line.colour) for line in self.lines
+        ]
 
     @property
     def numbers(self) -> str:
@@ -74,7 +84,9 @@ class Chart:
         times = [
             round(self.moments.start + n * self.moments.step) for n in range(self.moments.count)
         ]
-        series = [{"name": line.name, "values": line.values} for line in self.lines]
+        series = [
+            {"name": line.name, "values": line.values, "colour": line.colour} for line in self.lines
+        ]
         return json.dumps({"unit": self.unit, "times": times, "series": series})
 
 
@@ -89,18 +101,36 @@ def chart(
     factor: float = 1.0,
     error: str = "",
 ) -> Chart:
-    """A chart of what Prometheus answered."""
-    lines = sorted(
+    """A chart of what Prometheus answered.
+
+    Stable's line has the first colour and the canary's the second, whether or not there are both;
+    of several versions it is the latest. Other lines take the next colours.
+    """
+    named = [
         (
-            Line(
-                name(line),
-                tuple(None if value is None else round(value * factor, 6) for value in line.values),
-            )
-            for line in series
-        ),
-        key=lambda line: line.name,
-    )
-    return Chart(key, title, unit, tuple(lines), moments, error)
+            name(line),
+            tuple(None if value is None else round(value * factor, 6) for value in line.values),
+        )
+        for line in series
+    ]
+    named.sort(key=lambda pair: (-_latest(pair[1]), pair[0]))
+    colours: dict[str, int] = {}
+    for said, _ in named:
+        role = _ROLES.get(said.partition(" ")[0])
+        if role is not None and role not in colours.values():
+            colours[said] = role
+    others = itertools.count(len(_ROLES) if colours else 0)
+    for said, _ in named:
+        if said not in colours:
+            colours[said] = min(next(others), COLOURS - 1)
+    named.sort(key=lambda pair: (colours[pair[0]], pair[0]))
+    lines = tuple(Line(said, values, colours[said]) for said, values in named)
+    return Chart(key, title, unit, lines, moments, error)
+
+
+def _latest(values: Values) -> int:
+    """The place of the newest value; -1 where there is none."""
+    return max((place for place, value in enumerate(values) if value is not None), default=-1)
 
 
 def last(values: Values) -> float | None:

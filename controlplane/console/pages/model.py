@@ -6,11 +6,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from controlplane.console.pages import alerts, charts, logs, promql, services, words
+from controlplane.console.pages import alerts, charts, logs, services, words
 from controlplane.console.pages.alerts import Alert
 from controlplane.console.pages.charts import Chart
 from controlplane.console.pages.logs import LogLine
 from controlplane.console.pages.services import Pod, Service
+from controlplane.console.sources import promql
 from controlplane.console.sources.answer import MALFORMED, Answer, answered, each
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object

@@ -3,9 +3,10 @@
 import asyncio
 from dataclasses import dataclass
 
-from controlplane.console.pages import alerts, charts, promql, services
+from controlplane.console.pages import alerts, charts, services
 from controlplane.console.pages.alerts import Alert
 from controlplane.console.pages.services import Part, Service
+from controlplane.console.sources import promql
 from controlplane.console.sources.answer import Answer, answered, each
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.metrics import Labels, Moments

@@ -1,6 +1,7 @@
 """Scaling: what each trigger reads against its threshold, and the replicas that follow."""
 
 import asyncio
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -8,13 +9,15 @@ from typing import Any
 
 from controlplane.console.pages import charts, services, words
 from controlplane.console.pages.charts import Chart
-from controlplane.console.pages.promql import quoted
 from controlplane.console.sources.answer import MALFORMED, Answer, answered, each
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 from controlplane.console.sources.metrics import Moments, Series
+from controlplane.console.sources.promql import quoted
 
 POINTS = 120
+_SELECTOR = re.compile(r"\(&LabelSelector\{.*\}\)")
+"""What an HPA prints of a metric, after its name."""
 DECISIONS = 12
 _SCALED = {"SuccessfulRescale", "ScalingReplicaSet", "KEDAScaleTargetActivated"} | {
     "KEDAScaleTargetDeactivated",
@@ -157,7 +160,7 @@ def _scaled(document: Object, hpas: Mapping[str, Object], events: Iterable[Objec
         conditions=tuple(
             (
                 words.short(entry.get("reason") or "", 60),
-                words.short(entry.get("message") or "", 300),
+                words.short(_SELECTOR.sub("", entry.get("message") or ""), 300),
             )
             for entry in status.get("conditions") or ()
         ),

@@ -122,7 +122,7 @@ def _part(
     annotations = document["spec"]["template"]["metadata"].get("annotations") or {}
     template = version_of(annotations.get(SOURCE))
     serving = sorted(
-        {version_of(_source(pod)) for pod in own if _is_ready(pod)} - {""},
+        {version_of(_source(pod)) for pod in own if is_ready(pod)} - {""},
         key=lambda version: version == template,
     )
     version = serving[0] if serving else ""
@@ -166,7 +166,7 @@ def _state(document: Object, status: Mapping[str, Any], stable: Part) -> tuple[s
 def why(pods: Iterable[Object]) -> str:
     """What the newest pods that are not ready say of themselves."""
     for pod in sorted(pods, key=_made, reverse=True):
-        if _is_ready(pod):
+        if is_ready(pod):
             continue
         for container in _containers(pod):
             state = container.get("state") or {}
@@ -197,7 +197,8 @@ def _stuck(pod: Object) -> bool:
     )
 
 
-def _is_ready(pod: Object) -> bool:
+def is_ready(pod: Object) -> bool:
+    """Whether a pod takes requests."""
     return any(
         (entry.get("type"), entry.get("status")) == ("Ready", "True")
         for entry in (pod.get("status") or {}).get("conditions") or ()
@@ -248,7 +249,7 @@ def pod(document: Object, canaries: Collection[str] = ()) -> Pod:
         else "stable",
         version=version_of(_source(document)) or DASH,
         phase=short(str(phase or "Unknown"), 40),
-        ready=_is_ready(document),
+        ready=is_ready(document),
         restarts=sum(int(status.get("restartCount") or 0) for status in statuses),
         made=_made(document),
         reason=why([document]),

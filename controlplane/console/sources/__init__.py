@@ -4,7 +4,8 @@ answer    a value, or the sentence why there is none
 bounded   one HTTP request that cannot be endless or huge
 cluster   Kubernetes' API
 metrics   Prometheus
-registry  the versions in S3
+promql    what is asked of it
+registry  the versions and channels in S3
 gateway   V2: a model's metadata, requests and streams
 
 The pages, the actions and the door come in. A source knows nothing of pages.

@@ -10,7 +10,7 @@ import httpx
 
 from controlplane.console.sources.answer import SourceError
 
-SECONDS = 4.0
+SECONDS = 8.0
 BYTES = 16 * 2**20
 _PLAIN = {"Accept-Encoding": "identity"}  # so that a limit of bytes is one of memory
 

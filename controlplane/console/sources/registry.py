@@ -11,6 +11,8 @@ from typing import Any
 
 from controlplane.console.sources.answer import SourceError
 from controlplane.store import artifacts
+from controlplane.store.channels import Document
+from controlplane.store.followed import Channel
 from controlplane.store.s3 import BUCKET, Store
 
 WHO = "The S3 store"
@@ -42,6 +44,17 @@ class Published:
         return metrics if isinstance(metrics, dict) else {}
 
 
+@dataclass(frozen=True, slots=True)
+class Followed:
+    """A channel as the store has it."""
+
+    state: Document
+    reports: Mapping[str, Document]
+    """Pod → what it said last."""
+    history: list[Document]
+    """Commits, the last first."""
+
+
 class Registry:
     """A store's versions. Manifests never change, so each is read once."""
 
@@ -65,6 +78,32 @@ class Registry:
                 self._listed = await self._read(self._store)
                 self._until = time.monotonic() + KEPT_SECONDS
         return self._listed
+
+    async def channel(self, model: str, name: str, bucket: str) -> Followed:
+        """A channel with its replicas and commits.
+
+        Raises:
+            SourceError: There is no answer, or no such channel.
+        """
+        store = self._store
+        if store is None:
+            raise SourceError("No S3 store is known: set SERIN_S3_ENDPOINT and its keys.")
+
+        def read() -> Followed | None:
+            channel = Channel(store, model, name, bucket)
+            state = channel.read()
+            if state is None:
+                return None
+            return Followed(state, channel.reports(), channel.history())
+
+        try:
+            async with asyncio.timeout(SECONDS):
+                followed = await asyncio.to_thread(read)
+        except TimeoutError as error:
+            raise SourceError(f"{WHO} did not answer in {SECONDS:g} s.") from error
+        if followed is None:
+            raise SourceError(f"Nothing was committed to {model}@{name} yet.")
+        return followed
 
     async def _read(self, store: Store) -> list[Published]:
         client = artifacts.client(store, BUCKET)

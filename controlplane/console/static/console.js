@@ -68,9 +68,9 @@
       legend: { show: false },
       cursor: { points: { size: 6 }, drag: { x: false, y: false } },
       scales: { y: { range: (_, low, high) => [0, high > 0 ? high * 1.12 : 1] } },
-      axes: [{ ...axis, space: 70, values: (_, times) => times.map(clock) }, { ...axis, size: 52 }],
-      series: [{}, ...numbers.series.map((line, place) => (
-        { label: line.name, stroke: colour("--s" + (place % 6)), width: 1.8, points: { show: false } }
+      axes: [{ ...axis, space: 70, size: 28, values: (_, times) => times.map(clock) }, { ...axis, size: 52 }],
+      series: [{}, ...numbers.series.map((line) => (
+        { label: line.name, stroke: colour("--s" + line.colour), width: 1.8, points: { show: false } }
       ))],
       hooks: { setCursor: [(self) => point(box, numbers, self.cursor.idx)] },
     }, data, box);

@@ -27,6 +27,7 @@ class Addresses:
 
     gateway: str
     prometheus: str
+    pushgateway: str
     store: Store
 
 
@@ -78,6 +79,8 @@ class Server:
             f"--port={self.port}",
             f"--gateway={addresses.gateway}",
             f"--prometheus={addresses.prometheus}",
+            f"--pushgateway={addresses.pushgateway}",
+            f"--logs={self._home.logs}",
             f"--kubeconfig={self._home.kubeconfig}",
             f"--token-file={self._folder / 'console'}",
         ]

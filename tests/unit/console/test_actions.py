@@ -3,6 +3,7 @@
 import json
 import time
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -129,13 +130,80 @@ def test_nothing_interferes_with_a_rollout(action: str) -> None:
     assert "under way" in text
 
 
-@pytest.mark.parametrize("action", ["weight", "rollback", "pause", "promote", "abort", "delete"])
+@pytest.mark.parametrize(
+    "action", ["weight", "rollback", "start", "pause", "promote", "abort", "delete"]
+)
 def test_a_console_that_only_looks_changes_nothing(action: str) -> None:
     """And shows no form that would."""
     where = world(leases=[lease()])
     where.read_only = True
 
+    bounds = where.ask("POST", "/scaling/iris-predictor/bounds", {"low": "1", "high": "2"})
+
     assert act(where, action, name="iris", percent="5", version="v2")[0] == 403
+    assert bounds.status_code == 403
     assert where.patches == []
     for path in ("/models/iris", "/rollouts/iris"):
         assert "/actions/" not in where.get(path).text
+
+
+def test_bounds_are_one_patch_and_show_their_line() -> None:
+    """Of the ScaledObject, as kubectl would patch it."""
+    where = world()
+    answer = where.ask("POST", "/scaling/iris-predictor/bounds", {"low": "0", "high": "3"})
+
+    assert answer.status_code == 200
+    spec = {"minReplicaCount": 0, "maxReplicaCount": 3}
+    assert where.patches == [("scaledobjects/iris-predictor", {"spec": spec})]
+    assert "kubectl patch scaledobject iris-predictor" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [("3", "2"), ("0", "0"), ("-1", "2"), ("", "2"), ("1", "x"), ("1", "9" * 5000), ("٣", "4")],
+)
+def test_bounds_that_make_no_sense_are_refused(low: str, high: str) -> None:
+    """With a sentence, and nothing is patched."""
+    where = world()
+    answer = where.ask("POST", "/scaling/iris-predictor/bounds", {"low": low, "high": high})
+
+    assert answer.status_code == 502
+    assert "replicas:" in answer.text
+    assert where.patches == []
+
+
+def test_a_console_without_a_place_for_engines_starts_no_rollout() -> None:
+    """In a pod there is none: the page has no form, and a request gets the line to type."""
+    where = World(
+        objects={"inferenceservices": [service("iris", "v1")], "deployments": [deployment()]},
+        versions=[published("iris", "v2"), published("iris", "v1")],
+    )
+    status, text = act(where, "start", version="v2")
+
+    assert status == 502
+    assert "./serin rollout start iris VERSION" in text
+    assert "/actions/start" not in where.get("/models/iris").text
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({"version": "v3"}, "no published version"),
+        ({"version": "v2", "steps": "50,20"}, "expected percentages that rise"),
+        ({"version": "v2", "requests": "0"}, "expected a whole number"),
+        ({"version": "v2", "seconds": "9" * 5000}, "expected a whole number"),
+        ({"version": "v2", "slo": "p99=fast"}, "is no objective"),
+    ],
+)
+def test_a_rollout_that_makes_no_sense_is_refused(
+    given: dict[str, str], sentence: str, tmp_path: Path
+) -> None:
+    """Before anything is written or started."""
+    where = world()
+    where.logs = tmp_path / "logs"
+    status, text = act(where, "start", **given)
+
+    assert status == 502
+    assert sentence in text
+    assert where.patches == []
+    assert not where.logs.exists()

@@ -222,3 +222,45 @@ def test_names_stay_one_segment_of_the_api_path() -> None:
 
     paths = [request.url.raw_path for request in world.asked]
     assert all(b"secrets" not in path or b"%2F" in path for path in paths), paths
+
+
+class Silent(World):
+    """Kubernetes does not answer."""
+
+    def _cluster(self, request: httpx.Request) -> httpx.Response:
+        raise httpx.ConnectError("refused")
+
+
+def test_a_page_that_could_not_be_read_follows_changes() -> None:
+    """So that an open one heals; the answer to an action is no page to ask for again."""
+    read = Silent().get("/models/iris")
+    acted = Silent().ask("POST", "/models/iris/actions/weight", {"percent": "5"})
+
+    assert (read.status_code, acted.status_code) == (502, 502)
+    assert 'id="page" data-live' in read.text
+    assert "data-live" not in acted.text
+
+
+def test_an_alert_that_is_only_pending_says_so() -> None:
+    """On the model's page it does not look like one that fires."""
+
+    def metrics(request: httpx.Request) -> httpx.Response:
+        labels = {"alertname": "CanaryStuck", "alertstate": "pending", "inferenceservice": "iris"}
+        result = [{"metric": labels, "value": [0, "1"]}] if "ALERTS" in str(request.url) else []
+        return httpx.Response(200, json={"status": "success", "data": {"result": result}})
+
+    answer = World(objects={"inferenceservices": [service()]}, metrics=metrics).get("/models/iris")
+
+    assert '<a class="tag" href="/alerts">CanaryStuck, pending</a>' in answer.text
+
+
+def test_there_is_nothing_to_roll_back_to_but_another_version() -> None:
+    """What serves is no choice, and where nothing else is published there is no form."""
+    world = World(
+        objects={"inferenceservices": [service("iris", "v2")], "deployments": [deployment()]},
+        versions=[published("iris", "v2"), published("iris", "v1")],
+    )
+    assert "<option>v1</option>" in world.get("/models/iris").text
+    assert "<option>v2</option>" not in world.get("/models/iris").text
+    world.versions.pop()
+    assert "Roll back" not in world.get("/models/iris").text
