@@ -9,31 +9,32 @@ from controlplane.trainingjobs import Run
 from scripts.show import versions
 
 HEADER = ("RUN", "MODEL", "STATE", "PROGRESS", "VERSION", "AGE", "FLAGS")
+_NARROW = 100
+"""Columns of a terminal on which flags have no room."""
 COMPARED = ("state", "flags", "metrics", "gates", "data", "code", "storageUri")
 
 
 def row(run: Run, now: datetime) -> tuple[str, ...]:
     """A line of the table."""
-    metrics = run.get("metrics") or {}
-    telling = dict(sorted(metrics.items(), key=versions.telling)[:1])
+    left, metrics = run.get("estimatedRemainingSeconds"), run.get("metrics") or {}
+    telling = {} if left else dict(sorted(metrics.items(), key=versions.telling)[:1])
     return (
         run["run"],
         run["model"],
         run["state"],
-        trainings.words(
-            run.get("progressPercentage"), run.get("estimatedRemainingSeconds"), telling
-        )
-        or "–",
+        trainings.words(run.get("progressPercentage"), left, telling) or "–",
         version(run) or "–",
         _age(str(run.get("beganAt")), now),
         " ".join(map(str, run.get("flags") or ())) or "–",
     )
 
 
-def rows(runs: Sequence[Run]) -> list[tuple[str, ...]]:
-    """The table."""
+def table(runs: Sequence[Run], columns: int | None) -> list[tuple[str, ...]]:
+    """Header and lines, for a terminal of so many columns; None is no terminal."""
     now = datetime.now(UTC)
-    return [row(run, now) for run in runs]
+    lines = [HEADER, *(row(run, now) for run in runs)]
+    narrow = columns is not None and columns < _NARROW
+    return [line[:-1] for line in lines] if narrow else lines
 
 
 def version(run: Run) -> str:

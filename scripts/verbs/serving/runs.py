@@ -59,14 +59,18 @@ def command() -> None:
 @_placed
 def list_(place: "Place", output: str | None) -> None:
     """Show every run, the newest first."""
+    import sys
+
     from scripts.runs import listed, shown
-    from scripts.show import columns, versions
+    from scripts.show import columns, lines, versions
 
     found = listed.every(place)
     if output:
         click.echo(versions.as_json({"items": found}))
     elif found:
-        columns.show(shown.HEADER, shown.rows(found))
+        on_terminal = lines.columns() if sys.stdout.isatty() else None
+        header, *rows = shown.table(found, on_terminal)
+        columns.show(header, rows)
     else:
         click.echo("No run is known. Start one: ./serin train iris --job", err=True)
 

@@ -1,6 +1,5 @@
 """Runs as verbs see them: Jobs and records as one list, one Job a model, what is shown."""
 
-import json
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
@@ -267,4 +266,23 @@ def test_a_row_has_dashes_for_what_is_not_known() -> None:
     row = shown.row(trainingjobs.run_of(job()), now)
 
     assert row == ("f78b7fe6", "iris", "Running", "–", "–", "30 s", "--seed=7")
-    assert json.dumps(shown.description(trainingjobs.run_of(job())))
+    assert "--seed=7" in shown.description(trainingjobs.run_of(job()))
+
+
+def test_a_narrow_terminal_has_no_column_of_flags() -> None:
+    """What is left fits into 80 columns, whole."""
+    running = job(
+        progressPercentage="45",
+        estimatedRemainingSeconds="2700",
+        metrics='[{"name": "samples_per_second", "value": "310.5"}]',
+    )
+    running["metadata"]["labels"]["app.kubernetes.io/name"] = "mnist-forest"
+    over = record("03c1aaaa", metrics={"accuracy": 0.98765}, progressPercentage=100)
+    over["storageUri"] = "s3://models/iris/31f3a9ed26f7"
+    header, *rows = shown.table([trainingjobs.run_of(running), over], 80)
+    widths = [max(len(line[column]) for line in (header, *rows)) for column in range(len(header))]
+
+    assert header == shown.HEADER[:-1]
+    assert shown.table([over], None)[0] == shown.HEADER
+    assert sum(widths) + 2 * (len(widths) - 1) <= 80
+    assert rows[0][3] == "45 %, 45 min left"
