@@ -93,7 +93,10 @@ def test_dropped_packages_are_ones_that_pip_brings() -> None:
     ("part", "rooms"),
     [
         ("activator", {"activator"}),
-        ("console", {"console", "errors", "kubernetes", "rollout", "statefolder", "store"}),
+        (
+            "console",
+            {"console", "errors", "kubernetes", "rollout", "statefolder", "store", "trainingjobs"},
+        ),
     ],
 )
 def test_a_part_of_the_control_plane_runs_on_what_its_image_has(
