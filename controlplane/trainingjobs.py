@@ -21,6 +21,11 @@ Run = Mapping[str, Any]
 """A record's fields (training/publish/records.py); of a Job that is there `live` is true."""
 
 
+def models() -> list[str]:
+    """Those that have a Job; none where this is run without them, as in an image."""
+    return sorted(path.parent.name for path in FOLDER.glob("*/kustomization.yaml"))
+
+
 def documents(model: str) -> list[Object]:
     """A model's Job and what goes with it, as `kubectl apply -k training/jobs/MODEL` takes them.
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import json
+import shlex
 import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any
@@ -17,6 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
+from controlplane import trainingjobs
 from controlplane.console import actions
 from controlplane.console.guard import Guard
 from controlplane.console.live import Live
@@ -34,7 +36,7 @@ from controlplane.console.pages import (
 )
 from controlplane.console.pages.form import Answered, Form
 from controlplane.console.render import STATIC, Renderer
-from controlplane.console.runs import Runs
+from controlplane.console.runs import FLAGS, RefusedError, Runs
 from controlplane.console.settings import Settings
 from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, answered
 from controlplane.console.sources.bundle import Sources
@@ -53,6 +55,7 @@ class Console:
         self._settings = settings
         self._sources = sources
         self._live = Live(sources.cluster)
+        self._runs = Runs(settings, sources)
         self._render = Renderer(settings, sources.cluster.namespace)
 
     def app(self) -> ASGIApp:
@@ -68,13 +71,15 @@ class Console:
             Route("/channels", self.channels),
             Route("/training", self.training),
             Route("/training/{name}", self.training),
+            Route("/training/actions/start", self.train, methods=["POST"]),
+            Route("/training/{name}/cancel", self.cancel, methods=["POST"]),
             Route("/scaling", self.scaling),
             Route("/scaling/{name}/bounds", self.bound, methods=["POST"]),
             Route("/alerts", self.alerts),
             Route("/alerts/{name}", self.runbook),
             Route("/registry", self.registry),
             Route("/events", self.events),
-            *Runs(self._settings, self._sources).routes(),
+            *self._runs.routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
         ]
         app = Starlette(
@@ -217,7 +222,41 @@ class Console:
     async def training(self, request: Request) -> Response:
         """Jobs."""
         page = await training.page(self._sources, request.path_params.get("name", ""))
-        return self._render(request, "training.html", page=page, here="training")
+        return self._render(
+            request,
+            "training.html",
+            page=page,
+            trains=[] if self._settings.read_only else trainingjobs.models(),
+            chosen=request.query_params.get("model", ""),
+            here="training",
+        )
+
+    async def train(self, request: Request) -> Response:
+        """Start a training."""
+        given = await self._order(request)
+        model = given.get("model", "")
+        flags = [f"--{flag.lstrip('-')}" for flag in given.get("flags", "").split()]
+        try:
+            run = await self._runs.begin(model, flags[:FLAGS])
+        except RefusedError as error:
+            raise HTTPException(error.status, str(error)) from error
+        settings = [part for flag in flags for part in ("--set", flag[2:])]
+        line = shlex.join([self._settings.command, "train", model, "--job", *settings])
+        done = actions.Done(f"A training of {model} has begun.", line)
+        back = (f"/training/{quote(run['job'], safe='')}", run["job"])
+        return self._render(request, "done.html", done=done, back=back, here="training")
+
+    async def cancel(self, request: Request) -> Response:
+        """Cancel a training."""
+        given = await self._order(request)
+        try:
+            run = await self._runs.end_job(request.path_params["name"], given.get("name", ""))
+        except RefusedError as error:
+            raise HTTPException(error.status, str(error)) from error
+        line = shlex.join([self._settings.command, "runs", "cancel", run["run"]])
+        done = actions.Done(f"The training of {run['model']} is told to stop.", line)
+        back = ("/training", "Training")
+        return self._render(request, "done.html", done=done, back=back, here="training")
 
     async def scaling(self, request: Request) -> Response:
         """ScaledObjects."""

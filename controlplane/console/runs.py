@@ -89,8 +89,15 @@ class Runs:
     @_told
     async def start(self, request: Request) -> Response:
         """Start one, unless the model trains already."""
+        return JSONResponse(await self.begin(*_asked(await request.body())), 201)
+
+    async def begin(self, model: str, flags: list[str]) -> Run:
+        """Start a training of a model with flags of its script.
+
+        Raises:
+            SerinError: It is refused; says why.
+        """
         self._may_change()
-        model, flags = _asked(await request.body())
         try:
             documents = trainingjobs.documents(model)
             job = trainingjobs.job_of(documents, model)
@@ -106,17 +113,38 @@ class Runs:
         for document in documents:
             if plural := trainingjobs.BESIDE.get(document["kind"]):
                 await self._ensure(plural, document)
-        return JSONResponse(trainingjobs.run_of(await self._create(job)), 201)
+        return trainingjobs.run_of(await self._create(job))
 
     @_told
     async def cancel(self, request: Request) -> Response:
         """End one and remove its Job; what is half published is no version."""
+        return JSONResponse(await self.end(await self._find(request)), 202)
+
+    async def end_job(self, name: str, model: str) -> Run:
+        """Cancel the run of a Job, for whoever types its model's name.
+
+        Raises:
+            SerinError: It is refused; says why.
+        """
+        known = await self._known()
+        run = next((run for run in known if run.get("live") and run.get("job") == name), None)
+        if run is None:
+            raise RefusedError(404, f"There is no Job {name[:80]}.")
+        if model.strip() != run["model"]:
+            raise RefusedError(409, f"Type the model's name, {run['model']}, to cancel it.")
+        return await self.end(run)
+
+    async def end(self, run: Run) -> Run:
+        """Cancel a run.
+
+        Raises:
+            SerinError: It is refused; says why.
+        """
         self._may_change()
-        run = await self._find(request)
         if run["state"] in trainingjobs.OVER or not run.get("live"):
             raise RefusedError(409, f"Run {run['run']} is over already: {run['state']}.")
         await self._cluster.delete("jobs", run["job"])
-        return JSONResponse({**run, "state": "Stopping"}, 202)
+        return {**run, "state": "Stopping"}
 
     @_told
     async def events(self, request: Request) -> Response:

@@ -163,3 +163,43 @@ def test_the_description_has_every_route() -> None:
     }
 
     assert described == served
+
+
+def test_a_form_starts_a_training_and_shows_its_line() -> None:
+    """Flags with or without their hyphens."""
+    where = world()
+    answer = where.ask(
+        "POST", "/training/actions/start", {"model": "iris", "flags": "seed=8 --smoke"}
+    )
+    (made,) = where.objects["jobs"]
+
+    assert answer.status_code == 200
+    assert made["spec"]["template"]["spec"]["containers"][0]["args"] == ["--seed=8", "--smoke"]
+    assert "./serin train iris --job --set seed=8 --set smoke" in answer.text
+
+
+@pytest.mark.parametrize("model", ["", "nobody", "../iris", IMAGE])
+def test_a_form_of_another_model_is_refused(model: str) -> None:
+    """On a page, as text."""
+    where = world()
+    answer = where.ask("POST", "/training/actions/start", {"model": model, "flags": ""})
+
+    assert answer.status_code == 404
+    assert "has no Job" in answer.text
+    assert IMAGE not in answer.text
+
+
+def test_a_form_cancels_a_run_for_whoever_types_its_model() -> None:
+    """And nobody else, nor where the console only looks."""
+    where = world(job())
+    path = "/training/train-iris/cancel"
+    assert 'action="/training/train-iris/cancel"' in where.get("/training").text
+    assert where.ask("POST", path, {"name": "iri"}).status_code == 409
+    assert where.ask("POST", "/training/none/cancel", {"name": "iris"}).status_code == 404
+    looking = world(job(), read_only=True)
+    assert looking.ask("POST", path, {"name": "iris"}).status_code == 403
+    assert "/cancel" not in looking.get("/training").text
+    answer = where.ask("POST", path, {"name": "iris"})
+
+    assert answer.status_code == 200
+    assert "./serin runs cancel f78b7fe6" in answer.text
