@@ -107,6 +107,12 @@ KINDS = (
         categories=("envoy-gateway",),
         schema="securitypolicies",
     ),
+    Kind(
+        *(ENVOY_GATEWAY, "v1alpha1", "BackendTrafficPolicy", "backendtrafficpolicies", ("btp",)),
+        subresources=("status",),
+        categories=("envoy-gateway",),
+        schema="backendtrafficpolicies",
+    ),
     *(
         Kind(*names, short, namespaced, LOOK, categories=categories, schema="none")
         for names, short, namespaced, categories in (

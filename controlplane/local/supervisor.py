@@ -24,7 +24,7 @@ from controlplane.local.controllers.fence import Fence
 from controlplane.local.controllers.plan import Plan, plan
 from controlplane.local.controllers.reconciler import Controllers
 from controlplane.local.controllers.routing import Routing, asked_by
-from controlplane.local.gateway import keys
+from controlplane.local.gateway import keys, limits, policies
 from controlplane.local.gateway.holding import Holding
 from controlplane.local.gateway.process import Gateway
 from controlplane.local.intake import Intake, versioned
@@ -39,6 +39,7 @@ from controlplane.store import artifacts, s3
 
 STOP_GRACE_SECONDS = 10.0
 TIDY_SECONDS = 10.0
+_POLICIES = ("SecurityPolicy", "BackendTrafficPolicy")
 _LOG = logging.getLogger(__name__)
 
 
@@ -70,8 +71,8 @@ class Supervisor:
         self._restart_at: dict[str, float] = {}
         self._tidy_at = 0.0
         self._planned = Plan((), ())
-        self._verdicts: dict[str, keys.Verdict] = {}
-        """SecurityPolicy → what became of it."""
+        self._verdicts: dict[tuple[str, str], policies.Verdict] = {}
+        """A policy's kind and name → what became of it."""
         self.statefile = StateFile(home.state, self.fence)
 
     async def start(self) -> None:
@@ -206,9 +207,13 @@ class Supervisor:
         with self.fence.guard("plan"):
             routes = self.objects.list_of("HTTPRoute")
             wanted = plan(self.objects.list_of("Deployment"), routes, self.fence.each("plan"))
-            policies, secrets = map(self.objects.list_of, ("SecurityPolicy", "Secret"))
+            guards, traffic, secrets = map(self.objects.list_of, (*_POLICIES, "Secret"))
             each = self.fence.each("keys")
-            wanted, self._verdicts = keys.guarded(wanted, policies, routes, secrets, each)
+            wanted, guarded = keys.guarded(wanted, guards, routes, secrets, each)
+            each = self.fence.each("limits")
+            wanted, limited = limits.limited(wanted, traffic, routes, each)
+            told = zip(_POLICIES, (guarded, limited), strict=True)
+            self._verdicts = {(kind, name): v for kind, by in told for name, v in by.items()}
             return wanted
         return self._planned
 
@@ -223,14 +228,15 @@ class Supervisor:
         return Routing({**refused, **told.refused}, told.pending)
 
     def _tell_policies(self) -> None:
-        for one in self.objects.list_of("SecurityPolicy"):
-            self.fence.run("status", one, partial(self._tell_policy, one), None)
+        for kind in _POLICIES:
+            for one in self.objects.list_of(kind):
+                self.fence.run("status", one, partial(self._tell_policy, one), None)
 
     def _tell_policy(self, one: Object) -> None:
-        verdict = self._verdicts.get(one["metadata"]["name"])
+        verdict = self._verdicts.get((one["kind"], one["metadata"]["name"]))
         if verdict is None:
             return
-        status, before = keys.status(one, verdict, now()), one.get("status")
+        status, before = policies.status(one, verdict, now()), one.get("status")
         if status == before:
             return
         self.objects.set_status(*key_of(one), status)
@@ -274,8 +280,8 @@ class Supervisor:
         refused = self._routing().refused
         others = {("HTTPRoute", name): said for name, said in refused.items() if name not in names}
         others |= {
-            ("SecurityPolicy", name): f"{verdict.reason}: {verdict.message}"
-            for name, verdict in self._verdicts.items()
+            asked: f"{verdict.reason}: {verdict.message}"
+            for asked, verdict in self._verdicts.items()
             if not verdict.accepted
         }
         parts = (self.gateway, self.s3, self.monitoring.prometheus, self.console)

@@ -253,14 +253,20 @@ def test_versions_of_others_are_those_of_versions_env() -> None:
     assert copy["image"].rpartition(":")[2] == pinned["KSERVE_VERSION"]
 
 
-def test_the_api_keys_policy_fits_the_crd(
-    tmp_path: Path, schemas: dict[tuple[str, str], dict[str, Any]]
+@pytest.mark.parametrize(
+    ("component", "kind"),
+    [("api-keys", "SecurityPolicy"), ("rate-limits", "BackendTrafficPolicy")],
+)
+def test_a_policy_of_models_fits_the_crd(
+    tmp_path: Path, schemas: dict[tuple[str, str], dict[str, Any]], component: str, kind: str
 ) -> None:
     """Envoy Gateway has its fields; it selects every model's routes, and a rollout's mirrors."""
-    component = ROOT / "kserve" / "components" / "api-keys"
-    documents = with_component(tmp_path, ROOT / "kserve" / "overlays" / "local", component)
-    (policy,) = of_kind(documents, "SecurityPolicy")
-    jsonschema.Draft202012Validator(schemas["SecurityPolicy", "v1alpha1"]).validate(policy)
+    base, path = ROOT / "kserve" / "overlays" / "local", ROOT / "kserve" / "components" / component
+    documents = with_component(tmp_path, base, path)
+    (policy,) = (
+        one for one in of_kind(documents, kind) if one["metadata"]["namespace"] == "models"
+    )
+    jsonschema.Draft202012Validator(schemas[kind, "v1alpha1"]).validate(policy)
 
     (selector,) = policy["spec"]["targetSelectors"]
     services = of_kind(documents, "InferenceService")
@@ -271,17 +277,39 @@ def test_the_api_keys_policy_fits_the_crd(
         assert selector["matchLabels"].items() <= one["metadata"]["labels"].items()
 
 
-def test_the_laptops_schema_of_keys_is_the_clusters(
-    schemas: dict[tuple[str, str], dict[str, Any]],
+def test_rates_are_counted_by_the_header_that_the_keys_write() -> None:
+    """The two components go together without a patch; the Gateway's own policy stays in force."""
+    (keys,), (limits,) = (
+        of_kind(rendered(ROOT / "kserve" / "components" / name), kind)
+        for name, kind in (("api-keys", "SecurityPolicy"), ("rate-limits", "BackendTrafficPolicy"))
+    )
+    (rule,) = limits["spec"]["rateLimit"]["local"]["rules"]
+    (header,) = rule["clientSelectors"][0]["headers"]
+    assert header["name"] == keys["spec"]["apiKeyAuth"]["forwardClientIDHeader"]
+    assert limits["spec"]["mergeType"] == "StrategicMerge"
+
+
+@pytest.mark.parametrize(
+    ("name", "described"),
+    [("SecurityPolicy", "apiKeyAuth"), ("BackendTrafficPolicy", "rateLimit")],
+)
+def test_the_laptops_schema_of_a_policy_is_the_clusters(
+    schemas: dict[tuple[str, str], dict[str, Any]], name: str, described: str
 ) -> None:
     """What the laptop does not refuse whole is described as Envoy Gateway describes it."""
-    (kind,) = (one for one in KINDS if one.name == "SecurityPolicy")
+    (kind,) = (one for one in KINDS if one.name == name)
     ours = schema_of(kind)["properties"]["spec"]["properties"]
-    theirs = schemas["SecurityPolicy", "v1alpha1"]["properties"]["spec"]["properties"]
-
+    theirs = schemas[name, "v1alpha1"]["properties"]["spec"]["properties"]
     assert ours.keys() == theirs.keys()
-    for name in ("apiKeyAuth", "targetRef", "targetRefs", "targetSelectors"):
-        assert strict(ours[name]) == bare(theirs[name])
+    for field in (described, "targetRef", "targetRefs", "targetSelectors"):
+        assert without_global(strict(ours[field])) == without_global(bare(theirs[field]))
+
+
+def without_global(schema: dict[str, Any]) -> dict[str, Any]:
+    """A schema without the limits that need a service of their own."""
+    properties = {**schema.get("properties", {})}
+    properties.pop("global", None)
+    return {**schema, "properties": properties}
 
 
 def bare(schema: Any) -> Any:

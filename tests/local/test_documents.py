@@ -129,7 +129,9 @@ BEFORE = {
 }
 """What somebody who reads a document has done already, beside `./serin up iris`."""
 AFTER = {
-    "docs/api-keys.md": ("kubectl -n models delete securitypolicy/api-keys secret/api-keys",),
+    "docs/api-keys.md": (
+        "kubectl -n models delete securitypolicy/api-keys secret/api-keys btp/rate-limits",
+    ),
     "README.md": ('kubectl patch isvc iris --type merge -p \'{"spec": {"canary": null}}\'',),
 }
 

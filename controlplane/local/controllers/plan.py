@@ -125,6 +125,25 @@ class Keys:
 
 
 @dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many requests with certain headers a model takes in a time."""
+
+    requests: int
+    seconds: int
+    headers: tuple[tuple[str, str | None], ...] = ()
+    """Name and value; None: each value has a count of its own. None of them: all requests."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The rate limits of a model; a request is refused by any of them."""
+
+    rules: tuple[RateLimit, ...] = ()
+    refused: str = ""
+    """Why nobody is let in: what was asked for cannot be followed."""
+
+
+@dataclass(frozen=True, slots=True)
 class Route:
     """What selects a model, and which Deployments answer."""
 
@@ -136,6 +155,8 @@ class Route:
     """Asked on the REST port by the gateway's health checks."""
     keys: Keys | None = None
     """None where everybody is let in."""
+    limits: Limits | None = None
+    """None where requests are not counted."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +177,8 @@ class Mirror:
     """Set on both."""
     timeout_seconds: int
     keys: Keys | None = None
+    """Its model's."""
+    limits: Limits | None = None
     """Its model's."""
 
 

@@ -52,6 +52,7 @@ _NO_KEY = (
     "no valid API key: send one as `Authorization: Bearer KEY`, or in the header that the model's "
     "SecurityPolicy names"
 )
+_TOO_MANY = "too many requests: the model's rate limit for this client is used up"
 _OPENAI = r"/(v2/models/[^/]+/)?(openai/)?v1/(chat/completions|completions|models(/[^:]*)?)(\?.*)?"
 _NOT_FOUND, _UNIMPLEMENTED = 5, 12
 _SCRIPT = f"""
@@ -155,12 +156,16 @@ def local_replies() -> list[Json]:
         "body": {"inline_string": _NO_KEY},
         "headers_to_add": [{"header": {"key": "www-authenticate", "value": "Bearer"}}],
     }
+    too_many: Json = {"filter": _status("EQ", 429), "body": {"inline_string": _TOO_MANY}}
     return [
-        {
-            **no_key,
-            "filter": _both({"header_filter": {"header": is_grpc}}, no_key["filter"]),
-            "body_format_override": plain,
-        },
+        *(
+            {
+                **one,
+                "filter": _both({"header_filter": {"header": is_grpc}}, one["filter"]),
+                "body_format_override": plain,
+            }
+            for one in (no_key, too_many)
+        ),
         {"filter": {"header_filter": {"header": is_grpc}}, "body_format_override": plain},
         {
             "filter": {"header_filter": {"header": is_page}},
@@ -171,7 +176,13 @@ def local_replies() -> list[Json]:
             "filter": _both({"header_filter": {"header": is_openai}}, no_key["filter"]),
             "body_format_override": _openai_error("invalid_request_error", "invalid_api_key"),
         },
+        {
+            **too_many,
+            "filter": _both({"header_filter": {"header": is_openai}}, too_many["filter"]),
+            "body_format_override": _openai_error("rate_limit_error", "rate_limit_exceeded"),
+        },
         {**no_key, "body_format_override": error},
+        {**too_many, "body_format_override": error},
         *(
             {
                 "filter": _both({"header_filter": {"header": is_openai}}, _status("GE", least)),
@@ -211,7 +222,9 @@ def _server_wide(grpc: Sequence[Json], ready: Mapping[str, bool]) -> list[Json]:
     models = sorted(ready, key=lambda model: not ready[model])
     targets = {
         route["match"]["headers"][0]["string_match"]["exact"]: {
-            name: value for name, value in route.items() if name != "typed_per_filter_config"
+            name: value
+            for name, value in route.items()
+            if name not in {"typed_per_filter_config", "metadata"}
         }
         for route in grpc
         if "headers" in route["match"] and "route" in route

@@ -8,8 +8,8 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from controlplane.local.controllers.plan import Keys, Mirror, Plan, Route
-from controlplane.local.gateway import anyhost, keys
+from controlplane.local.controllers.plan import Mirror, Plan, Route
+from controlplane.local.gateway import anyhost, keys, limits
 from controlplane.local.node.processes import LOOPBACK
 
 Json = dict[str, Any]
@@ -102,6 +102,7 @@ def routes(
         "@type": _ROUTES,
         "name": "inference",
         "virtual_hosts": [*hosts, anywhere],
+        **limits.everywhere({route.service: route.limits for route in plan.routes}),
         "ignore_port_in_host_matching": True,
         "max_direct_response_body_size_bytes": 1 << 20,  # lists of models
     }
@@ -138,6 +139,7 @@ def _listener(folder: Path, port: int, access_log: Path | None) -> Json:
         "http_filters": [
             *anyhost.filters(),
             keys.http_filter(),
+            limits.http_filter(),  # after the keys: it counts by the client that they name
             {"name": "envoy.filters.http.router", "typed_config": {"@type": _ROUTER}},
         ],
         "local_reply_config": {"mappers": anyhost.local_replies()},
@@ -207,7 +209,7 @@ def _to(route: Route, match: Json, kind: str) -> Json:
         if backend.weight
     ]
     target = {"weighted_clusters": {"clusters": shares}}
-    return _route(match, target, route.timeout_seconds, route.keys)
+    return _route(match, target, route)
 
 
 def _versions(plan: Plan, route: Route, answering: Collection[str]) -> list[Json]:
@@ -231,8 +233,7 @@ def _versions(plan: Plan, route: Route, answering: Collection[str]) -> list[Json
         _route(
             {"path_separated_prefix": f"/v2/models/{route.service}/versions/{version}"},
             {"cluster": f"{name}-http"},
-            route.timeout_seconds,
-            route.keys,
+            route,
         )
         for version, name in named.items()
     ]
@@ -255,24 +256,26 @@ def _mirrored(mirror: Mirror) -> Json:
         for name, value in mirror.headers
     ]
     return {
-        **_route(match, target, mirror.timeout_seconds, mirror.keys),
+        **_route(match, target, mirror),
         "request_headers_to_add": set_fields,
     }
 
 
-def _route(match: Json, target: Json, timeout_seconds: int, guard: Keys | None) -> Json:
-    if guard and guard.refused:
-        said = f"the model is closed: its SecurityPolicy cannot be followed ({guard.refused})"
-        return {
-            "match": match,
-            "direct_response": {"status": 500, "body": {"inline_string": said}},
-        }
+def _route(match: Json, target: Json, asked: Route | Mirror) -> Json:
+    for policy in (asked.keys, asked.limits):
+        if policy and policy.refused:
+            said = f"the model is closed: {policy.refused}"
+            return {
+                "match": match,
+                "direct_response": {"status": 500, "body": {"inline_string": said}},
+            }
     return {
         "match": match,
-        **({"typed_per_filter_config": keys.per_route(guard)} if guard else {}),
+        **({"typed_per_filter_config": keys.per_route(asked.keys)} if asked.keys else {}),
+        **limits.per_route(asked.service, asked.limits),
         "route": {
             **target,
-            "timeout": f"{timeout_seconds}s",
+            "timeout": f"{asked.timeout_seconds}s",
             # Inference changes nothing, and Envoy retries only before a response has begun.
             "retry_policy": {
                 "retry_on": "connect-failure,refused-stream,reset,retriable-headers",

@@ -1,23 +1,20 @@
 """Who may ask a model: SecurityPolicies and their Secrets in, the keys of each route out. Pure.
 
-As Envoy Gateway does it: a policy guards the HTTPRoutes that it names or selects, the oldest policy
-of a route counts, and one that cannot be followed closes its routes to everybody. A model has one
-route here, so a policy of one of its HTTPRoutes guards all of its addresses.
+As in Envoy Gateway, a policy that cannot be followed closes its routes to everybody.
 """
 
 import base64
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from controlplane.errors import ManifestError
-from controlplane.kubernetes.conditions import condition, timed
-from controlplane.kubernetes.meta import Object, is_of_a_controller
-from controlplane.kubernetes.names import SERVICE_LABEL
+from controlplane.kubernetes.meta import Object
 from controlplane.local.controllers.fence import Each
 from controlplane.local.controllers.plan import Keys, Plan
+from controlplane.local.gateway.policies import Verdict, accepted, decided
 
 Json = dict[str, Any]
 
@@ -26,36 +23,16 @@ FILTER = "envoy.filters.http.api_key_auth"
 _TYPE = "type.googleapis.com/envoy.extensions.filters.http.api_key_auth.v3"
 MOST = 1000
 """Keys of one policy: each of its routes lists them."""
-_CONTROLLER = "gateway.envoyproxy.io/gatewayclass-controller"
-_GATEWAY = {
-    "group": "gateway.networking.k8s.io",
-    "kind": "Gateway",
-    "name": "kserve-ingress-gateway",
-    "namespace": "kserve",
-}
 _KEY = re.compile(rb"[!-~](?:[ -~]{0,4094}[!-~])?")
 """What a header can carry, without spaces at its ends."""
-_NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
-"""RFC 9110, 5.6.2."""
+NAME = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+"""Of a header: RFC 9110, 5.6.2."""
 _SOURCES = {"headers": "header", "params": "query", "cookies": "cookie"}
 _NOT_A_CLIENTS = {
     *("host", "connection", "content-length", "transfer-encoding", "te", "upgrade", "trailer"),
     *("content-type", "content-encoding", "keep-alive", "proxy-connection", "x-serin-model"),
 }
 """Headers that say how a message is to be read: none is overwritten with a client's name."""
-
-
-@dataclass(frozen=True, slots=True)
-class Verdict:
-    """What became of one policy, as its condition Accepted says."""
-
-    reason: str
-    message: str
-
-    @property
-    def accepted(self) -> bool:
-        """Whether it is carried out."""
-        return self.reason == "Accepted"
 
 
 def guarded(
@@ -77,32 +54,14 @@ def guarded(
     every = list(policies)
     if not every:
         return plan, {}
-    services = {
-        (one["metadata"].get("namespace", ""), one["metadata"]["name"]): one
-        for one in routes
-        if is_of_a_controller(one)
-    }
     kept = {(one["metadata"].get("namespace", ""), one["metadata"]["name"]): one for one in secrets}
-    verdicts: dict[str, Verdict] = {}
-    found: dict[str, Keys] = {}
-    for policy in sorted(every, key=_age):
-        name = policy["metadata"]["name"]
-        models = each(policy, partial(_models, policy, services), None)
-        if models is None:  # the fence tells why
-            continue
-        free = models - found.keys()
-        if not free:
-            verdicts[name] = _unused(models)
-            continue
-        fault = Keys(refused="the policy cannot be read")
-        keys, unsent = each(policy, partial(_keys, policy, kept), (fault, []))
-        found |= dict.fromkeys(free, keys)
-        verdicts[name] = _verdict(keys, unsent, models - free)
+    fault = _refused("the policy cannot be read")
+    asked, verdicts = decided(every, routes, each, partial(_keys, secrets=kept), fault)
     return (
         replace(
             plan,
-            routes=tuple(replace(one, keys=found.get(one.service)) for one in plan.routes),
-            mirrors=tuple(replace(one, keys=found.get(one.service)) for one in plan.mirrors),
+            routes=tuple(replace(one, keys=asked.get(one.service)) for one in plan.routes),
+            mirrors=tuple(replace(one, keys=asked.get(one.service)) for one in plan.mirrors),
         ),
         verdicts,
     )
@@ -125,51 +84,8 @@ def per_route(keys: Keys) -> Json:
     return {FILTER: found}
 
 
-def status(policy: Object, verdict: Verdict, now: str) -> Object:
-    """A policy's status, as Envoy Gateway writes it.
-
-    Args:
-        policy: The SecurityPolicy.
-        verdict: What became of it.
-        now: metav1.Time.
-    """
-    accepted = condition("Accepted", verdict.reason, verdict.message, true=verdict.accepted)
-    accepted["observedGeneration"] = policy["metadata"].get("generation", 1)
-    before = (policy.get("status") or {}).get("ancestors") or [{}]
-    return {
-        "ancestors": [
-            {
-                "ancestorRef": _GATEWAY,
-                "controllerName": _CONTROLLER,
-                "conditions": timed([accepted], before[0].get("conditions"), now),
-            }
-        ]
-    }
-
-
-def _models(policy: Object, routes: Mapping[tuple[str, str], Object]) -> set[str]:
-    """The InferenceServices whose HTTPRoutes a policy names or selects."""
-    namespace, spec = policy["metadata"]["namespace"], policy["spec"]
-    single = [spec["targetRef"]] if spec.get("targetRef") else []
-    named = {(namespace, one["name"]) for one in [*single, *(spec.get("targetRefs") or ())]}
-    selectors = [one.get("matchLabels") or {} for one in spec.get("targetSelectors") or ()]
-    return {
-        route["metadata"]["labels"][SERVICE_LABEL]
-        for key, route in routes.items()
-        if key in named
-        or (key[0] == namespace and any(_selects(labels, route) for labels in selectors))
-    }
-
-
-def _selects(labels: Mapping[str, str], route: Object) -> bool:
-    """KServe gives an HTTPRoute its InferenceService's labels, and not the one that we add."""
-    own = {**route["metadata"]["labels"]}
-    own.pop(SERVICE_LABEL, None)
-    return labels.items() <= own.items()
-
-
-def _keys(policy: Object, secrets: Mapping[tuple[str, str], Object]) -> tuple[Keys, list[str]]:
-    """The keys that a policy asks for, and the clients whose keys no request can carry."""
+def _keys(policy: Object, *, secrets: Mapping[tuple[str, str], Object]) -> tuple[Keys, Verdict]:
+    """The keys that a policy asks for; the verdict names clients whose keys cannot be sent."""
     try:
         asked = policy["spec"].get("apiKeyAuth")
         if not asked:
@@ -179,8 +95,19 @@ def _keys(policy: Object, secrets: Mapping[tuple[str, str], Object]) -> tuple[Ke
         sendable = {client: value for client, value in held.items() if _KEY.fullmatch(value)}
         keys = Keys(_credentials(sendable), sources, client_header, bool(asked.get("sanitize")))
     except ManifestError as error:
-        return Keys(refused=str(error)), []
-    return keys, sorted(held.keys() - sendable.keys())
+        return _refused(str(error))
+    if unsent := ", ".join(sorted(held.keys() - sendable.keys())):
+        note = (
+            f"The keys of {unsent} open nothing: expected 1 to 4096 visible ASCII characters "
+            "without a line's end."
+        )
+        return keys, accepted(note)
+    return keys, accepted()
+
+
+def _refused(why: str) -> tuple[Keys, Verdict]:
+    said = f"its SecurityPolicy cannot be followed ({why})"
+    return Keys(refused=said), Verdict("Invalid", f"APIKeyAuth: {why}: nobody is let in")
 
 
 def _sources(asked: Object) -> tuple[tuple[str, str], ...]:
@@ -193,7 +120,7 @@ def _sources(asked: Object) -> tuple[tuple[str, str], ...]:
     client_header = asked.get("forwardClientIDHeader") or ""
     headers = [name for kind, name in found if kind == "header"]
     for name in [*headers, client_header] if client_header else headers:
-        if not _NAME.fullmatch(name):
+        if not NAME.fullmatch(name):
             raise ManifestError(f"{name!r} is no name of a header")
     if client_header.lower() in _NOT_A_CLIENTS:
         raise ManifestError(f"forwardClientIDHeader would overwrite {client_header}")
@@ -225,27 +152,3 @@ def _credentials(sendable: Mapping[str, bytes]) -> tuple[tuple[str, str], ...]:
             raise ManifestError(f"the clients {other} and {client} have the same key")
         clients[value] = client
     return tuple((client, value.decode()) for value, client in clients.items())
-
-
-def _verdict(keys: Keys, unsent: Sequence[str], others: Iterable[str]) -> Verdict:
-    if keys.refused:
-        return Verdict("Invalid", f"APIKeyAuth: {keys.refused}: nobody is let in")
-    said = ["Policy has been accepted."]
-    if unsent:
-        said.append(
-            f"The keys of {', '.join(unsent)} open nothing: expected 1 to 4096 visible ASCII "
-            "characters without a line's end."
-        )
-    if others := sorted(others):
-        said.append(f"An older policy guards {', '.join(others)}.")
-    return Verdict("Accepted", " ".join(said))
-
-
-def _unused(models: Iterable[str]) -> Verdict:
-    if names := ", ".join(sorted(models)):
-        return Verdict("Conflicted", f"An older policy guards {names} already")
-    return Verdict("TargetNotFound", "No HTTPRoute of a model is named or selected")
-
-
-def _age(one: Object) -> tuple[str, str]:
-    return one["metadata"].get("creationTimestamp", ""), one["metadata"]["name"]

@@ -10,7 +10,7 @@ from dataclasses import replace
 from controlplane.local.controllers.plan import Keys, Mirror, Route
 
 Element = Route | Mirror
-CLOSED = Keys(refused="Envoy refuses the keys")
+CLOSED = Keys(refused="Envoy refuses its keys")
 
 
 class Trial:

@@ -34,7 +34,8 @@ Resolve = Callable[[str, str], Awaitable[str | None]]
 SERVED_NAMESPACE = "models"
 """Where workloads run: a model's name is its host, its processes' and its Envoy clusters' name."""
 _WORKLOADS = {
-    *("InferenceService", "ServingRuntime", "ScaledObject", "Job", "HTTPRoute", "SecurityPolicy"),
+    *("InferenceService", "ServingRuntime", "ScaledObject", "Job", "HTTPRoute"),
+    *("SecurityPolicy", "BackendTrafficPolicy"),
 }
 
 
