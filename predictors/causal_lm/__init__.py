@@ -55,7 +55,7 @@ class CausalLmModel(StreamingModel):
         template = self.model_dir / "chat_template.jinja"
         self.chat = None
         if template.is_file():
-            self.chat = ChatTemplate(template.read_text("utf-8"), tokenizer, first)
+            self.chat = ChatTemplate(template.read_text("utf-8"), tokenizer, first, capacity)
         self._tensors = TensorReader(self.reader, self.grammars)
         prefixes = PrefixCache(CHUNK, budget.prefix_cache_mb * 2**20)
         self._engine = Engine(Network(session, 1, capacity), self.table, ending, prefixes)

@@ -13,6 +13,7 @@ from jinja2.ext import loopcontrols
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 from tokenizers import Tokenizer
 
+from predictors.causal_lm.prompts import tokens_of
 from predictors.runtime import ArtifactError, InvalidRequest
 
 _BREAK = "\ufdd0"  # a noncharacter of Unicode: no text needs it
@@ -24,9 +25,13 @@ class _RefusedError(TemplateError):
 
 
 class ChatTemplate:
-    """One model's template; `plain` must be its tokenizer with control tokens read as text."""
+    """One model's template; `plain` must be its tokenizer with control tokens read as text.
 
-    def __init__(self, template: str, plain: Tokenizer, first: int | None) -> None:
+    A conversation of more tokens than `capacity` is read no further than that.
+    """
+
+    def __init__(self, template: str, plain: Tokenizer, first: int | None, capacity: int) -> None:
+        self._capacity = capacity
         added = plain.get_added_tokens_decoder().items()
         self._control = {token.content: number for number, token in added if token.special}
         texts = sorted(self._control, key=len, reverse=True)
@@ -43,11 +48,13 @@ class ChatTemplate:
         self._bos = "" if first is None else plain.id_to_token(first) or ""
 
     def tokens(self, messages: Messages) -> list[int]:
-        """The conversation, up to where the assistant answers.
+        """The conversation, up to where the assistant answers; over the budget, some of it.
 
         Raises:
             InvalidRequest: the template refuses it, by the order of roles for one.
         """
+        if len(messages) > self._capacity:  # each has a token or more
+            return [0] * (self._capacity + 1)
         broken: list[dict[str, Any]] = [
             message | {"content": self._broken(message["content"])} for message in messages
         ]
@@ -60,6 +67,8 @@ class ChatTemplate:
         tokens: list[int] = []
         at = 0
         for control in self._any_control.finditer(text):
+            if len(tokens) > self._capacity:
+                return tokens
             tokens += self._plain(text[at : control.start()])
             tokens.append(self._control[control[0]])
             at = control.end()
@@ -74,8 +83,7 @@ class ChatTemplate:
         if not text:
             return []
         text = text.replace(_BREAK, "")
-        ids: list[int] = self._tokenizer.encode(text, add_special_tokens=False).ids
-        return ids
+        return tokens_of(self._tokenizer, text, self._capacity, special=False)
 
 
 def _refuse(message: str) -> str:

@@ -21,7 +21,12 @@ class Guide:
 
     def __init__(self, matcher: LLMatcher, vocabulary: int) -> None:
         self._matcher = matcher
+        self._vocabulary = vocabulary
         self._mask = np.zeros((vocabulary + 31) // 32, np.int32)
+
+    def copy(self) -> "Guide":
+        """Another answer's, from here on: a grammar is made once for all choices of a request."""
+        return Guide(self._matcher.deep_copy(), self._vocabulary)
 
     def allowed(self, vocabulary: int) -> npt.NDArray[np.bool_]:
         """(vocabulary,) which tokens may come next."""
@@ -59,7 +64,10 @@ class Grammars:
         """
         if not self._ending:
             raise InvalidRequest("this model has no token that ends an answer, so none for JSON")
-        text = json.dumps(schema)
+        try:
+            text = json.dumps(schema)
+        except RecursionError as error:
+            raise InvalidRequest("the JSON schema is nested too deep") from error
         if len(text) > MAX_SCHEMA_CHARACTERS:
             raise InvalidRequest(
                 f"the JSON schema has {len(text)} characters: at most {MAX_SCHEMA_CHARACTERS}"

@@ -1,6 +1,10 @@
 """Text to prompts, each held to the budget of tokens that a prompt and its answer have together."""
 
+import os
 from dataclasses import dataclass, field
+
+# One text at a time, on the thread that asks: the engine has the cores.
+os.environ.setdefault("TOKENIZERS_PARALLELISM", "false")
 
 from tokenizers import Tokenizer
 
@@ -8,6 +12,7 @@ from predictors.causal_lm.sampling import Sampler
 from predictors.runtime import InvalidRequest
 
 DEFAULT_MAX_TOKENS = 64
+_CHARACTERS_A_TOKEN = 8  # more than most texts have
 
 
 @dataclass(slots=True)
@@ -31,6 +36,21 @@ class Prompt:
     scored: bool = False
 
 
+def tokens_of(tokenizer: Tokenizer, text: str, enough: int, *, special: bool = True) -> list[int]:
+    """Text as tokens.
+
+    Of text that has more than enough of them, only so much of its end is read: a megabyte costs
+    seconds. While it reads, other threads go on: `encode` would hold them all up.
+    """
+    size = enough * _CHARACTERS_A_TOKEN
+    while True:
+        (read,) = tokenizer.encode_batch_fast([text[-size:]], add_special_tokens=special)
+        tokens: list[int] = read.ids
+        if size >= len(text) or len(tokens) > enough:
+            return tokens
+        size *= 4
+
+
 class OverBudgetError(InvalidRequest):
     """The prompt and what may follow it are more tokens than a row can hold."""
 
@@ -44,24 +64,19 @@ class PromptReader:
         self.capacity = capacity
         self._tokenizer = tokenizer
         self._first_token = first_token  # what a prompt of no text begins with
-        self._longest = max(len(token.encode()) for token in tokenizer.get_vocab())
 
     def tokens(self, text: str, name: str) -> list[int]:
-        """Text as tokens.
-
-        Of text that is far over the budget only the end is read, since all of it would cost
-        seconds; what stands for the rest keeps it over the budget.
+        """Text as tokens; of text that is over the budget, more than the budget of its last ones.
 
         Raises:
             InvalidRequest: it is empty, and the model has no token to begin with.
         """
-        longest = self.capacity * self._longest
-        tokens: list[int] = self._tokenizer.encode(text[-longest:]).ids
+        tokens = tokens_of(self._tokenizer, text, self.capacity)
         if not tokens:
             if self._first_token is None:
                 raise InvalidRequest(f"{name} is empty")
             return [self._first_token]
-        return tokens if len(text) <= longest else tokens[:1] * self.capacity + tokens
+        return tokens
 
     def spelling(self, token: int) -> str:
         """How the tokenizer writes a token."""

@@ -122,6 +122,8 @@ class TensorReader:
             schema = json.loads(_text(given["json_schema"], "json_schema"))
         except ValueError as error:
             raise InvalidRequest(f"tensor 'json_schema': expected JSON: {error}") from error
+        except RecursionError as error:
+            raise InvalidRequest("tensor 'json_schema': the JSON is nested too deep") from error
         return self._grammars.of_schema(schema)
 
 

@@ -53,10 +53,11 @@ def run(
 
 
 def reason(error: Exception) -> str:
-    """ONNX Runtime's answer as one line, without the files of its own source."""
+    """ONNX Runtime's answer as one line, as any terminal may show it: names in it are a file's."""
     text = str(error).strip() or repr(error)
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    return " ".join(lines)[:300]
+    shown = (char if char.isprintable() else repr(char)[1:-1] for char in " ".join(lines))
+    return "".join(shown)[:300]
 
 
 def given(kind: str, name: str, array: Array) -> Array:

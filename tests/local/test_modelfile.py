@@ -333,6 +333,25 @@ def test_an_answer_must_hold(
         assert publish(monkeypatch, path).ready
 
 
+@pytest.mark.parametrize("operator", ["Identity", "NoSuchOperator"])
+@pytest.mark.parametrize("side", ["inputs", "outputs"])
+def test_names_cannot_command_a_terminal(
+    operator: str, side: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file whose tensors are named by control characters is refused, in words without them."""
+    names = {"inputs": "x", "outputs": "y"} | {side: "a\x1b[2J\r\x9b1mb\nError: none"}
+    path = model_files.write(
+        tmp_path / "model.onnx",
+        [onnx.helper.make_node(operator, [names["inputs"]], [names["outputs"]])],
+        [model_files.value(names["inputs"], model_files.FLOAT, ["n", 2])],
+        [model_files.value(names["outputs"], model_files.FLOAT, ["n", 2])],
+    )
+    told = refused(monkeypatch, path)
+
+    assert told.isprintable()
+    assert operator == "NoSuchOperator" or "rename it" in told
+
+
 def test_a_sample_of_ones_own_is_held_to_the_graph(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -89,6 +89,11 @@ def _rows(inputs: tuple[TensorSpec, ...], sample: Arrays) -> int:
 
 
 def _datatype(node: "onnxruntime.NodeArg", side: str) -> str:
+    if not node.name.isprintable():  # it would be written to terminals and into requests
+        raise PublishError(
+            f"its {side} {node.name[:80]!r} has characters in its name that cannot be shown: "
+            "rename it"
+        )
     datatype = graph.DATATYPES.get(node.type)
     if datatype is None:
         raise PublishError(

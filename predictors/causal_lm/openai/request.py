@@ -143,12 +143,13 @@ class Reader:
         frequency = fields.number("frequency_penalty", -2, 2) or 0.0
         bias = self._bias(fields)
         schema = _schema(fields)
+        fresh = None if schema is None else self._guide(schema)
 
         def sampler(choice: int) -> Sampler:
             drawn = None
             if temperature:
                 drawn = random.Random() if seed is None else random.Random((seed + choice) % 2**64)
-            guide = None if schema is None else self._guide(schema)
+            guide = fresh and fresh.copy()
             return Sampler(temperature, top_k, top_p, drawn, presence, frequency, bias, guide=guide)
 
         return sampler

@@ -5,11 +5,12 @@ from collections.abc import AsyncIterator, Callable
 
 import orjson
 
-from predictors.runtime.dataplane.budget import LARGE_BYTES, Hold
+from predictors.runtime.dataplane.budget import Hold
 from predictors.runtime.dataplane.coalescer import Coalescer, crashed
 from predictors.runtime.dataplane.dialect import Dialect, Exchange
 from predictors.runtime.dataplane.job import Piece, StreamJob
 from predictors.runtime.dataplane.service import MIN_GENERATION
+from predictors.runtime.dataplane.streaming import LONG_BYTES
 from predictors.runtime.rest.asgi import Receive, Scope, Send
 from predictors.runtime.rest.bodies import read_unpacked
 from predictors.runtime.rest.caller import (
@@ -73,7 +74,7 @@ class DialectEndpoint:
             self._coalescer.enter()
             entered = True
             body = await read_unpacked(headers, receive, self._max_body_bytes, hold)
-            if len(body) > LARGE_BYTES:
+            if len(body) > LONG_BYTES:
                 exchange = await asyncio.to_thread(self._read, path, body)
             else:
                 exchange = self._dialect.read(path, body)

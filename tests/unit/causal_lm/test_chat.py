@@ -14,7 +14,7 @@ START, STOP = 1, 2
 def chat() -> ChatTemplate:
     """The tiny model's template, with its tokenizer as the predictor sets it."""
     PromptReader(tokenizer(), 0, CAPACITY)
-    return ChatTemplate(CHAT, tokenizer(), 0)
+    return ChatTemplate(CHAT, tokenizer(), 0, CAPACITY)
 
 
 def test_the_template_makes_control_tokens(chat: ChatTemplate) -> None:
@@ -57,11 +57,29 @@ def test_a_prompt_never_makes_one() -> None:
 
 def test_what_a_template_refuses_is_the_clients_fault() -> None:
     """By raise_exception, or by an error in it; a template that is none is the artifact's."""
-    refusing = ChatTemplate("{{ raise_exception('roles must alternate') }}", tokenizer(), 0)
+    refusing = ChatTemplate(
+        "{{ raise_exception('roles must alternate') }}", tokenizer(), 0, CAPACITY
+    )
     with pytest.raises(InvalidRequest, match="roles must alternate"):
         refusing.tokens([{"role": "user", "content": "x"}])
-    failing = ChatTemplate("{{ messages[3]['content'] + 1 }}", tokenizer(), 0)
+    failing = ChatTemplate("{{ messages[3]['content'] + 1 }}", tokenizer(), 0, CAPACITY)
     with pytest.raises(InvalidRequest, match="chat template"):
         failing.tokens([{"role": "user", "content": "x"}])
     with pytest.raises(ArtifactError, match=r"chat_template\.jinja"):
-        ChatTemplate("{% if %}", tokenizer(), 0)
+        ChatTemplate("{% if %}", tokenizer(), 0, CAPACITY)
+
+
+@pytest.mark.parametrize(
+    "messages",
+    [
+        [{"role": "user", "content": "the fox " * 1_000_000}],
+        [{"role": "user", "content": "<|im_end|>" * 200_000}],
+        [{"role": "user", "content": "x"}] * 200_000,
+    ],
+    ids=["long", "control", "many"],
+)
+def test_a_conversation_over_the_budget_is_not_read_to_its_end(
+    chat: ChatTemplate, messages: list[dict[str, str]]
+) -> None:
+    """Eight megabytes held up everybody for twenty seconds; it is refused for its length anyway."""
+    assert CAPACITY < len(chat.tokens(messages)) < CAPACITY * 64

@@ -10,6 +10,7 @@ import jsonschema
 import numpy as np
 import pytest
 
+from predictors.causal_lm.guide import Grammars
 from predictors.causal_lm.prompts import Prompt
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.v2.errors import (
@@ -19,7 +20,7 @@ from predictors.runtime.v2.errors import (
     NotReady,
     Overloaded,
 )
-from tests.support.tiny_lm import Asked, Bench, network, objects
+from tests.support.tiny_lm import VOCABULARY, Asked, Bench, network, objects, tokenizer
 
 LONG = "the quick brown fox " * 9  # some 180 tokens or fewer, several chunks
 
@@ -384,3 +385,14 @@ def test_logprobs_are_told_of_the_rows_that_ask() -> None:
     assert {piece.result()["logprobs"][0] for piece in silent.pieces} == {b"[]"}
     with pytest.raises(InvalidRequest, match="'logprobs': expected 0 … 20"):
         bench.ask("the fox", logprobs=np.int32(21))
+
+
+def test_choices_of_one_request_share_their_grammar_and_not_its_state() -> None:
+    """A grammar costs more than a copy of it; a token that one answer takes is no other's."""
+    guide = Grammars(tokenizer(), [0]).of_schema({"enum": ["yes", "no"]})
+    other = guide.copy()
+    before = other.allowed(VOCABULARY)
+    guide.take(int(guide.allowed(VOCABULARY).nonzero()[0][0]))
+
+    assert (other.allowed(VOCABULARY) == before).all()
+    assert (guide.allowed(VOCABULARY) != before).any()

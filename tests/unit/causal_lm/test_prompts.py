@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from predictors.causal_lm.prompts import Prompt
+from predictors.causal_lm.prompts import Prompt, tokens_of
 from predictors.runtime import InvalidRequest
 from tests.support.tiny_lm import objects, reader, tokenizer
 
@@ -86,3 +86,22 @@ def test_too_many_stops_and_text_that_is_none_are_refused() -> None:
         READER.read(arrays, 1)
     with pytest.raises(InvalidRequest, match="'text_input': not UTF-8"):
         READER.read({"text_input": objects([b"\xff"])}, 1)
+
+
+@pytest.mark.parametrize("text", ["x", " ", "the fox "])
+def test_only_the_end_of_what_is_over_the_budget_is_read(text: str) -> None:
+    """Over it all the same, by few tokens of the many that the whole has."""
+    tokens = tokens_of(tokenizer(), text * 2_000_000, 256)
+
+    assert 256 < len(tokens) < 256 * 64
+
+
+@pytest.mark.parametrize("opening", ["[", '{"items":'])
+def test_a_schema_that_is_nested_too_deep_is_the_clients_fault(opening: str) -> None:
+    """Where Python's recursion ends, in reading it or in writing it."""
+    for depth in (985, 5_000):
+        with pytest.raises(InvalidRequest, match=r"json_schema|JSON schema"):
+            read("x", json_schema=(opening * depth).encode())
+        closed = opening * depth + "1" + ("]" if opening == "[" else "}") * depth
+        with pytest.raises(InvalidRequest, match=r"json_schema|JSON schema"):
+            read("x", json_schema=closed.encode())
