@@ -107,7 +107,7 @@ def text(result: Result) -> str:
     for version, count in total.versions.most_common():
         lines.append(f"version {version or 'unknown'}: {count} ({count / answered:.1%})")
     lines.append(
-        f"generator: {result.cpu_share:.0%} of a core, 99 % of departures at most "
+        f"generator: {result.cpu_share:.0%} of a core, 99% of departures at most "
         f"{milliseconds(result.late_p99_seconds)} late"
     )
     if result.late:

@@ -33,7 +33,7 @@ def command(
     Trains a model first if it has no published version. Serves again what was served before, and
     reports if a newer version is published. Does not change models that you do not name.
     """
-    from controlplane import parts
+    from controlplane import parts, settings
     from controlplane.local import client
     from scripts.client.gateway import Gateway
     from scripts.show import curl
@@ -41,6 +41,7 @@ def command(
 
     names = list(models) or client.models()
     client.check(names)
+    settings.check()  # before packages are fetched, which takes minutes
     parts.install(f"serve-{name}" for name in names)
     platform = client.up(names, replicas, port, newest=newest)
     try:
