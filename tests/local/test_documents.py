@@ -22,8 +22,9 @@ from tests.support.terminal import Shown, Terminal, fresh_clone
 
 COMMAND_SECONDS = 300
 RUNBOOKS = "docs/runbooks"
-IN_CI = ("README.md",)
-"""Documents that every run of the tests reads; the others are read with RUN_DOCUMENTS=1."""
+IN_CI: tuple[str, ...] = ()
+"""Documents that every run of the tests reads; the others are read with RUN_DOCUMENTS=1. None yet:
+not one was seen whole three times on a machine that does little else."""
 
 CONSOLE_ELSEWHERE = ("README.md", "docs/autoscaling.md", "docs/load.md")
 """Documents whose console blocks test_readme.py runs, with what they show."""
