@@ -130,14 +130,22 @@ def write_text(path: Path, text: str, mode: int = 0o644) -> None:
     write_bytes(path, text.encode(), mode)
 
 
-def write_bytes(path: Path, content: bytes, mode: int = 0o644) -> None:
-    """Replace a file in one step, durably: a reader sees the old content or the new one."""
+def write_bytes(path: Path, content: bytes, mode: int = 0o644, *, synced: bool = True) -> None:
+    """Replace a file in one step: a reader sees the old content or the new one.
+
+    Args:
+        path: The file.
+        content: Its new content.
+        mode: Its permissions.
+        synced: Whether it outlives the machine's fall; on a busy disk that takes seconds.
+    """
     handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
             file.flush()
-            os.fsync(file.fileno())
+            if synced:
+                os.fsync(file.fileno())
         Path(name).chmod(mode)
         Path(name).replace(path)
     except BaseException as error:

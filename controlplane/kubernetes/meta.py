@@ -44,6 +44,15 @@ def owned(objects: Iterable[Object], uid: str) -> list[Object]:
     return [one for one in objects if any(owner["uid"] == uid for owner in owners(one))]
 
 
+def by_owner(objects: Iterable[Object]) -> dict[str, list[Object]]:
+    """An owner's uid → what it owns of the objects, in their order."""
+    groups: dict[str, list[Object]] = {}
+    for one in objects:
+        for uid in dict.fromkeys(owner["uid"] for owner in owners(one)):
+            groups.setdefault(uid, []).append(one)
+    return groups
+
+
 def owners(one: Object) -> list[Object]:
     """An object's owner references; what is none of a file's is left out."""
     found = one["metadata"].get("ownerReferences")

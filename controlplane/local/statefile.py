@@ -1,5 +1,6 @@
 """state.json: what the supervisor tells the verbs, written when it changed."""
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import asdict
@@ -12,7 +13,7 @@ from controlplane.local.controllers.fence import Fence
 from controlplane.local.controllers.jobreport import job_reports
 from controlplane.local.controllers.plan import Plan
 from controlplane.local.controllers.report import Failure, PodReport, report, unreadable
-from controlplane.statefolder import write_json
+from controlplane.statefolder import write_bytes
 
 
 class StateFile:
@@ -26,7 +27,9 @@ class StateFile:
     def write(self, state: Mapping[str, Any]) -> None:
         """Replace the file, if something changed."""
         if state != self._written:
-            write_json(self._path, state)
+            # Not synced: the platform's loop would wait, and a machine's fall ends all it tells.
+            text = json.dumps(state, indent=1) + "\n"
+            write_bytes(self._path, text.encode(), synced=False)
             self._written = dict(state)
 
     def models(

@@ -40,6 +40,7 @@ from controlplane.store import artifacts, s3
 STOP_GRACE_SECONDS = 10.0
 TIDY_SECONDS = 10.0
 _POLICIES = ("SecurityPolicy", "BackendTrafficPolicy")
+REST_LIMIT_SECONDS = 1.0
 _LOG = logging.getLogger(__name__)
 
 
@@ -101,9 +102,12 @@ class Supervisor:
     async def run(self) -> None:
         """Converge until told to stop."""
         while not self.stopping.is_set():
+            begun = time.monotonic()
             with self.fence.guard("the platform's loop"):
                 await self._lap()
             if not self.stopping.is_set():
+                # Half of this thread is the API's and the probes', however much changes.
+                await asyncio.sleep(min(time.monotonic() - begun, REST_LIMIT_SECONDS))
                 await pause(self._wake, 0.1 if self.fleet.is_moving else 0.5)
 
     async def _lap(self) -> None:
@@ -119,6 +123,7 @@ class Supervisor:
             return
         with guard("controllers"):
             self.controllers.carry_out(self.fleet.available())
+        await asyncio.sleep(0)  # here and below: the API's turn
         self._planned = wanted = self._plan()
         with guard("pods"):
             # Requests first: what a route no longer names may go in the same step.
@@ -127,12 +132,14 @@ class Supervisor:
             self._tell_gateway(wanted)
         with guard("gateway's clusters"):
             await self.gateway.check_clusters()
+        await asyncio.sleep(0)
         with guard("statuses"):
             self.controllers.write(self.fleet.reports(), self._routing())
             self._tell_policies()
+        await asyncio.sleep(0)
         with guard("metrics"):
-            port, held = self.gateway.admin_port, self.holding.held()
-            self.monitoring.step(self.fleet.pods, wanted, port, self.objects, held)
+            held = self.holding.held()
+            self.monitoring.step(self.fleet.pods, wanted, self.objects, held)
         with guard("jobs"):
             self.jobs.step()
         with guard("console"):

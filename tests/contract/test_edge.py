@@ -31,7 +31,7 @@ def policies() -> dict[str, Any]:
 
 def listener() -> tuple[dict[str, Any], dict[str, Any]]:
     """The laptop's Envoy: its connection manager, and its limit of connections."""
-    bootstrap = envoy.bootstrap(FOLDER, 8080)
+    bootstrap = envoy.bootstrap(FOLDER, 8080, FOLDER / "admin")
     (chain,) = bootstrap["static_resources"]["listeners"][0]["filter_chains"]
     (monitor,) = bootstrap["overload_manager"]["resource_monitors"]
     return chain["filters"][0]["typed_config"], monitor["typed_config"]

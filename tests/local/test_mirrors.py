@@ -1,7 +1,6 @@
 """HTTPRoutes of one's own on the laptop: a mirror by kubectl, through the real Envoy."""
 
 import json
-import urllib.request
 from collections.abc import Iterator
 from typing import Any
 
@@ -109,10 +108,7 @@ def test_kserves_routes_come_back_and_lose_no_request(kubectl: Kubectl) -> None:
 
 def weights(kubectl: Kubectl) -> set[tuple[int, ...]]:
     """The shares that Envoy routes by, of every route that it has."""
-    address = (kubectl.platform.home / "envoy" / "admin").read_text("utf-8").strip()
-    url = f"http://{address}/config_dump?resource=dynamic_route_configs"
-    with urllib.request.urlopen(url, timeout=10) as answer:
-        dump = json.load(answer)
+    dump = json.loads(kubectl.platform.envoy("/config_dump?resource=dynamic_route_configs"))
     (routes,) = [one["route_config"] for one in dump["configs"]]
     return {
         tuple(cluster["weight"] for cluster in route["route"]["weighted_clusters"]["clusters"])

@@ -1,9 +1,11 @@
 """A whole platform of a test's own: state folder, ports and store, used by its verbs."""
 
+import http.client
 import json
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -115,6 +117,17 @@ class Platform:
         except (OSError, ValueError):
             return []
         return result
+
+    def envoy(self, path: str) -> bytes:
+        """What Envoy's admin socket answers."""
+        connection = http.client.HTTPConnection("localhost", timeout=30)
+        connection.sock = socket.socket(socket.AF_UNIX)
+        try:
+            connection.sock.connect(str(self.home / "envoy" / "admin"))
+            connection.request("GET", path)
+            return connection.getresponse().read()
+        finally:
+            connection.close()
 
     def log(self) -> str:
         """The end of every log, for a failure's message."""

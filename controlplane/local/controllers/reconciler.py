@@ -7,13 +7,13 @@ repeated and writes only what changed.
 
 import logging
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.conditions import timed
 from controlplane.kubernetes.kinds import by_name
-from controlplane.kubernetes.meta import Object, key_of, now, owned, owners
+from controlplane.kubernetes.meta import Object, by_owner, key_of, now, owners
 from controlplane.kubernetes.names import REVISION, SERVED, SERVICE_LABEL, SOURCE, source
 from controlplane.kubernetes.refusals import Invalid
 from controlplane.local.api.objects import Objects
@@ -34,6 +34,19 @@ _HISTORY = 10
 _LOG = logging.getLogger(__name__)
 
 
+@dataclass(frozen=True, slots=True)
+class _Around:
+    """What one step of every InferenceService looks at; read once, because copies cost."""
+
+    runtimes: Mapping[str, Object]
+    available: Mapping[str, int]
+    """Deployment → pods that answer now."""
+    deployments: Mapping[str, Sequence[Object]]
+    """InferenceService's uid → its Deployments."""
+    scaled: Sequence[Object]
+    """Every ScaledObject."""
+
+
 class Controllers:
     """What every InferenceService asks for, as objects."""
 
@@ -51,10 +64,15 @@ class Controllers:
         Args:
             available: Deployment → pods that answer now. Weights follow it.
         """
-        runtimes = {one["metadata"]["name"]: one for one in self.objects.list_of("ServingRuntime")}
+        around = _Around(
+            {one["metadata"]["name"]: one for one in self.objects.list_of("ServingRuntime")},
+            available,
+            by_owner(self.objects.list_of("Deployment")),
+            self.objects.list_of("ScaledObject"),
+        )
         services = self.objects.list_of("InferenceService")
         for service in services:
-            step = partial(self._carried_out, service, runtimes, available)
+            step = partial(self._carried_out, service, around)
             if not self.fence.run("spec", service, step, otherwise=False):
                 self._fail(service, Failure(self.fence.reason(service)))
         for name in self.failures.keys() - {one["metadata"]["name"] for one in services}:
@@ -65,12 +83,15 @@ class Controllers:
         run, time = self.fence.run, now()
         deployments = self.objects.list_of("Deployment")
         kept = {deployment["metadata"]["uid"] for deployment in deployments}
-        for one in self.objects.list_of("ReplicaSet"):  # of an earlier canary, by the same name
+        sets = self.objects.list_of("ReplicaSet")
+        for one in sets:  # of an earlier canary, by the same name
             if not any(owner["uid"] in kept for owner in owners(one)):
                 self.objects.delete(*key_of(one))
+        owned = by_owner(sets)
         for one in deployments:
             own = [pod for pod in pods if pod.deployment == one["metadata"]["name"]]
-            run("replica sets", one, partial(self._replica_sets, one, own), None)
+            existing = owned.get(one["metadata"]["uid"], [])
+            run("replica sets", one, partial(self._replica_sets, one, existing, own), None)
         self._pods(pods)
         by_service: dict[str, dict[str, Object]] = {}
         for one in deployments:
@@ -99,11 +120,9 @@ class Controllers:
                 return replace(old, name=current.name), current
         return None
 
-    def _carried_out(
-        self, service: Object, runtimes: Mapping[str, Object], available: Mapping[str, int]
-    ) -> bool:
+    def _carried_out(self, service: Object, around: _Around) -> bool:
         try:
-            self._service(service, runtimes, available)
+            self._service(service, around)
         except (ManifestError, Invalid) as error:
             route = isinstance(error, Invalid) and error.details.get("kind") == "HTTPRoute"
             self._fail(service, Failure(str(error), route=route))
@@ -113,10 +132,8 @@ class Controllers:
             self.failures.pop(service["metadata"]["name"], None)
         return True
 
-    def _service(
-        self, service: Object, runtimes: Mapping[str, Object], available: Mapping[str, int]
-    ) -> None:
-        wanted = inference.deployments(service, runtimes)
+    def _service(self, service: Object, around: _Around) -> None:
+        wanted, available = inference.deployments(service, around.runtimes), around.available
         for deployment in wanted:
             if not is_versioned(uri := source(deployment)):
                 raise _UnpublishedError(f"{uri or 'the model'} has no published version")
@@ -124,20 +141,23 @@ class Controllers:
         names = {one["metadata"]["name"] for one in wanted}
         ready = sum(available.get(one["metadata"]["name"], 0) for one in wanted[:-1])
         for deployment, predictor in zip(wanted, inference.predictors(service), strict=True):
-            self._deployment(service, deployment, inference.replicas(service, predictor, ready))
+            replicas = inference.replicas(service, predictor, ready)
+            self._deployment(service, deployment, replicas, around.scaled)
         for route in inference.routes(service, available):
             self._put(route)
-        for old in owned(self.objects.list_of("Deployment"), service["metadata"]["uid"]):
+        for old in around.deployments.get(service["metadata"]["uid"], ()):
             if old["metadata"]["name"] not in names:
                 self._remove(old)
 
-    def _deployment(self, service: Object, wanted: Object, replicas: int) -> None:
+    def _deployment(
+        self, service: Object, wanted: Object, replicas: int, scaled: Sequence[Object]
+    ) -> None:
         old = self.objects.find(*key_of(wanted))
         if old and not inference.is_kept_by_kserve(service):
             replicas = old["spec"]["replicas"]
         if old:
             inference.keep_restart(old, wanted)
-        wanted["spec"]["replicas"] = self._bounded(wanted, replicas, is_new=old is None)
+        wanted["spec"]["replicas"] = self._bounded(wanted, replicas, scaled, is_new=old is None)
         if old is None:
             self._put(wanted)
         elif (
@@ -157,26 +177,31 @@ class Controllers:
                 }
             )
 
-    def _bounded(self, deployment: Object, replicas: int, *, is_new: bool) -> int:
+    def _bounded(
+        self, deployment: Object, replicas: int, scaled: Sequence[Object], *, is_new: bool
+    ) -> int:
         """Within the bounds of a ScaledObject that scales the Deployment, as the HPA keeps it."""
-        for scaled in self.objects.list_of("ScaledObject", deployment["metadata"]["namespace"]):
-            name = deployment["metadata"]["name"]
-            step = partial(autoscalers.bounded, scaled, name, replicas, is_new=is_new)
-            replicas = self.fence.run("bounds", scaled, step, replicas)
+        namespace, name = deployment["metadata"]["namespace"], deployment["metadata"]["name"]
+        for one in scaled:
+            if one["metadata"]["namespace"] == namespace:
+                step = partial(autoscalers.bounded, one, name, replicas, is_new=is_new)
+                replicas = self.fence.run("bounds", one, step, replicas)
         return replicas
 
-    def _replica_sets(self, deployment: Object, pods: Sequence[PodReport]) -> None:
-        metadata = deployment["metadata"]
-        existing = owned(self.objects.list_of("ReplicaSet"), metadata["uid"])
-        revisions = [_revision(one) for one in existing]
-        wanted = workloads.replica_set(deployment, max(revisions, default=0) + 1)
+    def _replica_sets(
+        self, deployment: Object, existing: Sequence[Object], pods: Sequence[PodReport]
+    ) -> None:
+        newest = max(map(_revision, existing), default=0)
+        wanted = workloads.replica_set(deployment, newest + 1)
         current = self.objects.find(*key_of(wanted))
         if current is None:
-            existing.append(self.objects.create(wanted))
-        elif _revision(current) < max(revisions, default=0):  # what comes back is the latest again
+            current = self.objects.create(wanted)
+        elif _revision(current) < newest:  # what comes back is the latest again
             marks = {**current["metadata"]["annotations"], **wanted["metadata"]["annotations"]}
-            self._annotate(current, marks)
-        for one in owned(self.objects.list_of("ReplicaSet"), metadata["uid"]):
+            current = self._annotate(current, marks)
+        name = current["metadata"]["name"]
+        others = [one for one in existing if one["metadata"]["name"] != name]
+        for one in (*others, current):
             digest = one["metadata"]["labels"][workloads.HASH_LABEL]
             own = [pod for pod in pods if pod.template_hash == digest]
             changed, marks = one, one["metadata"]["annotations"]
@@ -195,11 +220,7 @@ class Controllers:
                     f"Scaled {verb} {said}",
                 )
             self._set_status(changed, workloads.replica_set_status(own))
-        empty = [
-            one
-            for one in existing
-            if not one["spec"]["replicas"] and one["metadata"]["name"] != wanted["metadata"]["name"]
-        ]
+        empty = [one for one in others if not one["spec"]["replicas"]]
         for one in sorted(empty, key=_revision)[:-_HISTORY]:
             self._remove(one)
 

@@ -55,6 +55,7 @@ _NO_KEY = (
 _TOO_MANY = "too many requests: the model's rate limit for this client is used up"
 _OPENAI = r"/(v2/models/[^/]+/)?(openai/)?v1/(chat/completions|completions|models(/[^:]*)?)(\?.*)?"
 _NOT_FOUND, _UNIMPLEMENTED = 5, 12
+_VERSION = version("kserve")
 _SCRIPT = f"""
 function envoy_on_request(handle)
   handle:headers():remove("{MODEL_HEADER}")
@@ -242,7 +243,7 @@ def _pages(ready: Mapping[str, bool]) -> list[Json]:
     ]
     about: Json = {
         "name": "serin",
-        "version": version("kserve"),
+        "version": _VERSION,
         "extensions": ["binary_tensor_data", "classification", "model_configuration"],
     }
     whole = all(ready.values())

@@ -28,17 +28,18 @@ _PREVIOUS_HOSTS = f"{TYPE}.extensions.retry.host.previous_hosts.v3.PreviousHosts
 _ROUTES = f"{TYPE}.config.route.v3.RouteConfiguration"
 
 
-def bootstrap(folder: Path, port: int, access_log: Path | None = None) -> Json:
-    """Describe what Envoy starts with: its listener, its admin port, and where the rest lies.
+def bootstrap(folder: Path, port: int, admin: Path, access_log: Path | None = None) -> Json:
+    """Describe what Envoy starts with: its listener, its admin socket, and where the rest lies.
 
     Args:
         folder: Holds cds/, eds/ and rds/; each is watched for renames.
         port: The gateway's port on loopback.
+        admin: The Unix socket where Envoy takes commands, from its user alone.
         access_log: Where to write a JSON line per request; None writes none.
     """
     return {
         "node": {"id": "serin", "cluster": "serin"},
-        "admin": {"address": address(0)},
+        "admin": {"address": {"pipe": {"path": str(admin), "mode": 0o600}}},
         "dynamic_resources": {"cds_config": watched(folder / "cds", "clusters.json")},
         "static_resources": {"listeners": [_listener(folder, port, access_log)]},
         "overload_manager": {
@@ -297,7 +298,7 @@ def _route(match: Json, target: Json, asked: Route | Mirror) -> Json:
 
 
 def address(port: int) -> Json:
-    """A loopback socket; port 0 is any free one."""
+    """A loopback socket."""
     return {"socket_address": {"address": LOOPBACK, "port_value": port}}
 
 

@@ -8,6 +8,7 @@ import logging
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -28,6 +29,8 @@ _LOG = logging.getLogger(__name__)
 DEFAULT_PORT = 8080
 SETTLE_SECONDS = 0.02
 """Between looks at what Envoy makes of a change."""
+LONGEST_SOCKET = 100
+"""Of a Unix socket's path, in bytes: Linux takes 107, macOS 103."""
 _RDS = "http.inference.rds.inference"
 _CDS = "cluster_manager.cds"
 _REJECTED = "Filesystem config update rejected: "
@@ -42,8 +45,11 @@ class Gateway:
         self._wake = wake
         self.log = home.logs / "envoy.log"
         self.port = port or processes.free_port()
+        self.admin = _socket(self.folder)
+        """Where Envoy takes commands: loopback is every user's of the machine."""
         self.child: Child | None = None
         self._written: dict[Path, str] = {}
+        self._endpoints_told: dict[str, tuple[Endpoint, ...]] = {}
         self._clusters: dict[str, str] = {}
         """Deployment → its readiness path, for all that Envoy was told of."""
         self._named: set[str] = set()
@@ -90,15 +96,13 @@ class Gateway:
         self._rejections = self._clusters_rejections = 0
         self._clusters_had = ""
         access_log = os.environ.get("SERIN_ACCESS_LOG")
-        self._write(
-            self.folder / "bootstrap.json",
-            envoy.bootstrap(self.folder, self.port, Path(access_log) if access_log else None),
-        )
-        self._admin_file.unlink(missing_ok=True)
+        log = Path(access_log) if access_log else None
+        described = envoy.bootstrap(self.folder, self.port, self.admin, log)
+        self._write(self.folder / "bootstrap.json", described)
+        self.admin.unlink(missing_ok=True)
         command = [
             str(binary()),
             *("--config-path", str(self.folder / "bootstrap.json")),
-            *("--admin-address-path", str(self._admin_file)),
             "--disable-hot-restart",  # no shared memory, so any number of Envoys fit on a machine
             *("--concurrency", "1"),
             *("--log-level", "warning"),
@@ -133,7 +137,7 @@ class Gateway:
             for name, path in self._clusters.items()
             if name in pods or name in self._named
         }
-        self._clusters, self._named = {**staying, **named}, set(named)
+        before, self._clusters, self._named = self._clusters, {**staying, **named}, set(named)
         missing = {
             backend.deployment
             for route in routes
@@ -142,12 +146,13 @@ class Gateway:
         }
         for deployment in sorted(missing):
             self._endpoints(deployment, ())
-        clusters = upstreams.clusters(self.folder, self._clusters)
-        self._clusters_told = hashlib.sha256(json.dumps(clusters).encode()).hexdigest()[:16]
-        self._write(
-            self.folder / "cds" / "clusters.json",
-            {"version_info": self._clusters_told, **clusters},
-        )
+        if self._clusters != before or not self._clusters_told:
+            self._clusters_told = ""  # a full disk: it is tried again
+            clusters = upstreams.clusters(self.folder, self._clusters)
+            digest = hashlib.sha256(json.dumps(clusters).encode()).hexdigest()[:16]
+            path = self.folder / "cds" / "clusters.json"
+            self._write(path, {"version_info": digest, **clusters})
+            self._clusters_told = digest
         self._ready = {
             route.service: any(
                 pods.get(backend.deployment) for backend in route.backends if backend.weight
@@ -166,12 +171,15 @@ class Gateway:
         return Routing(refused, frozenset(map(_asked_by, self._trial.pending(wanted))))
 
     def _endpoints(self, deployment: str, endpoints: Iterable[Endpoint]) -> None:
-        for name, content in upstreams.endpoints(deployment, endpoints).items():
+        if self._endpoints_told.get(deployment) == (ports := tuple(endpoints)):
+            return
+        for name, content in upstreams.endpoints(deployment, ports).items():
             try:
                 self._write(self.folder / "eds" / name, content)
             except OSError as error:
                 if error.errno != errno.ENAMETOOLONG:  # one that no file can have harms itself
                     raise
+        self._endpoints_told[deployment] = ports
 
     def _tell(self) -> None:
         """Write the routes, unless Envoy has still to say what it makes of the last ones."""
@@ -212,13 +220,12 @@ class Gateway:
     async def _verdict(self, version: str) -> str:
         """Envoy's words about a version of the routes that it refuses; empty once it has it."""
         while True:
-            if port := self.admin_port:
-                taken, rejections = await _verdict(port, _RDS)
-                if taken == version:
-                    return ""
-                if rejections > self._rejections:
-                    self._rejections += 1
-                    return self._why()
+            taken, rejections = await _verdict(self.admin, _RDS)
+            if taken == version:
+                return ""
+            if rejections > self._rejections:
+                self._rejections += 1
+                return self._why()
             await asyncio.sleep(SETTLE_SECONDS)
 
     async def check_clusters(self) -> None:
@@ -227,8 +234,8 @@ class Gateway:
         Raises:
             SerinError: It refuses them, in its own words: new Deployments get no requests.
         """
-        if (port := self.admin_port) and self._clusters_had != self._clusters_told:
-            taken, rejections = await _verdict(port, _CDS)
+        if self.child and self._clusters_had != self._clusters_told:
+            taken, rejections = await _verdict(self.admin, _CDS)
             if taken == self._clusters_told:
                 self._clusters_had, self._clusters_refused = taken, ""
             elif rejections > self._clusters_rejections:
@@ -248,18 +255,9 @@ class Gateway:
         words = " ".join(said.split("\n[")[0].split())  # some are of several lines
         return f"the gateway refuses it: {words}" if found else _REFUSED
 
-    @property
-    def admin_port(self) -> int | None:
-        """Envoy's admin port on loopback, once it has told."""
-        try:
-            return int(self._admin_file.read_text("utf-8").rsplit(":", 1)[1])
-        except (OSError, ValueError, IndexError):
-            return None
-
     async def is_live(self) -> bool:
         """Whether Envoy has its configuration and listens."""
-        port = self.admin_port
-        return port is not None and (await ask(port, "/ready", 2))[0] == 200
+        return (await ask(self.admin, "/ready", 2))[0] == 200
 
     async def wait(self, seconds: float = 20) -> None:
         """Wait until it is live.
@@ -278,8 +276,7 @@ class Gateway:
 
     async def healthy_ports(self) -> set[int]:
         """The upstream ports that Envoy would send a request to now, of both protocols."""
-        port = self.admin_port
-        status, body = await ask(port, "/clusters?format=json", 2) if port else (0, b"")
+        status, body = await ask(self.admin, "/clusters?format=json", 2)
         if status != 200:
             return set()
         return {
@@ -292,14 +289,13 @@ class Gateway:
 
     async def close_door(self) -> None:
         """Stop listening; requests under way go on."""
-        if port := self.admin_port:
-            await ask(port, "/drain_listeners", 2, "POST")
+        await ask(self.admin, "/drain_listeners", 2, "POST")
 
     async def idle(self) -> None:
         """Wait until no request is under way."""
         query = "/stats?filter=^http.inference.downstream_rq_active$"
-        while port := self.admin_port:
-            _, body = await ask(port, query, 2)
+        while True:
+            _, body = await ask(self.admin, query, 2)
             if b":" not in body or not int(body.split(b":")[1]):
                 return
             await asyncio.sleep(0.05)
@@ -312,11 +308,11 @@ class Gateway:
             self.child.stop(5)
             self.child = None
         shutil.rmtree(self.folder, ignore_errors=True)
+        if self.admin.parent != self.folder:
+            shutil.rmtree(self.admin.parent, ignore_errors=True)
         self._written.clear()
-
-    @property
-    def _admin_file(self) -> Path:
-        return self.folder / "admin"
+        self._endpoints_told.clear()
+        self._clusters_told = ""
 
     def _write(self, path: Path, content: envoy.Json) -> None:
         """Replace a file by a rename, which is what Envoy's watch notices; no change, no write."""
@@ -336,10 +332,18 @@ def _private(path: str, flags: int) -> int:
     return os.open(path, flags, 0o600)
 
 
-async def _verdict(port: int, subscription: str) -> tuple[str, int]:
+def _socket(folder: Path) -> Path:
+    """A Unix socket of a folder; in a private one where its path is longer than sockets' are."""
+    path = folder / "admin"
+    if len(os.fsencode(path)) < LONGEST_SOCKET:
+        return path
+    return Path(tempfile.mkdtemp(prefix="serin-")) / "admin"
+
+
+async def _verdict(admin: Path, subscription: str) -> tuple[str, int]:
     """Which version of a subscription's files Envoy has, and how many it has refused."""
     names = f"^{re.escape(subscription)}.(version_text|update_rejected)$"
-    _, body = await ask(port, f"/stats?filter={quote(names)}", 2)
+    _, body = await ask(admin, f"/stats?filter={quote(names)}", 2)
     lines = [line.rsplit(": ", 1) for line in body.decode().splitlines()]
     stats = {line[0]: line[1] for line in lines if len(line) == 2}
     version = stats.get(f"{subscription}.version_text", "").strip('"')

@@ -1,4 +1,4 @@
-"""What is scraped: pods, Envoy and the platform itself, kept up to date for Prometheus."""
+"""What is scraped: pods and the platform itself, kept up to date for Prometheus."""
 
 import logging
 import time
@@ -46,7 +46,6 @@ class Monitoring:
         self,
         pods: Sequence[Pod],
         plan: Plan,
-        admin_port: int | None,
         objects: Objects,
         held: Mapping[str, int],
     ) -> None:
@@ -63,8 +62,6 @@ class Monitoring:
         self.prometheus.scrape(
             prometheus_server.PREDICTORS, sorted(listed, key=lambda target: target.labels["pod"])
         )
-        gateway = [Target(admin_port, {"namespace": NAMESPACE})] if admin_port else []
-        self.prometheus.scrape(prometheus_server.GATEWAY, gateway)
         child = self.prometheus.child
         if child and child.exit_code() is not None and time.monotonic() > self._retry_at:
             _LOG.error("Prometheus ended (%s): starting it again", child.exit_code())

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import os
 import time
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Iterable
@@ -48,7 +49,11 @@ class Fleet:
 
     def prepare(self, home: Home, store: Store, find: Find) -> None:
         """Say where pods run and find Secrets, before the first one starts."""
-        self._around = Surroundings(home, store, self._wake, self._alone, find)
+        processors = os.cpu_count() or 1
+        starts, retries = (asyncio.Semaphore(max(n, 1)) for n in (processors, processors // 2))
+        self._around = Surroundings(
+            home, store, self._wake, self._alone, find, starts=starts, retries=retries
+        )
 
     def restore(self, older: Iterable[tuple[DeploymentPlan, DeploymentPlan]]) -> None:
         """Start what served before this process: the pods of older templates, too."""
@@ -119,8 +124,8 @@ class Fleet:
 
     @property
     def is_moving(self) -> bool:
-        """Whether some pod comes or goes."""
-        return any(not pod.serving or pod.leaving for pod in self.pods)
+        """Whether the gateway is to be asked about some pod; what becomes of others wakes us."""
+        return any(pod.leaving or (pod.ready and not pod.serving) for pod in self.pods)
 
     def _follow(self, name: str, target: DeploymentPlan | None) -> None:
         own = self._of(name)

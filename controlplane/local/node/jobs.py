@@ -63,6 +63,7 @@ class Jobs:
         self._tries: dict[str, _Try] = {}
         """By the Job's uid."""
         self._next: dict[str, float] = {}
+        """Job's uid → when its next pod may start."""
 
     @property
     def pids(self) -> list[int]:
@@ -82,6 +83,7 @@ class Jobs:
     def step(self) -> None:
         """Do for every Job what is to be done now."""
         jobs = {job["metadata"]["uid"]: job for job in self.objects.list_of("Job")}
+        self._next = {uid: at for uid, at in self._next.items() if uid in jobs}
         for uid, job in jobs.items():
             self._fence.run("job", job, partial(self._step, uid, job), None)
         for uid, one in list(self._tries.items()):

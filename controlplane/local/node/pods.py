@@ -34,6 +34,8 @@ from controlplane.store.s3 import Store
 
 BACKOFF_SECONDS = 1.0
 BACKOFF_LIMIT_SECONDS = 30.0
+TURN_SECONDS = 30.0
+"""A start that takes longer lets the next one begin."""
 STEADY_SECONDS = 30.0
 """Ready for so long, a pod's next crash starts the back-off anew."""
 STARTING_PERIOD_SECONDS = 0.1
@@ -54,6 +56,10 @@ class Surroundings:
     """Whether no other pod uses the same artifact."""
     find: Find
     """Finds the Secrets and ConfigMaps that a pod names."""
+    starts: asyncio.Semaphore
+    """Taken to start: more at once than there are processors would only take them from others."""
+    retries: asyncio.Semaphore
+    """Taken instead by what ended before it was ready, so that nothing sound waits for those."""
 
 
 class Pod:
@@ -86,6 +92,10 @@ class Pod:
         self._folder: Path | None = None
         self._env: dict[str, str] = {}
         self._poke = asyncio.Event()
+        self._crashed = False
+        """The last start ended before the pod was ready."""
+        self._turn: tuple[asyncio.TimerHandle, asyncio.Semaphore] | None = None
+        """What ends its turn to start, while it has one, and whose turn that is."""
         self.task = asyncio.create_task(self._run(), name=self.name)
 
     def facts(self) -> PodFacts:
@@ -149,6 +159,7 @@ class Pod:
             try:
                 self._become("Downloading")
                 self._folder = await asyncio.to_thread(self._fetch)
+                await self._take_turn()
                 self._start(self._folder)
                 self._become("Starting")
                 ready_at = await self._watch()
@@ -160,10 +171,25 @@ class Pod:
             except Exception as error:  # noqa: BLE001  a NUL in its environment, whatever it asks
                 _LOG.exception("%s", self.name)
                 reason = said(error)
+            finally:
+                self._end_turn()
             self._ended(reason, ready_at)
             # Doubling: 1 s, 2 s, 4 s … as a kubelet does from 10 s on.
             crashes = self.failed_starts or 1
             await asyncio.sleep(min(BACKOFF_SECONDS * 2 ** (crashes - 1), BACKOFF_LIMIT_SECONDS))
+
+    async def _take_turn(self) -> None:
+        turns = self.around.retries if self._crashed else self.around.starts
+        await turns.acquire()
+        late = asyncio.get_running_loop().call_later(TURN_SECONDS, self._end_turn)
+        self._turn = late, turns
+
+    def _end_turn(self) -> None:
+        if self._turn:
+            late, turns = self._turn
+            self._turn = None
+            late.cancel()
+            turns.release()
 
     def _fetch(self) -> Path:
         store, uri = self.around.store, self.deployment.storage_uri
@@ -188,6 +214,7 @@ class Pod:
         self.failure = reason
         _LOG.warning("%s ended: %s", self.name, reason)
         self.restarts += 1
+        self._crashed = ready_at is None
         steady = ready_at is not None and time.monotonic() - ready_at > STEADY_SECONDS
         self.failed_starts = 0 if steady else self.failed_starts + 1
         if ready_at is None and self._folder and self.around.alone(self):
@@ -291,6 +318,7 @@ class Pod:
     def _set_ready(self, *, ready: bool) -> None:
         if ready and not self.ready:
             self.ready = True
+            self._end_turn()
             self._become("Running")
         elif not ready and self.ready:
             self._become("NotReady", "its readiness probe fails")

@@ -29,7 +29,6 @@ EVALUATION_SECONDS = 15
 RULES = ROOT / "monitoring" / "rules"
 PREDICTORS = "models/predictors"
 """As the operator names a PodMonitor's job: its namespace and name."""
-GATEWAY = "envoy"
 STATE = "kube-state-metrics"
 MISSING = (
     "Prometheus is missing, so nothing scales and nothing is recorded; everything else works. "
@@ -125,10 +124,9 @@ class Server:
 def configuration(folder: Path) -> dict[str, Any]:
     """What Prometheus starts with; targets come through files."""
 
-    def job(name: str, path: str = "/metrics") -> dict[str, Any]:
+    def job(name: str) -> dict[str, Any]:
         return {
             "job_name": name,
-            "metrics_path": path,
             "file_sd_configs": [{"files": [str(folder / "targets" / _file(name))]}],
         }
 
@@ -141,7 +139,6 @@ def configuration(folder: Path) -> dict[str, Any]:
         "rule_files": [str(folder / "rules" / "*.yml")],
         "scrape_configs": [
             job(PREDICTORS),
-            job(GATEWAY, "/stats/prometheus"),
             # Its labels say which object is meant, not where it was scraped.
             {**job(STATE), "honor_labels": True},
         ],

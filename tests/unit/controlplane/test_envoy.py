@@ -122,12 +122,25 @@ def test_a_grpc_request_of_any_host_goes_where_its_message_names() -> None:
 
 
 def test_every_listening_address_is_loopback() -> None:
-    """Nothing but this machine may reach the gateway or its admin port."""
-    text = repr(envoy.bootstrap(FOLDER, 8080))
+    """Nothing but this machine may reach the gateway, and its user alone the admin socket."""
+    bootstrap = envoy.bootstrap(FOLDER, 8080, FOLDER / "admin")
+    text = repr(bootstrap)
 
-    assert text.count("'address': '127.0.0.1'") == 2
+    assert text.count("'address': '127.0.0.1'") == 1
+    admin = bootstrap["admin"]["address"]["pipe"]
+    assert (admin["path"], admin["mode"]) == (str(FOLDER / "admin"), 0o600)
     assert "0.0.0.0" not in text
     assert "'enable_reuse_port': False" in text
+
+
+def test_a_long_paths_socket_is_in_a_folder_of_its_users_alone(tmp_path: Path) -> None:
+    """A Unix socket's address has a hundred bytes; the folder goes with Envoy."""
+    long = Gateway(Home(tmp_path / ("d" * 100)), 8080, lambda: None)
+    folder = long.admin.parent
+
+    assert folder.stat().st_mode & 0o777 == 0o700
+    long.stop()
+    assert not folder.exists()
 
 
 def test_a_deployment_has_two_clusters_that_ask_the_rest_port() -> None:

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from controlplane.errors import ManifestError
+from controlplane.local.api.schemas import validation
 from controlplane.local.controllers import inference
 from controlplane.local.controllers.plan import Backend, Probe
 from tests.support.manifests import RUNTIME, canary, planned, service
@@ -22,6 +23,37 @@ def test_a_service_becomes_kserves_deployment_and_route() -> None:
     assert deployment.version == "a1"
     assert route.hosts == ("iris-models.localhost", "iris-predictor-models.localhost")
     assert route.backends == (Backend("iris-predictor", 1),)
+
+
+@pytest.mark.parametrize(("field", "empty"), [("image", ""), ("command", []), ("env", [])])
+def test_an_empty_field_leaves_the_runtimes(field: str, empty: object) -> None:
+    """Go writes no empty text or list, so KServe merges none."""
+    document = service()
+    document["spec"]["predictor"]["model"][field] = empty
+
+    (deployment,) = inference.deployments(document, {"serin-iris": RUNTIME})
+
+    (container,) = deployment["spec"]["template"]["spec"]["containers"]
+    assert container[field] == RUNTIME["spec"]["containers"][0][field]
+
+
+def test_a_refused_deployment_is_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The controllers ask in each of their steps, and a check takes as long as all the rest."""
+    document, checked = service(), 0
+    document["spec"]["predictor"]["labels"] = {"asked": "twice", "a b": "c"}
+    check = validation.check
+
+    def counted(*arguments: Any) -> None:
+        nonlocal checked
+        checked += 1
+        check(*arguments)
+
+    monkeypatch.setattr(validation, "check", counted)
+    for _ in range(2):
+        with pytest.raises(ManifestError, match="asks for a Deployment that is refused"):
+            inference.deployments(document, {"serin-iris": RUNTIME})
+
+    assert checked == 1
 
 
 @pytest.mark.parametrize(

@@ -93,11 +93,7 @@ def test_targets_are_files_for_the_jobs(tmp_path: Path) -> None:
     assert json.loads(Path(path).read_text()) == [
         {"targets": ["127.0.0.1:81"], "labels": {"deployment": "iris-predictor"}}
     ]
-    assert set(jobs) == {
-        prometheus_server.PREDICTORS,
-        prometheus_server.GATEWAY,
-        prometheus_server.STATE,
-    }
+    assert set(jobs) == {prometheus_server.PREDICTORS, prometheus_server.STATE}
 
 
 def test_a_missing_program_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
