@@ -109,6 +109,7 @@ def supervisor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Supervisor:
     monkeypatch.setattr(processes, "_start", start)
     home = Home(tmp_path / "state")
     home.prepare()
+    (home.path / "pki").mkdir()  # as the API's start makes it, for the console's token
     return Supervisor(home, 8080)
 
 

@@ -10,7 +10,7 @@ from tests.support.platform import Platform, wait_for
 
 
 def test_what_is_scraped(trained: Platform) -> None:
-    """Predictors with a PodMonitor's labels, Envoy, Deployments, and the recording rules."""
+    """Predictors with a PodMonitor's labels, Deployments, and the recording rules."""
     required.binary("prometheus")
     series = 'predictor_requests_in_flight{deployment="iris-predictor"}'
     wait_for(lambda: trained.prometheus(series), 30, "a sample of iris")
@@ -25,9 +25,6 @@ def test_what_is_scraped(trained: Platform) -> None:
         lambda: [one["value"][1] for one in trained.prometheus(ready)] == ["1"],
         20,
         "a ready replica",
-    )
-    wait_for(
-        lambda: trained.prometheus("envoy_cluster_membership_healthy"), 20, "Envoy's statistics"
     )
     recorded = 'deployment:predictor_requests_in_flight:sum_avg1m{deployment="iris-predictor"}'
     wait_for(lambda: trained.prometheus(recorded), 40, "the recording rules")
