@@ -243,6 +243,17 @@ def _version(one: Object) -> str | None:
     return found
 
 
+def _metadata(one: Object) -> Object:
+    """An object's metadata, whose names can be looked up."""
+    metadata = one.setdefault("metadata", {})
+    if not isinstance(metadata, dict):
+        raise BadRequest("metadata must be an object")
+    for field in ("name", "generateName", "namespace"):
+        if not isinstance(metadata.get(field) or "", str):
+            raise BadRequest(f"metadata.{field} must be a string")
+    return metadata
+
+
 def _body(kind: Kind, namespace: str, name: str, body: Any) -> Object:
     """A copy of a request's object, with the URL's kind, namespace and name."""
     if not isinstance(body, dict):
@@ -256,9 +267,7 @@ def _body(kind: Kind, namespace: str, name: str, body: Any) -> Object:
             raise BadRequest(
                 f"{field} in the body ({one[field]}) does not match the URL ({expected})"
             )
-    metadata = one.setdefault("metadata", {})
-    if not isinstance(metadata, dict):
-        raise BadRequest("metadata must be an object")
+    metadata = _metadata(one)
     if kind.namespaced:
         if metadata.setdefault("namespace", namespace) != namespace:
             raise BadRequest(

@@ -299,3 +299,16 @@ def test_a_running_jobs_start_cannot_be_taken_away() -> None:
                 status=True,
             )
         )
+
+
+@pytest.mark.parametrize("field", ["name", "generateName", "namespace"])
+@pytest.mark.parametrize("value", [["j"], {"a": 1}, 7, True])
+def test_a_name_that_is_no_text_is_refused(field: str, value: object) -> None:
+    """It was looked up among names, which ended in a 500."""
+    one = job()
+    one["metadata"] = {"name": "j", **one["metadata"], field: value}
+    if field == "generateName":
+        del one["metadata"]["name"]
+
+    with pytest.raises(BadRequest, match="must be a string"):
+        create(one)
