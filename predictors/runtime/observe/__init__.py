@@ -1,6 +1,8 @@
 """What people and Prometheus see of requests: none of it changes an answer.
 
 metrics         the series of one model version
+token_metrics   those of models that read and write tokens
+memory          where these numbers are
 shared_metrics  the same, summed over worker processes in shared memory
 scrapes         the port of /metrics
 logs            JSON lines on stdout, requests' by a fast path

@@ -22,6 +22,7 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from predictors.runtime.observe.memory import Memory
 from predictors.runtime.observe.scrapes import start
 from predictors.runtime.observe.token_metrics import TokenMetrics
 
@@ -83,26 +84,6 @@ _LATENCIES = (
 )
 _CONFIDENCES = (0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99)
 _ROWS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0)
-
-
-class Memory:
-    """Where the numbers of one process are: in lists, or in its part of a shared memory."""
-
-    def __init__(self, shared: memoryview | None = None) -> None:
-        self._shared = shared
-
-    def integers(self, count: int) -> "list[int] | memoryview[int]":
-        """The next `count` integers, all 0 at first."""
-        return [0] * count if self._shared is None else self._next(count).cast("q")
-
-    def floats(self, count: int) -> "list[float] | memoryview[float]":
-        """The next `count` doubles, all 0 at first."""
-        return [0.0] * count if self._shared is None else self._next(count).cast("d")
-
-    def _next(self, count: int) -> memoryview:
-        assert self._shared is not None  # noqa: S101 - for the type checker; callers asked
-        taken, self._shared = self._shared[: 8 * count], self._shared[8 * count :]
-        return taken
 
 
 class Histogram:

@@ -4,12 +4,10 @@ One thread of a process counts, so there is no lock.
 """
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-if TYPE_CHECKING:
-    from predictors.runtime.observe.metrics import Memory
+from predictors.runtime.observe.memory import Memory
 
 _COUNTERS = (
     ("predictor_prompt_tokens_total", "Tokens of the prompts that were begun."),
@@ -27,7 +25,7 @@ _BYTES = "predictor_prefix_cache_bytes"
 class TokenMetrics:
     """Counts of one process; all 0 at first, and not shown before `begin`."""
 
-    def __init__(self, memory: "Memory") -> None:
+    def __init__(self, memory: Memory) -> None:
         self.shown = memory.integers(1)
         self.counts = memory.integers(len(_COUNTERS))
         self.held_bytes = memory.integers(1)
