@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -168,7 +169,7 @@ def report(module: str, artifact: Path, measure: Callable[[], dict[str, Any]]) -
     manifest = json.loads((artifact / "MANIFEST.json").read_bytes())
     document = {
         **provenance("python", "-m", module, arguments=sys.argv[1:]),
-        "versions": {name: version(name) for name in PACKAGES},
+        "versions": {name: version(name) for name in PACKAGES if find_spec(name)},
         "model": {"name": manifest["model"], "data": manifest["data"]},
         "noise": {"load_average_at_start": at_start, "others_share": others.measure()},
         **measured,
