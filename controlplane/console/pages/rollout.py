@@ -172,7 +172,7 @@ def _limits(state: State) -> list[tuple[str, str]]:
     plan = state.plan
     limits = [
         ("Requests of each version", f"{plan.min_requests:,} at least"),
-        ("A step lasts", f"{words.duration(plan.step_seconds)} at least"),
+        ("A step lasts", f"{plan.step_seconds:g} s at least"),
         ("Tolerance", f"{plan.tolerance:g} times as often as in stable"),
         ("False alarm", f"{100 * plan.alpha:g} % of good rollouts at most"),
     ]
