@@ -11,6 +11,7 @@ from controlplane.kubernetes.meta import Object
 from controlplane.local.controllers import inference
 from controlplane.local.controllers.plan import Keys, Mirror, Plan
 from controlplane.local.gateway import envoy, keys
+from controlplane.local.gateway.policies import Verdict
 from controlplane.local.gateway.trial import Trial
 from tests.support.manifests import canary, planned, service
 
@@ -51,7 +52,7 @@ def secret(**data: bytes) -> Object:
 
 def guard(
     *policies: Object, secrets: tuple[Object, ...] = (secret(alice=b"k"),), fence: Any = run
-) -> tuple[Plan, Mapping[str, keys.Verdict]]:
+) -> tuple[Plan, Mapping[str, Verdict]]:
     """The plan of iris with a canary and a mirror, guarded."""
     plan = planned(SERVICE, {"iris-canary-predictor": 1})
     mirror = Mirror(

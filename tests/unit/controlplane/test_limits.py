@@ -19,7 +19,7 @@ SERVICE["metadata"]["labels"] = LABELS
 CLIENT = {"name": "x-client", "type": "Distinct"}
 
 
-def run(_about: Object, action: Callable[[], Any], _otherwise: Any) -> Any:
+def run(about: Object, action: Callable[[], Any], otherwise: Any) -> Any:
     """A fence that lets everything through."""
     return action()
 
