@@ -17,9 +17,10 @@ MANIFESTS = (
     "keda/iris.yaml",
     "keda/canary/iris.yaml",
     "kserve/components/disruption/iris.yaml",
-    "training/jobs/iris/account.yaml",
-    "training/jobs/iris/job.yaml",
-    "training/jobs/iris/kustomization.yaml",
+    *(
+        f"training/jobs/iris/{name}.yaml"
+        for name in ("job", "kustomization", "role", "rolebinding", "serviceaccount")
+    ),
 )
 VERSIONS = "kserve/components/versions/kustomization.yaml"
 LIKES = ("classifier", "regression")
