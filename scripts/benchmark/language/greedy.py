@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 from tokenizers import Tokenizer
 
+from predictors.causal_lm.budget import DEFAULT
 from predictors.causal_lm.chat import ChatTemplate
 from predictors.causal_lm.engine import CHUNK
 from predictors.causal_lm.network import Network
@@ -104,7 +105,7 @@ def compared(artifact: Path, number: int, count: int) -> dict[str, Any]:
     ending = frozenset(generation["ending_tokens"])
     tokenizer.encode_special_tokens = True
     template = (artifact / "chat_template.jinja").read_text("utf-8")
-    chat = ChatTemplate(template, tokenizer, generation["first_token"])
+    chat = ChatTemplate(template, tokenizer, generation["first_token"], DEFAULT)
     questions = QUESTIONS[:number]
     prompts = [chat.tokens([{"role": "user", "content": text}]) for text in questions]
     served = continued(
