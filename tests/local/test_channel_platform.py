@@ -228,6 +228,8 @@ class Run:
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
         self.done: list[tuple[str, Done]] = []
+        self.back_seconds: list[float] = []
+        """Of each rollback, from the order to the last switch."""
         self.withdrawn = 0
         self.troubles: Counter[str] = Counter()
         self.calm: list[tuple[float, float]] = []
@@ -239,8 +241,10 @@ class Run:
         self.troubles[trouble] += 1
         if trouble == "rollback":
             with fleet.api() as api:
-                writer = Writer(api, fleet.channel(), lambda _: None)
-                self.done.append(("rollback", writer.back("")))
+                writer, asked = Writer(api, fleet.channel(), lambda _: None), time.time()
+                done = writer.back("")
+            self.done.append(("rollback", done))
+            self.back_seconds.append(done.document["at"] - asked + done.seconds)
             return
         if trouble == "store away":
             with stopped(fleet.server("serve", "s3")):
@@ -256,13 +260,13 @@ class Run:
         elif trouble == "API away":
             with stopped(fleet.server("controlplane.local")):
                 time.sleep(3)
-        done = swap.ended()
-        if done is None:
+        swapped = swap.ended()
+        if swapped is None:
             self.withdrawn += 1
         else:
-            self.done.append(("set", done))
+            self.done.append(("set", swapped))
             if trouble == "none":
-                self.preparing.append((began, done.document["at"]))
+                self.preparing.append((began, swapped.document["at"]))
         wait_for(fleet.follow, 100, f"the fleet after: {trouble}")
 
     def told(self, history: list[Answered]) -> dict[str, Any]:
@@ -295,6 +299,9 @@ class Run:
             "commit_to_last_switch_seconds": {
                 "set": {"p50": percentile(seconds("set"), 0.5), "most": max(seconds("set"))},
                 "rollback": {"most": max(seconds("rollback"), default=None)},
+            },
+            "order_to_last_switch_seconds": {
+                "rollback": {"most": max(self.back_seconds, default=None)}
             },
             "p99_milliseconds": {"before": p99(self.calm), "during_prepare": p99(self.preparing)},
         }
