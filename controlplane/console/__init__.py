@@ -3,6 +3,7 @@
 __main__   the process: flags, the token, uvicorn on loopback
 settings   where to ask, and what is allowed
 app        routes: a page each, and what forms send
+fields     what a form sends, within limits
 render     templates, with everything in them escaped
 guard      who may come in: Host, token, cookie, Origin; the headers of every answer
 live       server-sent events: something changed, ask again

@@ -9,7 +9,6 @@ from typing import Any
 from urllib.parse import quote
 
 from starlette.applications import Starlette
-from starlette.datastructures import UploadFile
 from starlette.exceptions import HTTPException
 from starlette.middleware.gzip import GZipMiddleware
 from starlette.requests import Request
@@ -20,6 +19,7 @@ from starlette.types import ASGIApp
 
 from controlplane import trainingjobs
 from controlplane.console import actions
+from controlplane.console.fields import fields
 from controlplane.console.guard import Guard
 from controlplane.console.live import Live
 from controlplane.console.pages import (
@@ -44,7 +44,6 @@ from controlplane.console.sources.cluster import Object
 from controlplane.console.sources.gateway import Address
 from controlplane.rollout.plan import Plan
 
-FILES, FORM_FIELDS = 4, 200
 _EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
 
 
@@ -139,7 +138,7 @@ class Console:
         problem = ""
         given: dict[str, Any] = {}
         if request.method == "POST":
-            given = await _fields(request)
+            given = await fields(request)
             try:
                 body = form.request(asking, given)
                 began = time.perf_counter()
@@ -166,7 +165,7 @@ class Console:
         name = request.path_params["name"]
         address = Address.of(await self._service(name))
         metadata = await self._sources.gateway.metadata(address)
-        body = form.request(self._form_of(metadata, None), await _fields(request))
+        body = form.request(self._form_of(metadata, None), await fields(request))
         flat = {tensor["name"]: tensor["data"][0] for tensor in body["inputs"]}
         pieces = self._sources.gateway.stream(address, flat)
 
@@ -198,7 +197,7 @@ class Console:
         """What a form asks for, where anything may be changed."""
         if self._settings.read_only:
             raise HTTPException(403, "This console only looks: it was started with --read-only.")
-        return {key: str(value) for key, value in (await _fields(request)).items()}
+        return {key: str(value) for key, value in (await fields(request)).items()}
 
     async def rollouts(self, request: Request) -> Response:
         """The last rollout of each model."""
@@ -357,17 +356,3 @@ class Console:
 def _minutes(request: Request, periods: tuple[int, ...]) -> int:
     asked = request.query_params.get("minutes", "")
     return next((period for period in periods if str(period) == asked), periods[0])
-
-
-async def _fields(request: Request) -> dict[str, Any]:
-    """A form's fields; files as bytes."""
-    given: dict[str, Any] = {}
-    async with request.form(
-        max_files=FILES, max_fields=FORM_FIELDS, max_part_size=form.IMAGE_BYTES
-    ) as filled:
-        for key, value in filled.multi_items():
-            if isinstance(value, UploadFile):
-                given[f"{key}"] = await value.read(form.IMAGE_BYTES + 1)
-            else:
-                given[key] = value
-    return given
