@@ -35,6 +35,8 @@ class World:
     metadata: Any = None
     answer: Any = None
     versions: list[Published] = field(default_factory=list)
+    unread: int = 0
+    """Versions that the registry did not read."""
     read_only: bool = False
     logs: Path | None = None
     """Where engines of rollouts log; None: none is started."""
@@ -57,6 +59,7 @@ class World:
         async def send() -> httpx.Response:
             sources = Sources.of(settings, access, httpx.MockTransport(self._reply))
             sources.registry._listed, sources.registry._until = self.versions, float("inf")
+            sources.registry.unread = self.unread
             sources.registry._store = object()  # type: ignore[assignment]  # never asked
             app = Console(settings, sources).app()
             cookies = {"serin-console-8090": settings.cookie}

@@ -37,6 +37,8 @@ class Registry:
     chosen: str
     count: int
     first: int
+    unread: int = 0
+    """Older ones, that are not listed."""
 
 
 async def page(sources: Sources, chosen: str, first: int) -> Registry:
@@ -74,6 +76,7 @@ async def page(sources: Sources, chosen: str, first: int) -> Registry:
         chosen,
         len(listed),
         first,
+        sources.registry.unread,
     )
 
 

@@ -18,7 +18,7 @@ from controlplane.store.s3 import BUCKET, Store
 WHO = "The S3 store"
 SECONDS = 6.0
 KEPT_SECONDS = 5.0
-VERSIONS = 300
+VERSIONS = 1000
 """Manifests that are read, the newest first."""
 MANIFEST_BYTES = 1 << 20
 OBJECTS = 50_000
@@ -63,6 +63,8 @@ class Registry:
         self._known: dict[tuple[str, str, datetime], Published] = {}
         self._listed: list[Published] = []
         self._until = 0.0
+        self.unread = 0
+        """Older versions than those that are read."""
         self._lock = asyncio.Lock()
 
     async def versions(self) -> list[Published]:
@@ -114,7 +116,9 @@ class Registry:
                     listed += batch
                     if len(listed) > OBJECTS:
                         raise SourceError(f"{WHO} lists more than {OBJECTS:,} objects.")
-                heads = sorted(_heads(listed), key=lambda head: head.at, reverse=True)[:VERSIONS]
+                heads = sorted(_heads(listed), key=lambda head: head.at, reverse=True)
+                self.unread = max(len(heads) - VERSIONS, 0)
+                heads = heads[:VERSIONS]
                 turns = asyncio.Semaphore(_READERS)
                 found = await asyncio.gather(*(self._whole(client, turns, head) for head in heads))
         except TimeoutError as error:
@@ -145,7 +149,10 @@ class Registry:
             return replace(version, error="its manifest is no JSON")
         if not isinstance(document, dict):
             return replace(version, error="its manifest is no JSON object")
-        return replace(version, manifest=document)
+        whole = replace(version, manifest=document)
+        # At once: where a look ends before it has read all of them, the next one goes on from here.
+        self._known[head.model, head.version, head.at] = whole
+        return whole
 
 
 @dataclass(slots=True)

@@ -264,3 +264,12 @@ def test_there_is_nothing_to_roll_back_to_but_another_version() -> None:
     assert "<option>v2</option>" not in world.get("/models/iris").text
     world.versions.pop()
     assert "Roll back" not in world.get("/models/iris").text
+
+
+def test_versions_that_are_not_read_are_counted() -> None:
+    """The list does not pass for the whole of a large store."""
+    world = World(versions=[published("iris", "v1")], unread=7)
+
+    assert "1 published version, 7 older ones are not listed" in world.get("/registry").text
+    world.unread = 0
+    assert "not listed" not in world.get("/registry").text
