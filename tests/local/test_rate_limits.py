@@ -114,7 +114,7 @@ def test_all_addresses_count_together(limited: Platform) -> None:
 
 def test_a_refusal_has_v2s_form_and_a_wait(limited: Platform) -> None:
     """429 for the one who asked too often; another is answered."""
-    answers = []
+    answers: list[Any] = []
 
     def refused() -> bool:
         answers.append(ask(limited, INFER, x_api_key="key-rest"))
@@ -150,7 +150,8 @@ def test_openais_routes_are_refused_in_openais_form(limited: Platform) -> None:
     """The envelope that the openai package reads, at each of the paths."""
     said = {"model": "causal-lm", "max_tokens": 2, "messages": [{"role": "user", "content": "a"}]}
     for base in ("/v1", "/openai/v1", "/v2/models/causal-lm/openai/v1"):
-        path, answers = f"{base}/chat/completions", []
+        path = f"{base}/chat/completions"
+        answers: list[Any] = []
 
         def refused(path: str = path, answers: list[Any] = answers) -> bool:
             answers.append(ask(limited, path, body=said, x_api_key="key-chat"))
