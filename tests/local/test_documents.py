@@ -141,6 +141,9 @@ BEFORE = {
     "docs/deploy.md": ("./serin train iris --seed 7",),
 }
 """What somebody who reads a document has done already, beside `./serin up iris`."""
+AGAIN = ("kubectl diff", "kubectl describe hpa", "./serin status --json")
+"""Commands that succeed once the platform is settled: what a controller writes between kubectl's
+two looks is a difference, an HPA comes with the first decision, and five models take a while."""
 PATIENT = {
     "kubectl wait ": "--timeout=240s ",  # 30 s, for a machine that does nothing else
     "kubectl logs -f ": "--pod-running-timeout=240s ",  # 20 s
@@ -159,9 +162,8 @@ class Reader:
         """Run a command as it is printed; its end, or what it shows first, is what is expected."""
         typed = self._meant(command)
         endless = next((text for text in UNTIL if command.startswith(text)), None)
-        if command.startswith("kubectl diff"):
-            # What a controller writes between kubectl's two looks is a difference, too.
-            wait_for(lambda: self._run(typed).code == 0, COMMAND_SECONDS, "no difference")
+        if command.startswith(AGAIN):
+            wait_for(lambda: self._run(typed).code == 0, COMMAND_SECONDS, f"$ {typed}")
         elif endless is None:
             done = self._run(typed)
             assert done.code == 0, f"$ {typed}\n{done.text}"
