@@ -34,7 +34,7 @@ from controlplane.store.s3 import Store
 
 BACKOFF_SECONDS = 1.0
 BACKOFF_LIMIT_SECONDS = 30.0
-TURN_SECONDS = 30.0
+TURN_SECONDS = 15.0
 """A start that takes longer lets the next one begin."""
 STEADY_SECONDS = 30.0
 """Ready for so long, a pod's next crash starts the back-off anew."""
