@@ -24,6 +24,8 @@ from controlplane.statefolder import ROOT, Home
 _START_ERROR = 128
 """The exit code of a container that could not be started."""
 _NOTHING = End(succeeded=True, pods=0)
+LONGEST_GRACE_SECONDS = 30
+"""Of a pod whose Job was deleted."""
 CONFIG_SECONDS = 1.0
 """Between looks for a Secret or ConfigMap that is not there yet."""
 _LOG = logging.getLogger(__name__)
@@ -297,9 +299,11 @@ class Jobs:
     def _drop(self, uid: str, one: _Try) -> None:
         """End the try of a Job that was deleted, then remove its pod."""
         if one.ending is None:
-            # The Job is gone, and its pod has the same time to end as its template gave.
+            # The Job is gone; its pod has the time to end that its template gave, within bounds.
             pod = self.objects.find("Pod", "models", one.pod) or {"spec": {}}
-            self._end(one, {"spec": {"template": {"spec": pod["spec"]}}}, None)
+            asked = pod["spec"].get("terminationGracePeriodSeconds", LONGEST_GRACE_SECONDS)
+            grace = {"terminationGracePeriodSeconds": min(asked, LONGEST_GRACE_SECONDS)}
+            self._end(one, {"spec": {"template": {"spec": grace}}}, None)
         elif one.ending.done():
             del self._tries[uid]
 
