@@ -21,6 +21,7 @@ from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform
 
 SECONDS = 120
+CHUNK = 8
 ANSWERS: dict[str, Any] = {
     "range": ("matrix", [{"metric": {}, "values": [[1, "1"]]}]),
     "string": ("string", [1, "abc"]),
@@ -283,8 +284,11 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     try:
         platform.serin("up", "iris")
         kubectl = Kubectl(platform)
-        text = json.dumps({"apiVersion": "v1", "kind": "List", "items": every})
-        warnings = kubectl.run("apply", "-f", "-", text=text).stderr
+        warnings = ""
+        for place in range(0, len(every), CHUNK):  # each call has kubectl's deadline
+            items = every[place : place + CHUNK]
+            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+            warnings += kubectl.run("apply", "-f", "-", text=text).stderr
         objects: dict[tuple[str, str], dict[str, Any]] = {}
         deadline = time.monotonic() + SECONDS
         while time.monotonic() < deadline:
