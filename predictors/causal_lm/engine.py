@@ -198,14 +198,14 @@ class Engine:
             self._metrics.tokens.prompt(len(row.prompt.tokens), row.reused)
 
     def _fill_short(self) -> None:
-        """Read what is left of prompts where that is little: a short one overtakes long ones."""
+        """Read a chunk's worth of the prompts with least left: short ones overtake long ones."""
         oldest, spent = self._oldest(), 0
         for row in sorted(self._rows[self._through :], key=lambda row: row.left):
             if row is oldest:
                 continue
-            spent += row.left
-            if spent > CHUNK:
+            if spent and spent + row.left > CHUNK:
                 return
+            spent += min(row.left, CHUNK)
             self._fill(row)
 
     def _fill_oldest(self) -> None:

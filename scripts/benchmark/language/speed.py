@@ -31,7 +31,10 @@ from training.language.smollm2 import extracted
 TOKENS, WARM_UP_TOKENS = 32, 2
 TRIES = 3
 ROWS, ROW_TOKENS, NEW_TOKENS = 8, 256, 56
-SHORT = "Write one sentence about the sea, the wind and a ship that comes home late in the " * 2
+SHORT = (  # 29 tokens
+    "Write one sentence about the sea, the wind and a ship that comes home late in the evening, "
+    "when it rains and nobody waits at the harbour"
+)
 HISTORY_TOKENS = 1000
 STORY = "The keeper of the lighthouse wrote down what passed, the ships, the birds and the storms. "
 

@@ -396,3 +396,18 @@ def test_choices_of_one_request_share_their_grammar_and_not_its_state() -> None:
 
     assert (other.allowed(VOCABULARY) == before).all()
     assert (guide.allowed(VOCABULARY) != before).any()
+
+
+def test_a_prompt_of_two_chunks_overtakes_long_ones() -> None:
+    """It gets its first token in the second turn, while the others are still read."""
+    bench = Bench(max_rows=8, prefix_bytes=0)
+    long = [bench.ask(LONG + str(number), max_tokens=4) for number in range(4)]
+    bench.turn()
+    tokens = bench.reader.read({"text_input": objects([LONG.encode()])}, 1)[0].tokens[:40]
+    short = Asked({}, 1)
+    bench.engine.submit(short, [Prompt(list(tokens), 4)])
+    bench.turn(2)
+
+    assert short.pieces
+    assert not any(job.pieces for job in long[1:])
+    bench.finish(short, *long)
