@@ -4,7 +4,6 @@ import json
 import os
 import pickle
 import resource
-import subprocess
 import sys
 import zipfile
 from pathlib import Path
@@ -20,12 +19,9 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.linear_model import Ridge
 
 from predictors.onnx import OnnxModel
-from predictors.onnx.settings import Settings
-from predictors.runtime import ArtifactError, InvalidRequest, read_artifact
+from predictors.runtime import InvalidRequest, read_artifact
 from tests.support import model_files
 from tests.support.model_files import FLOAT, INT64, STRING, value, write
-from tests.support.required import ROOT
-from training import script
 from training.errors import DataError
 from training.modelfile import __main__ as modelfile
 
@@ -366,41 +362,3 @@ def test_a_sample_of_ones_own_is_held_to_the_graph(
     sample.write_text(json.dumps({"inputs": [tensor]}))
     model = publish(monkeypatch, path, f"--sample={sample}")
     assert model.manifest.golden_sample["inputs"][0]["data"] == [1, 2, 3, 4]
-
-
-def test_what_asks_for_all_memory_ends_alone(tmp_path: Path) -> None:
-    """A graph of a few bytes that makes a tensor of 64 GiB is refused; the machine lives on."""
-    nodes = [
-        helper.make_node("ConstantOfShape", ["shape"], ["large"]),
-        helper.make_node("ReduceSum", ["large"], ["sum"], keepdims=0),
-        helper.make_node("Add", ["x", "sum"], ["y"]),
-    ]
-    path = write(
-        tmp_path / "model.onnx",
-        nodes,
-        [value("x", FLOAT, ["n", 4])],
-        [value("y", FLOAT, ["n", 4])],
-        {"shape": np.array([1 << 17, 1 << 17])},
-    )
-    command = [sys.executable, "-m", "training.modelfile", "mine", str(path), "--output"]
-    done = subprocess.run(
-        [*command, str(tmp_path / "artifact")],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-
-    assert done.returncode == script.FAILED, done.stderr
-    assert done.stderr.strip().splitlines()[-1].startswith("error: ")
-    assert "Traceback" not in done.stderr
-
-
-def test_settings_that_nobody_wrote_are_refused(tmp_path: Path) -> None:
-    """serving.json is read as it is written, or not at all."""
-    assert Settings.read(tmp_path) == Settings()
-    for text in ("[]", "{}", '{"labels": 1, "text": null}', '{"labels": {}, "text": {"a": 1}}'):
-        (tmp_path / "serving.json").write_text(text)
-        with pytest.raises(ArtifactError, match=r"serving\.json is not what"):
-            Settings.read(tmp_path)

@@ -277,8 +277,7 @@ def prepared(version: str) -> tuple[Replica, dict[str, Any]]:
     state = channels.proposed(state, version, "test", "", now, 30.0)
     replica.read(told(state), now, now)
     replica.loaded(version, now)
-    state = channels.armed(state, now)
-    replica.read(told(state), now, now)
+    replica.read(told(state := channels.armed(state, now)), now, now)
     return replica, state
 
 
