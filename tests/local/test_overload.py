@@ -1,10 +1,13 @@
 """A full queue: who is refused, how, and what is left of it in log and metrics."""
 
+import array
+import fcntl
 import http.client
 import json
 import os
 import signal
 import socket
+import termios
 from collections import Counter
 from pathlib import Path
 
@@ -12,6 +15,7 @@ import psutil
 import pytest
 
 from predictors.runtime.lean_kserve import pb
+from tests.support.platform import wait_for
 from tests.support.predictor import JSON, Predictor, metric, running
 from tests.support.slow_model import write_artifact
 
@@ -53,6 +57,9 @@ def test_of_what_comes_at_once_a_queue_full_is_answered(
             for number, client in enumerate(clients):
                 padding = PADDING if number == CLIENTS - 1 else ""
                 client.request("POST", predictor.infer_path, body(padding), JSON)
+            # The kernel may take a while to hand over what was sent, and not in this order.
+            wait_for(lambda: not any(map(unsent, clients[:-1])), 20, "the requests to come")
+            wait_for(lambda: unsent(clients[-1]) < len(PADDING), 20, "the padded one's head")
         finally:
             os.kill(predictor.process.pid, signal.SIGCONT)
         answers = [client.getresponse() for client in clients]
@@ -83,6 +90,14 @@ def test_of_what_comes_at_once_a_queue_full_is_answered(
     assert (told["level"], told["outcome"]) == ("WARNING", "rejected")
     assert told["requests"] == CLIENTS - QUEUE
     assert {line["status"] for line in lines if line["event"] == "infer"} == {200}
+
+
+def unsent(client: http.client.HTTPConnection) -> int:
+    """Bytes of a client's that the server's kernel does not have yet."""
+    count = array.array("i", [0])
+    assert client.sock is not None
+    fcntl.ioctl(client.sock.fileno(), termios.TIOCOUTQ, count)
+    return count[0]
 
 
 def all_over(predictor: Predictor) -> None:
