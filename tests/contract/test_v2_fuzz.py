@@ -151,7 +151,8 @@ def test_json_binary_grpc_and_infer_itself_agree_to_the_last_bit(
     request.addfinalizer(http_connection.close)
     rng = np.random.default_rng(7)
     datatypes = {t["name"]: t["datatype"] for t in predictor.golden_inputs()}
-    answered = {spec.name: spec.datatype for spec in model.outputs}
+    always = [spec for spec in model.outputs if spec.only_with in (None, *datatypes)]
+    answered = {spec.name: spec.datatype for spec in always}
     answers = 0
     with predictor.channel() as channel:
         stub = channel.unary_unary(
