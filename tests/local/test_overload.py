@@ -42,7 +42,7 @@ def clients_of(predictor: Predictor, count: int) -> list[http.client.HTTPConnect
 def test_of_what_comes_at_once_a_queue_full_is_answered(
     tmp_path: Path, golden_seconds: float
 ) -> None:
-    """Twelve at once to a queue of four: four answers, eight counted 429s, one line for all."""
+    """Twelve at once to a queue of four: four answers, eight 429s, counted and told together."""
     artifact = write_artifact(tmp_path / "artifact", golden_seconds)
     with running(
         "slow", artifact, tmp_path / "log", module=MODULE, PREDICTOR_QUEUE_SIZE=str(QUEUE)
@@ -86,9 +86,10 @@ def test_of_what_comes_at_once_a_queue_full_is_answered(
     assert counted == {"ok": QUEUE, "rejected": CLIENTS - QUEUE}
     assert again == [200] * CLIENTS
     lines = predictor.log_lines()
-    (told,) = [line for line in lines if line["event"] == "queue full"]
-    assert (told["level"], told["outcome"]) == ("WARNING", "rejected")
-    assert told["requests"] == CLIENTS - QUEUE
+    told = [line for line in lines if line["event"] == "queue full"]
+    assert {(line["level"], line["outcome"]) for line in told} == {("WARNING", "rejected")}
+    assert sum(line["requests"] for line in told) == CLIENTS - QUEUE
+    assert len(told) <= 2  # the log's thread may write amid the refusals, and the rest at the end
     assert {line["status"] for line in lines if line["event"] == "infer"} == {200}
 
 
