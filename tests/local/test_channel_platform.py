@@ -173,7 +173,10 @@ def check(fleet: Fleet, history: list[Answered]) -> None:
     assert channel_traffic.fallen(history) == []
 
 
-@pytest.mark.skipif(not SWAPS or RESULT is not None, reason="by hand")
+@pytest.mark.skipif(
+    not SWAPS or RESULT is not None,
+    reason="longer than a test of CI may take: SERIN_CHANNEL_SWAPS=4 runs it",
+)
 def test_swaps_under_load_lose_nothing(fleet: Fleet) -> None:
     """Through Envoy: by hand, with a kill amid a prepare, without a store, back, by a training."""
     versions, followed = fleet.versions, time.time()
@@ -202,10 +205,13 @@ def test_swaps_under_load_lose_nothing(fleet: Fleet) -> None:
     check(fleet, traffic.history)
 
 
-@pytest.mark.skipif(not SWAPS or RESULT is None, reason="by hand")
+@pytest.mark.skipif(
+    not SWAPS or RESULT is None,
+    reason="minutes: SERIN_CHANNEL_SWAPS=50 SERIN_CHANNEL_RESULT=FILE runs it",
+)
 @pytest.mark.timeout(300 + 60 * SWAPS)
 def test_many_swaps_with_every_trouble(fleet: Fleet) -> None:
-    """The run whose figures docs/channels.md has."""
+    """Swaps amid kills, stops, and a store or API that is away; FILE gets the figures."""
     run = Run(fleet)
     load = machine.load_average()
     with Traffic(urlsplit(fleet.platform.url).netloc, RATE) as traffic:
