@@ -61,6 +61,7 @@ class Batcher:
         self._queue_seconds = queue_seconds
         self._queue: deque[Job] = deque()
         self._call_seconds = 0.0  # of the last calls, the newest weighing most
+        self._running_since: float | None = None  # time.perf_counter() of the call under way
         self._ready = threading.Condition()
         self._closed = False
         self._worker = threading.Thread(target=self._work, name="infer", daemon=True)
@@ -167,26 +168,29 @@ class Batcher:
             if len(self._queue) >= self._queue_size:
                 raise QueueFull(self.model.name, self._queue_size)
             self._check_wait(job)
-            job.calls_ahead = self._calls_ahead()
             self._queue.append(job)
             self._ready.notify()
 
     def _check_wait(self, job: Job) -> None:
         """Refuse now what would wait longer than its client, or the queue, allows.
 
-        A call takes as long as the last ones, or as those that the front of the queue has waited
-        for, if that is longer.
+        Each call ahead takes as long as the last ones did. The call under way, once it takes
+        longer than that, is expected to take as much longer again; what holds it up (a large
+        request, a machine that stalls) says nothing about those behind it.
         """
         ahead = self._calls_ahead()
         if not ahead:
             return
-        first, now = self._queue[0], time.perf_counter()
-        a_call = max(self._call_seconds, (now - first.queued_at) / (first.calls_ahead + 1))
+        now = time.perf_counter()
+        since = self._running_since
+        late = 0.0 if since is None else max(now - since - self._call_seconds, 0.0)
+        wait = ahead * self._call_seconds + late
         left = self._queue_seconds if job.deadline is None else job.deadline - now
-        if ahead * a_call > min(left, self._queue_seconds):
+        allowed = min(left, self._queue_seconds)
+        if wait > allowed:
             raise Overloaded(
-                f"model '{self.model.name}': this request would wait some {ahead * a_call:.1f} s, "
-                f"{max(min(left, self._queue_seconds), 0):.1f} are allowed"
+                f"model '{self.model.name}': this request would wait some {wait:.1f} s, "
+                f"{max(allowed, 0):.1f} are allowed"
             )
 
     def _calls_ahead(self) -> int:
@@ -248,14 +252,15 @@ class Batcher:
             if job.rows_left:
                 unfinished.append(job)
         for job in unfinished:  # behind the others: a big request holds nobody up
-            job.queued_at, job.calls_ahead = now, self._calls_ahead()
+            job.queued_at = now
             self._queue.append(job)
         return batch
 
     def _compute(self, batch: list[tuple[Job, Arrays, int]]) -> None:
-        started = time.perf_counter()
+        started = self._running_since = time.perf_counter()
         self._compute_now(batch)
         seconds = time.perf_counter() - started
+        self._running_since = None
         known = self._call_seconds or seconds
         self._call_seconds = known + (seconds - known) / _REMEMBERED
 

@@ -18,7 +18,6 @@ class Job:
         "_pieces",
         "_taken",
         "arrays",
-        "calls_ahead",
         "deadline",
         "done",
         "error",
@@ -37,7 +36,6 @@ class Job:
         self.done = done
         self.deadline = deadline  # time.perf_counter() value
         self.queued_at = time.perf_counter()
-        self.calls_ahead = 0  # calls of the model that were due before it when it was queued
         self.gone = False  # set by the transport once the client has left
         self.timing: Timing | None = None
         self.outputs: Arrays | None = None

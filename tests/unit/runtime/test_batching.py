@@ -119,6 +119,19 @@ def test_what_would_wait_too_long_is_refused_when_it_comes(busy: Batcher) -> Non
         busy.submit(row())
 
 
+def test_one_call_that_is_held_up_says_nothing_about_those_behind_it(busy: Batcher) -> None:
+    """A machine that stalls for 2 s in a model of milliseconds turns nobody away."""
+    busy._call_seconds = 0.001
+    busy.submit(row())
+    busy._queue[0].queued_at -= 2
+    busy._running_since = time.perf_counter() - 2
+    for _ in range(30):
+        busy.submit(row())
+    busy._running_since -= 1  # three, of 2.5 that are allowed
+    with pytest.raises(Overloaded, match=r"wait some 3\.0 s, 2\.5 are allowed"):
+        busy.submit(row())
+
+
 def test_what_would_wait_past_its_deadline_is_refused_when_it_comes(busy: Batcher) -> None:
     """An empty queue refuses nobody, since what computes may be over at any moment."""
     soon = time.perf_counter() + 0.5
