@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-TIMEOUT_SECONDS = {"unit": 10, "contract": 60, "local": 120, "cluster": 1200}
+TIMEOUT_SECONDS = {"unit": 60, "contract": 180, "local": 300, "cluster": 1200}
 # A developer's own settings and proxies must not decide what a test sees; where Envoy is may.
 SCRUBBED = ("AWS_", "OTEL_", "PREDICTOR_", "SERIN_", "NO_COLOR", "FORCE_COLOR", "COLUMNS")
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")

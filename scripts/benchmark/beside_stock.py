@@ -24,11 +24,12 @@ from typing import Any
 
 import psutil
 
+from controlplane.local.node.processes import free_ports
 from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.repository import ROOT
 from scripts.benchmark.result.provenance import provenance
 from scripts.benchmark.serving.machine import Cores, OthersShare, load_average
-from scripts.benchmark.serving.server import ENVIRONMENT, free_ports
+from scripts.benchmark.serving.server import ENVIRONMENT
 
 SERIN, STOCK = "serin", "stock kserve"
 PACKAGES = ("kserve", "onnxruntime", "tokenizers", "torch", "transformers")

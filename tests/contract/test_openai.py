@@ -198,9 +198,9 @@ def test_a_client_that_leaves_frees_the_rows(lm: Predictor) -> None:
         connection.close()
         return metric(lm.metrics(), "predictor_requests_total", outcome="cancelled") > 0
 
-    wait_until(cancelled, 30, "a stream that ended as cancelled")
+    wait_until(cancelled, 60, "a stream that ended as cancelled")
     wait_until(
-        lambda: metric(lm.metrics(), "predictor_requests_in_flight") == 0, 10, "nothing in flight"
+        lambda: metric(lm.metrics(), "predictor_requests_in_flight") == 0, 60, "nothing in flight"
     )
 
 

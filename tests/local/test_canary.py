@@ -94,7 +94,7 @@ def test_a_canary_that_never_becomes_ready_gets_no_request(kubectl: Kubectl) -> 
             "--timeout=50s",
         )
         answered = load.answered
-        wait_for(lambda: load.answered > answered + 20, 30, "answers beside the canary")
+        wait_for(lambda: load.answered > answered + 20, 60, "answers beside the canary")
         status = kubectl.get("isvc/iris")["status"]
         weights = kubectl.weights()
         kubectl.patch("isvc/iris", {"canary": None})
@@ -154,7 +154,7 @@ def test_a_weight_reaches_envoy(kubectl: Kubectl) -> None:
     before = [pod["pid"] for pod in kubectl.platform.pods()]
 
     kubectl.patch("isvc/iris", canary(70, other(kubectl)))
-    wait_for(lambda: '"weight": 70' in routes.read_text("utf-8"), 5, "the weight in Envoy's file")
+    wait_for(lambda: '"weight": 70' in routes.read_text("utf-8"), 60, "the weight in Envoy's file")
     after = [pod["pid"] for pod in kubectl.platform.pods()]
     kubectl.patch("isvc/iris", {"canary": None})
 
@@ -165,7 +165,7 @@ def test_a_weight_reaches_envoy(kubectl: Kubectl) -> None:
     assert after == before
     assert described("Canary [canary] is ready", "canary [canary] 0 → 20 %, stable 100 → 80 %")
     assert described("canary [canary] 20 → 70 %, stable 80 → 30 %")
-    wait_for(lambda: described("canary [canary] 70 → 0 %, stable 30 → 100 %"), 20, "the last Event")
+    wait_for(lambda: described("canary [canary] 70 → 0 %, stable 30 → 100 %"), 60, "the last Event")
 
 
 def job(name: str, script: str) -> str:
@@ -208,9 +208,9 @@ def test_deleting_a_job_ends_its_process(kubectl: Kubectl) -> None:
 
     kubectl.run("delete", "job/sleeps")
 
-    wait_for(lambda: _sleepers(kubectl) == 0, 30, "the process's end")
+    wait_for(lambda: _sleepers(kubectl) == 0, 60, "the process's end")
     wait_for(
-        lambda: "sleeps" not in kubectl.out("get", "pods", "-o", "name"), 30, "the pod's removal"
+        lambda: "sleeps" not in kubectl.out("get", "pods", "-o", "name"), 60, "the pod's removal"
     )
 
 

@@ -107,6 +107,8 @@ class Clients:
             )
             answer = connection.getresponse()
             body = json.loads(answer.read())
+            if answer.headers.get("serin-try-another"):
+                continue  # on a machine that took longer than the lease; Envoy asks the other
             generation = int(answer.headers.get("serin-generation", "0"))
             seen.append(
                 (sent, time.time(), answer.status, body.get("model_version", ""), generation)

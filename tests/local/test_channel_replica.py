@@ -167,11 +167,11 @@ def test_a_process_stopped_past_the_instant_answers_by_the_new_version(world: Wo
         ]
         for connection in connections:
             connection.connect()
-        wait_until(lambda: time.time() > instant - 1, 10, "the last second before the instant")
+        wait_until(lambda: time.time() > instant - 1, 60, "the last second before the instant")
         predictor.process.send_signal(signal.SIGSTOP)
         for connection in connections:
             connection.request("POST", predictor.infer_path, json.dumps(FLOWER), JSON)
-        wait_until(lambda: time.time() > instant, 10, "the instant")
+        wait_until(lambda: time.time() > instant, 60, "the instant")
         predictor.process.send_signal(signal.SIGCONT)
         for connection in connections:
             answer = connection.getresponse()
@@ -224,14 +224,14 @@ def test_an_armed_replica_without_its_store_answers_nobody_until_it_is_back(
         world.hand.wait("a", lambda told: told["prepared"] == 2, "a prepared replica")
         world.hand.arm("a")
         world.s3.stop()
-        wait_until(lambda: ask(predictor).status == 503, 20, "a suspended replica")
+        wait_until(lambda: ask(predictor).status == 503, 60, "a suspended replica")
         answer = ask(predictor)
         assert answer.headers["serin-try-another"] == "1"
         assert "the channel was not read" in answer.json["error"]
         assert predictor.request("GET", "/v2/health/ready").status == 503
         assert metric(predictor.metrics(), "predictor_channel_late", model="iris") == 1
         world.s3.start()
-        wait_until(lambda: ask(predictor).status == 200, 20, "its answers")
+        wait_until(lambda: ask(predictor).status == 200, 60, "its answers")
 
 
 def test_an_available_replica_goes_on_without_its_store(world: World) -> None:
@@ -247,7 +247,7 @@ def test_an_available_replica_goes_on_without_its_store(world: World) -> None:
             assert ask(predictor).status == 200
             return metric(predictor.metrics(), "predictor_channel_late", model="iris") == 1
 
-        wait_until(late, 20, "a replica that is late")
+        wait_until(late, 60, "a replica that is late")
 
 
 def test_a_state_larger_than_any_channel_is_not_read(world: World) -> None:

@@ -38,7 +38,7 @@ def test_a_conversation_goes_on_until_ctrl_d(lm: Predictor) -> None:
             lambda before=before: (
                 metric(lm.metrics(), "predictor_requests_total", outcome="ok") > before
             ),
-            30,
+            60,
             "an answer",
         )
     chat.type("\x04")

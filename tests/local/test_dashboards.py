@@ -129,7 +129,7 @@ def test_top_shows_each_version_and_what_fires(trained: Platform) -> None:
         return next((line for line in lines if line.startswith("iris ")), "–")
 
     # The platform's own series may come a scrape after the predictor's: dashes until then.
-    wait_for(lambda: not row().endswith("–"), 40, "iris and its replicas in the table")
+    wait_for(lambda: not row().endswith("–"), 60, "iris and its replicas in the table")
 
     heading = trained.serin("top").stdout.splitlines()[0]
     assert heading.split()[:3] == ["MODEL", "VERSION", "RATE"]

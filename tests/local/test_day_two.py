@@ -65,7 +65,7 @@ def kill_everything(platform: Platform) -> None:
     for process in platform.processes():
         with contextlib.suppress(psutil.NoSuchProcess):  # the kernel was first
             process.kill()
-    wait_for(lambda: not platform.processes(), 10, "the end of all processes")
+    wait_for(lambda: not platform.processes(), 60, "the end of all processes")
 
 
 @pytest.mark.timeout(300)  # two trainings, three rollouts and two starts
@@ -84,7 +84,7 @@ def test_what_was_rolled_back_stays_so(platform: Platform) -> None:
 
     kubectl.patch("isvc/iris", {"canary": [canary(second, 10)]})
     kubectl.run("wait", "isvc/iris", "--for=condition=CanaryPredictorReady", "--timeout=60s")
-    wait_for(lambda: shares(platform) == (90, 10), 30, "the canary's share")
+    wait_for(lambda: shares(platform) == (90, 10), 60, "the canary's share")
     for version in (first, second):  # each by its name, whatever the shares are
         asked = [platform.ask(f"/v2/models/iris/versions/{version}") for _ in range(20)]
         assert {(code, found["versions"][0]) for code, found in asked} == {(200, version)}
@@ -110,7 +110,7 @@ def test_what_was_rolled_back_stays_so(platform: Platform) -> None:
     assert serving(platform) == first
 
 
-@pytest.mark.timeout(200)
+@pytest.mark.timeout(400)
 def test_status_says_what_is_wrong_with_what(platform: Platform) -> None:
     """A model without a version, a bad setting and a failed Job: each its row with its reason."""
     kubectl = Kubectl(platform)

@@ -18,7 +18,7 @@ import pytest
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.v2.datatypes import to_wire
 from tests.support.predictor import Predictor, metric, running, wait_until
-from tests.support.slow_model import write_artifact
+from tests.support.slow_model import HELD, let_go, write_artifact
 
 MODULE = "tests.support.slow_model"
 INFER = "/inference.GRPCInferenceService/ModelInfer"
@@ -112,15 +112,16 @@ def test_deadline_and_departure_leave_the_queue_uncomputed(slow: Predictor) -> N
     before = {name: count(slow, name) for name in ("deadline", "cancelled")}
     batches = "predictor_infer_duration_seconds_count"
     with slow.channel() as channel, ThreadPoolExecutor(1) as pool:
-        first = pool.submit(stub(channel), message(3.0), timeout=20)
-        wait_until(lambda: in_flight(slow) == 1, 5, "the first call in flight")
+        first = pool.submit(stub(channel), message(HELD), timeout=60)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the first call in flight")
         computed = metric(slow.metrics(), batches)
         gone = stub(channel).future(message(0.01), timeout=20)
-        wait_until(lambda: in_flight(slow) == 2, 5, "a call waiting behind it")
+        wait_until(lambda: in_flight(slow) == 2, 60, "a call waiting behind it")
         gone.cancel()
-        assert code_of(channel, 0.2) is Code.DEADLINE_EXCEEDED
+        assert code_of(channel, 2.0) is Code.DEADLINE_EXCEEDED
+        let_go(slow.folder)
         assert first.result().outputs
-    wait_until(lambda: in_flight(slow) == 0, 5, "nothing in flight")
+    wait_until(lambda: in_flight(slow) == 0, 60, "nothing in flight")
     with slow.channel() as channel:
         stub(channel)(message(0.01), timeout=20)  # behind whatever the worker still had
 
@@ -150,7 +151,7 @@ def test_metadata_is_taken_over_and_ids_come_back(slow: Predictor) -> None:
     assert set(ids) <= {(name, value) for name, value in call.initial_metadata()}
     wait_until(
         lambda: any(line.get("x_request_id") == "r-77" for line in slow.log_lines()),
-        5,
+        60,
         "the request's log line",
     )
 
@@ -203,7 +204,7 @@ def test_sigterm_loses_no_call(artifact: Path, tmp_path: Path) -> None:
 
         with ThreadPoolExecutor(4) as pool:
             asking = [pool.submit(ask_on) for _ in range(4)]
-            wait_until(lambda: codes[Code.OK] > 20, 20, "calls being answered")
+            wait_until(lambda: codes[Code.OK] > 20, 60, "calls being answered")
             assert leaving.stop() == 0
             stop.set()
             for one in asking:

@@ -92,7 +92,7 @@ class Shop:
         try:
             yield seen
             now = self.kubectl.weights().get("iris-canary-predictor", 0)
-            wait_for(lambda: seen[-1:] == [now], 30, "the watch of the weights")
+            wait_for(lambda: seen[-1:] == [now], 60, "the watch of the weights")
         finally:
             with watch:
                 watch.terminate()
@@ -187,7 +187,7 @@ def test_a_good_version_is_promoted_though_its_engine_is_killed(shop: Shop, tmp_
         shop.rollout(
             *("start", "iris", new, "--shadow", "150", "--steps", "40,100", *PATIENT, *CALM)
         )
-        wait_for(lambda: len(shop.platform.engines()) == 1, 30, "its engine")
+        wait_for(lambda: len(shop.platform.engines()) == 1, 60, "its engine")
         (engine,) = shop.platform.engines()
         engine.kill()
         engine.wait(10)
@@ -247,7 +247,7 @@ def test_the_engine_steps_back_from_what_somebody_else_changed(shop: Shop) -> No
     canary = shop.kubectl.get("isvc/iris")["spec"]["canary"]
 
     shop.kubectl.patch("isvc/iris", {"canary": [{**canary[0], "trafficPercent": 37}]})
-    wait_for(lambda: shop.phase() == "Done", 30, "the engine to notice")
+    wait_for(lambda: shop.phase() == "Done", 60, "the engine to notice")
 
     state = shop.state()
     found = shop.kubectl.get("isvc/iris")["spec"]["canary"][0]["trafficPercent"]

@@ -173,7 +173,7 @@ async def look(supervisor: Supervisor, seconds: int) -> None:
     assert supervisor.objects.count("Event") <= events.MOST + events.SLACK + BATCH  # bounded
 
 
-@pytest.mark.timeout(max(120, COUNT // 10))
+@pytest.mark.timeout(max(300, COUNT // 10))
 def test_hostile_objects_harm_themselves_alone(supervisor: Supervisor, tmp_path: Path) -> None:
     """The loop goes on for the others, every object can be deleted, no file is written outside."""
     seed = int(os.environ.get("HOSTILE_SEED") or random.randrange(2**32))

@@ -115,7 +115,7 @@ def test_a_restart_rolls_the_pods_and_loses_no_request(kubectl: Kubectl) -> None
     try:
         kubectl.run("rollout", "restart", "deploy/iris-predictor")
         kubectl.run("rollout", "status", "deploy/iris-predictor", "--timeout=50s")
-        wait_for(lambda: before.strip() not in kubectl.out(*pods), 40, "the old pod's end")
+        wait_for(lambda: before.strip() not in kubectl.out(*pods), 60, "the old pod's end")
     finally:
         done.set()
         asking.join()
@@ -349,7 +349,7 @@ def test_what_was_applied_survives_a_kill(kubectl: Kubectl) -> None:
     (supervisor,) = [one for one in processes if "controlplane.local" in one.cmdline()]
 
     supervisor.kill()
-    wait_for(lambda: not kubectl.platform.processes(), 10, "the children's end")
+    wait_for(lambda: not kubectl.platform.processes(), 60, "the children's end")
     kubectl.platform.serin("up", "iris")
 
     assert kubectl.get("configmap/kept")["data"] == {"a": "1"}

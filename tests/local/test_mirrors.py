@@ -63,7 +63,7 @@ def test_envoy_copies_requests_under_the_same_id_until_the_route_is_deleted(
     wait_for(both, 60, "copies of both protocols")
     copies = answers(kubectl, CANARY, "one")
     wait_for(
-        lambda: copies.items() <= answers(kubectl, STABLE, "one").items(), 10, "stable's lines"
+        lambda: copies.items() <= answers(kubectl, STABLE, "one").items(), 60, "stable's lines"
     )
     assert "iris-shadow" in kubectl.out("describe", "httproute", "iris-shadow")
     kubectl.run("delete", "httproute", "iris-shadow")
@@ -73,7 +73,7 @@ def test_envoy_copies_requests_under_the_same_id_until_the_route_is_deleted(
         serin("infer", "iris", *FLOWER)
         return answers(kubectl, STABLE, "one") == before
 
-    wait_for(ended, 30, "the end of the mirror")
+    wait_for(ended, 60, "the end of the mirror")
     assert kubectl.weights()[STABLE] > 0
 
 
@@ -99,7 +99,7 @@ def test_kserves_routes_come_back_and_lose_no_request(kubectl: Kubectl) -> None:
     kubectl.platform.serin("infer", "iris", *FLOWER)
 
     wait_for(
-        lambda: kubectl.get("httproutes")["items"][0]["metadata"]["name"] == "iris", 30, "the route"
+        lambda: kubectl.get("httproutes")["items"][0]["metadata"]["name"] == "iris", 60, "the route"
     )
     after = kubectl.get("httproute/iris")
     assert after["metadata"]["uid"] != before["metadata"]["uid"]
@@ -131,7 +131,7 @@ def test_a_route_that_envoy_refuses_is_named_and_the_others_follow(kubectl: Kube
         parents = (kubectl.get("httproute/iris-shadow").get("status") or {}).get("parents", ())
         return [one for parent in parents for one in parent["conditions"]]
 
-    wait_for(lambda: [one["status"] for one in said()] == ["False"], 10, "Envoy's word")
+    wait_for(lambda: [one["status"] for one in said()] == ["False"], 60, "Envoy's word")
     assert "host headers may not be modified" in said()[0]["message"]
     assert "host headers" in kubectl.out("describe", "httproute/iris-shadow")
     (fault,) = kubectl.platform.state()["faults"]
@@ -141,7 +141,7 @@ def test_a_route_that_envoy_refuses_is_named_and_the_others_follow(kubectl: Kube
         *("patch", "isvc/iris", "--type=json", "-p"),
         json.dumps([{"op": "replace", "path": "/spec/canary/0/trafficPercent", "value": 50}]),
     )
-    wait_for(lambda: weights(kubectl) == {(50, 50)}, 10, "the canary's share in Envoy")
+    wait_for(lambda: weights(kubectl) == {(50, 50)}, 60, "the canary's share in Envoy")
     kubectl.run("wait", "isvc/iris", "--for=condition=Ready", "--timeout=10s")
     kubectl.run("delete", "httproute", "iris-shadow")
-    wait_for(lambda: kubectl.platform.state()["faults"] == [], 10, "the fault to go")
+    wait_for(lambda: kubectl.platform.state()["faults"] == [], 60, "the fault to go")

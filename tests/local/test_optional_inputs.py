@@ -9,7 +9,7 @@ import pytest
 
 from predictors.runtime.lean_kserve import pb
 from tests.support.predictor import Answer, Predictor, metric, running, wait_until
-from tests.support.slow_model import write_artifact
+from tests.support.slow_model import HELD, let_go, write_artifact
 
 
 @pytest.fixture
@@ -28,17 +28,19 @@ def ask(predictor: Predictor, seconds: float, note: str | None = None) -> Answer
     return predictor.infer({"inputs": tensors})
 
 
-def busy(predictor: Predictor) -> bool:
-    """Whether a request is being computed."""
-    return metric(predictor.metrics(), "predictor_requests_in_flight") == 1
+def in_flight(predictor: Predictor) -> float:
+    """Requests that wait or are being computed."""
+    return metric(predictor.metrics(), "predictor_requests_in_flight")
 
 
 def test_requests_share_a_call_only_with_those_of_the_same_inputs(slow: Predictor) -> None:
     """An optional input is given for all rows of a call or for none of them."""
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(ask, slow, 0.5)
-        wait_until(lambda: busy(slow), 5, "the first request in flight")
+        first = pool.submit(ask, slow, HELD)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
         others = [pool.submit(ask, slow, 0.01, note) for note in ("a", None, "b")]
+        wait_until(lambda: in_flight(slow) == 4, 60, "three requests waiting behind it")
+        let_go(slow.folder)
         answers = [one.result() for one in [first, *others]]
 
     assert [answer.status for answer in answers] == [200] * 4
@@ -55,14 +57,14 @@ def test_the_models_own_check_refuses_before_anything_waits(slow: Predictor) -> 
     ):
         message.inputs.add(name=name, datatype=datatype, shape=[1], contents=contents)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(ask, slow, 1.0)
-        wait_until(lambda: busy(slow), 5, "the first request in flight")
+        first = pool.submit(ask, slow, HELD)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
         refused = ask(slow, 0.01, note="")
         with pytest.raises(grpc.RpcError) as over_grpc:
             slow.call("ModelInfer", message)
-        refused_first = not first.done()
+        assert not first.done()
+        let_go(slow.folder)
 
-    assert refused_first
     assert (refused.status, over_grpc.value.code()) == (400, grpc.StatusCode.INVALID_ARGUMENT)
     for text in (refused.json["error"], over_grpc.value.details()):
         assert text == "tensor 'note': expected text, got an empty element"

@@ -58,8 +58,8 @@ def test_of_what_comes_at_once_a_queue_full_is_answered(
                 padding = PADDING if number == CLIENTS - 1 else ""
                 client.request("POST", predictor.infer_path, body(padding), JSON)
             # The kernel may take a while to hand over what was sent, and not in this order.
-            wait_for(lambda: not any(map(unsent, clients[:-1])), 20, "the requests to come")
-            wait_for(lambda: unsent(clients[-1]) < len(PADDING), 20, "the padded one's head")
+            wait_for(lambda: not any(map(unsent, clients[:-1])), 60, "the requests to come")
+            wait_for(lambda: unsent(clients[-1]) < len(PADDING), 60, "the padded one's head")
         finally:
             os.kill(predictor.process.pid, signal.SIGCONT)
         answers = [client.getresponse() for client in clients]

@@ -168,7 +168,7 @@ def test_a_killed_supervisor_takes_its_children_along(fresh: Fresh) -> None:
     (supervisor,) = [p for p in platform.processes() if "controlplane.local" in p.cmdline()]
 
     supervisor.kill()
-    wait_for(lambda: not platform.processes(), 10, "the children's end")
+    wait_for(lambda: not platform.processes(), 60, "the children's end")
 
     assert "was killed" in platform.serin("status", expect=1).stderr
     platform.serin("up", "iris")
@@ -187,9 +187,9 @@ def test_a_helper_that_dies_is_started_again(fresh: Fresh, name: str) -> None:
         found = [p for p in platform.processes() if name in Path(p.cmdline()[0]).name]
         return bool(found) and found[0].pid != helper.pid
 
-    wait_for(back, 20, f"{name} to be back")
+    wait_for(back, 60, f"{name} to be back")
     if name == "envoy":
-        wait_for(lambda: answers(platform), 20, "answers through the new Envoy")
+        wait_for(lambda: answers(platform), 60, "answers through the new Envoy")
     platform.serin("up", "iris")
 
 

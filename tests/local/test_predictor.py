@@ -5,7 +5,8 @@ import json
 import shutil
 import socket
 import subprocess
-import threading
+import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -27,7 +28,7 @@ from tests.support.predictor import (
     start_refused,
     wait_until,
 )
-from tests.support.slow_model import write_artifact
+from tests.support.slow_model import HELD, let_go, write_artifact
 
 MODULE = "tests.support.slow_model"
 
@@ -120,9 +121,11 @@ def test_taken_port_and_bad_settings_are_one_sentence(artifact: Path) -> None:
 def test_what_arrives_during_a_call_shares_the_next(slow: Predictor) -> None:
     """While one call runs, waiting requests gather into one batch; a lone one waits for none."""
     with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(ask, slow, 0.5)
-        wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
+        first = pool.submit(ask, slow, HELD)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
         others = [pool.submit(ask, slow, 0.01) for _ in range(3)]
+        wait_until(lambda: in_flight(slow) == 4, 60, "three requests waiting behind it")
+        let_go(slow.folder)
         shared = [one.result().json["outputs"][1]["data"] for one in [first, *others]]
 
     assert shared == [[1], [3], [3], [3]]
@@ -131,9 +134,11 @@ def test_what_arrives_during_a_call_shares_the_next(slow: Predictor) -> None:
 def test_one_bad_row_does_not_fail_its_neighbours(slow: Predictor) -> None:
     """In a shared batch the invalid row is a 400, the crashing one a 500, the others 200."""
     with ThreadPoolExecutor(8) as pool:
-        first = pool.submit(ask, slow, 0.4)
-        wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
+        first = pool.submit(ask, slow, HELD)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
         others = [pool.submit(ask, slow, value) for value in (0.01, float("nan"), -1.0)]
+        wait_until(lambda: in_flight(slow) == 4, 60, "three requests waiting behind it")
+        let_go(slow.folder)
         statuses = sorted(one.result().status for one in [first, *others])
 
     assert statuses == [200, 200, 400, 500]
@@ -143,7 +148,7 @@ def test_large_request_is_cut_and_does_not_hold_up_small_ones(slow: Predictor) -
     """400 rows run as batches of 64, and a small request gets its turn between them."""
     with ThreadPoolExecutor(2) as pool:
         large = pool.submit(ask, slow, *[0.1] * 400)
-        wait_until(lambda: in_flight(slow) == 1, 5, "the large request in flight")
+        wait_until(lambda: in_flight(slow) == 1, 60, "the large request in flight")
         small = ask(slow, 0.1)
         done_first = not large.done()
         answer = large.result()
@@ -164,18 +169,17 @@ def test_batch_of_no_rows_never_reaches_the_model(slow: Predictor) -> None:
 def test_past_the_queue_requests_are_refused_at_once(slow: Predictor) -> None:
     """429 with Retry-After over REST and RESOURCE_EXHAUSTED over gRPC, while others wait."""
     with ThreadPoolExecutor(16) as pool:
-        first = pool.submit(ask, slow, 3.0)
-        wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
+        first = pool.submit(ask, slow, HELD)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
         waiting = [pool.submit(ask, slow, 0.01) for _ in range(3)]
-        wait_until(lambda: in_flight(slow) == 4, 5, "three requests waiting behind it")
+        wait_until(lambda: in_flight(slow) == 4, 60, "three requests waiting behind it")
         refused = ask(slow, 0.01)
-        others_waited = not first.done()
+        let_go(slow.folder)
         accepted = [one.result().status for one in [first, *waiting]]
 
     assert refused.status == 429
     assert refused.headers["retry-after"] == "1"
     assert refused.json["error"]
-    assert others_waited, "the refusal came after the request that the queue was waiting for"
     assert accepted == [200] * 4
     rejected = metric(slow.metrics(), "predictor_requests_total", outcome="rejected")
     assert rejected == 1
@@ -185,7 +189,7 @@ def test_grpc_past_the_queue_is_resource_exhausted(slow: Predictor) -> None:
     """The C core refuses what is over the limit."""
     message = pb.ModelInferRequest(model_name="slow")
     message.inputs.add(name="seconds", datatype="FP32", shape=[1])
-    message.raw_input_contents.append(to_wire(np.array([0.5], np.float32), "FP32"))
+    message.raw_input_contents.append(to_wire(np.array([0.01], np.float32), "FP32"))
 
     def code() -> Any:
         try:
@@ -194,10 +198,16 @@ def test_grpc_past_the_queue_is_resource_exhausted(slow: Predictor) -> None:
             return error.code()
         return grpc.StatusCode.OK
 
-    with ThreadPoolExecutor(12) as pool:
-        codes = {one.result() for one in [pool.submit(code) for _ in range(12)]}
+    with ThreadPoolExecutor(13) as pool:
+        first = pool.submit(ask, slow, HELD)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
+        asked = [pool.submit(code) for _ in range(12)]
+        wait_until(lambda: sum(one.done() for one in asked) == 9, 60, "nine refusals")
+        let_go(slow.folder)
+        codes = Counter(one.result() for one in asked)
+        assert first.result().status == 200
 
-    assert codes == {grpc.StatusCode.OK, grpc.StatusCode.RESOURCE_EXHAUSTED}
+    assert codes == {grpc.StatusCode.OK: 3, grpc.StatusCode.RESOURCE_EXHAUSTED: 9}
 
 
 def test_expired_deadlines_and_departed_clients_are_not_computed(slow: Predictor) -> None:
@@ -206,15 +216,19 @@ def test_expired_deadlines_and_departed_clients_are_not_computed(slow: Predictor
         {"inputs": [{"name": "seconds", "datatype": "FP32", "shape": [1], "data": [0.01]}]}
     )
     with ThreadPoolExecutor(4) as pool:
-        first = pool.submit(ask, slow, 0.6)
-        wait_until(lambda: in_flight(slow) == 1, 5, "the first request in flight")
+        first = pool.submit(ask, slow, HELD)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
         late = pool.submit(ask, slow, 0.01, **{"x-request-timeout-ms": "50"})
-        gone = http.client.HTTPConnection("127.0.0.1", slow.http_port, timeout=5)
+        wait_until(lambda: in_flight(slow) == 2, 60, "another behind it")
+        deadline = time.monotonic() + 0.05
+        gone = http.client.HTTPConnection("127.0.0.1", slow.http_port, timeout=20)
         gone.request("POST", slow.infer_path, body, JSON)
-        wait_until(lambda: in_flight(slow) == 3, 5, "both in the queue")
+        wait_until(lambda: in_flight(slow) == 3, 60, "both in the queue")
         gone.close()
+        wait_until(lambda: time.monotonic() > deadline, 60, "the deadline")
+        let_go(slow.folder)
         statuses = [first.result().status, late.result().status]
-    wait_until(lambda: in_flight(slow) == 0, 5, "nothing in flight")
+    wait_until(lambda: in_flight(slow) == 0, 60, "nothing in flight")
     ask(slow, 0.01)  # behind whatever the worker still had
 
     assert statuses == [200, 504]
@@ -225,18 +239,17 @@ def test_expired_deadlines_and_departed_clients_are_not_computed(slow: Predictor
 
 def test_sigterm_finishes_what_is_in_flight_unready_first(slow: Predictor) -> None:
     """Readiness goes first, the running request is answered, then the process exits 0."""
-    answers: list[Answer] = []
-    thread = threading.Thread(target=lambda: answers.append(ask(slow, 1.5)))
-    thread.start()
-    wait_until(lambda: in_flight(slow) == 1, 5, "the request in flight")
-    slow.process.terminate()
-    ready = "/v2/models/slow/ready"
-    wait_until(lambda: slow.request("GET", ready).status == 503, 1, "unready while draining")
-    assert slow.request("GET", "/v2/health/live").status == 200
-    thread.join(20)
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(ask, slow, HELD)
+        wait_until(lambda: in_flight(slow) == 1, 60, "the request in flight")
+        slow.process.terminate()
+        ready = "/v2/models/slow/ready"
+        wait_until(lambda: slow.request("GET", ready).status == 503, 60, "unready while draining")
+        assert slow.request("GET", "/v2/health/live").status == 200
+        let_go(slow.folder)
+        assert asked.result().status == 200
 
-    assert slow.process.wait(20) == 0
-    assert [answer.status for answer in answers] == [200]
+    assert slow.process.wait(60) == 0
 
 
 def test_every_request_leaves_a_line(slow: Predictor) -> None:

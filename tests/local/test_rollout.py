@@ -40,7 +40,7 @@ def test_a_killed_replica_costs_no_request_and_comes_back(fresh: Fresh) -> None:
         wait_for(lambda: load.answered > REQUESTS // 4, 60, "a quarter of the requests")
         psutil.Process(victim["pid"]).kill()
         wait_for(lambda: load.answered > REQUESTS, 60, "all requests")
-        wait_for(lambda: iris(platform)["state"] == "Ready", 30, "the second replica")
+        wait_for(lambda: iris(platform)["state"] == "Ready", 60, "the second replica")
 
     assert load.failures == []
     assert load.answered >= REQUESTS
@@ -57,7 +57,7 @@ def test_a_replica_that_is_asked_to_leave_costs_no_request(fresh: Fresh) -> None
         wait_for(lambda: load.answered > REQUESTS // 4, 60, "a quarter of the requests")
         leaving = psutil.Process(victim["pid"])
         leaving.terminate()
-        wait_for(lambda: not leaving.is_running(), 30, "the replica to leave")
+        wait_for(lambda: not leaving.is_running(), 60, "the replica to leave")
         enough = max(REQUESTS, load.answered + REQUESTS // 4)
         wait_for(lambda: load.answered > enough, 60, "the rest of the requests")
 
@@ -124,7 +124,7 @@ def test_more_and_fewer_replicas(fresh: Fresh) -> None:
         platform.serin("up", "iris", "--replicas", "3")
         three = platform.pods()
         platform.serin("up", "iris", "--replicas", "1")
-        wait_for(lambda: len(platform.pods()) == 1, 30, "two pods to leave")
+        wait_for(lambda: len(platform.pods()) == 1, 60, "two pods to leave")
 
     assert len(three) == 3
     assert load.failures == []

@@ -49,7 +49,7 @@ def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platfor
     kubectl = Kubectl(platform)
     kubectl.run("delete", "scaledobject", "iris-predictor")
     kubectl.run("apply", "-f", "-", text=json.dumps(RULE))
-    wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 40, "sleep")
+    wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 60, "sleep")
 
     with ThreadPoolExecutor() as pool:
         rest = [pool.submit(platform.infer) for _ in range(4)]
@@ -64,9 +64,9 @@ def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platfor
     (awake,) = platform.pods("iris")
     lived = datetime.now(UTC) - datetime.fromisoformat(awake["started_at"])
     assert lived > timedelta(seconds=36 - 12), "asked each two seconds, it slept between"
-    wait_for(lambda: _asked_and_active(platform, kubectl), 30, "an active ScaledObject")
+    wait_for(lambda: _asked_and_active(platform, kubectl), 60, "an active ScaledObject")
     wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 60, "sleep again")
-    wait_for(lambda: _trigger(platform) == [0], 40, "the trigger to have a value without a pod")
+    wait_for(lambda: _trigger(platform) == [0], 60, "the trigger to have a value without a pod")
     events = kubectl.out("get", "events", "-o", "jsonpath={.items[*].message}")
     assert "from 0 to 1, triggered by held-request" in events
     assert "Deactivated apps/v1.Deployment models/iris-predictor from 1 to 0" in events
@@ -84,14 +84,14 @@ def _asked_and_active(platform: Platform, kubectl: Kubectl) -> bool:
     return kubectl.condition("Active") == "True"
 
 
-@pytest.mark.timeout(160)
+@pytest.mark.timeout(400)
 def test_what_nothing_wakes_is_refused(fresh: Callable[..., Platform]) -> None:
     """Without a ScaledObject a Deployment at zero says so at once, with a 503."""
     platform = fresh("iris")
     kubectl = Kubectl(platform)
     kubectl.run("delete", "scaledobject", "iris-predictor")
     kubectl.run("scale", "deployment", "iris-predictor", "--replicas=0")
-    wait_for(lambda: not platform.pods("iris"), 40, "no pod")
+    wait_for(lambda: not platform.pods("iris"), 60, "no pod")
 
     status, body = platform.infer()
 

@@ -149,7 +149,7 @@ def predicted(lines: list[dict[str, Any]], tmp_path: Path) -> list[dict[str, Any
     return found
 
 
-@pytest.mark.timeout(240)
+@pytest.mark.timeout(400)
 def test_ten_times_the_load_and_a_lost_prometheus(
     fresh: Callable[..., Platform], prometheus: Path, tmp_path: Path
 ) -> None:
@@ -161,11 +161,11 @@ def test_ten_times_the_load_and_a_lost_prometheus(
     with Requests(platform, REST) as requests:
         wait_for(
             lambda: any(float(one["value"][1]) > 1 for one in platform.prometheus(QUERY)),
-            40,
+            60,
             "a measured rate",
         )
         kubectl.run("apply", "-f", "-", text=json.dumps(RULE))
-        wait_for(lambda: kubectl.condition("Active") == "True", 40, "the first samples")
+        wait_for(lambda: kubectl.condition("Active") == "True", 60, "the first samples")
         assert kubectl.replicas() == 1
 
         requests.rate = TEN_TIMES
@@ -178,14 +178,14 @@ def test_ten_times_the_load_and_a_lost_prometheus(
         prometheus.touch()
         kill_prometheus(platform)
         requests.rate = REST
-        wait_for(lambda: kubectl.condition("Fallback") == "True", 40, "the fallback")
+        wait_for(lambda: kubectl.condition("Fallback") == "True", 60, "the fallback")
         lost_at = time.monotonic()
         while time.monotonic() < lost_at + 3 * STEP_SECONDS:
             assert kubectl.replicas() == 3
             time.sleep(1)
 
         prometheus.unlink()
-        wait_for(lambda: kubectl.condition("Fallback") == "False", 40, "the end of the fallback")
+        wait_for(lambda: kubectl.condition("Fallback") == "False", 60, "the end of the fallback")
         wait_for(lambda: kubectl.replicas() == 1, 60, "one replica again")
 
     lines = decisions(platform)

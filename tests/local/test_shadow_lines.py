@@ -36,7 +36,7 @@ def lines(predictor: Predictor, count: int) -> list[dict[str, Any]]:
         whole = text[: text.rfind("\n") + 1].splitlines()
         return [one for one in map(json.loads, whole) if one["event"] == "shadow"]
 
-    wait_until(lambda: len(found()) == count, 10, f"{count} lines of shadowed requests")
+    wait_until(lambda: len(found()) == count, 60, f"{count} lines of shadowed requests")
     return found()
 
 

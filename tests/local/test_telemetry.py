@@ -95,7 +95,7 @@ def test_each_request_is_a_span_below_the_client_s(tmp_path: Path, collector: Co
         tensor.contents.fp32_contents.append(-1.0)
         with pytest.raises(Exception, match="failed on a valid request"):
             predictor.call("ModelInfer", message)
-        wait_until(lambda: len(collector.spans) == 3, 10, "three spans")
+        wait_until(lambda: len(collector.spans) == 3, 60, "three spans")
         predictor.stop()
     first, second, third = collector.spans
     told = attributes(first)

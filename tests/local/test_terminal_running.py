@@ -96,7 +96,7 @@ def test_ctrl_c_in_a_watched_rollout_says_that_it_goes_on(fresh: Callable[..., P
     required.binary("prometheus")
     platform = fresh("iris")
     other = platform.publish(training.artifact("iris", "--seed=7"))
-    wait_for(lambda: platform.state().get("prometheus_url"), 40, "Prometheus")
+    wait_for(lambda: platform.state().get("prometheus_url"), 60, "Prometheus")
     terminal = on(platform)
     running = terminal.begin("rollout", "start", "iris", other, "--step-seconds", "600", "--watch")
     running.until("Preparing")

@@ -61,7 +61,7 @@ def artifact(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def predictor(artifact: Path, tmp_path: Path) -> Iterator[Predictor]:
     """Two workers of it, both loaded."""
     with running("slow", artifact, tmp_path / "log", module=MODULE, flags="--workers=2") as started:
-        wait_until(lambda: count(started, "predictor_workers") == 2, 20, "two loaded workers")
+        wait_until(lambda: count(started, "predictor_workers") == 2, 60, "two loaded workers")
         yield started
 
 
@@ -98,7 +98,7 @@ def test_killed_worker_loses_what_it_had_in_hand_and_nothing_else(
         slow = [(worker, pool.submit(client.ask, 1.0)) for worker, client in clients]
         wait_until(
             lambda: count(predictor, "predictor_requests_in_flight") == CONNECTIONS,
-            10,
+            60,
             "all in flight",
         )
         parent.children()[0].kill()
@@ -106,7 +106,7 @@ def test_killed_worker_loses_what_it_had_in_hand_and_nothing_else(
         kept = {worker for worker, one in slow if one.exception() is None}
         statuses = {one.result()[0] for _, one in slow if one.exception() is None}
     (dead,) = lost
-    wait_until(lambda: count(predictor, "predictor_workers") == 2, 20, "a new worker")
+    wait_until(lambda: count(predictor, "predictor_workers") == 2, 60, "a new worker")
     answered = CONNECTIONS + sum(worker != dead for worker, _ in clients)
 
     assert not lost & kept
@@ -144,7 +144,7 @@ def test_sigterm_under_load_loses_nothing(predictor: Predictor, stack: ExitStack
     ]
     for thread in threads:
         thread.start()
-    wait_until(lambda: len(answers) > 2 * CONNECTIONS, 20, "load")
+    wait_until(lambda: len(answers) > 2 * CONNECTIONS, 60, "load")
     predictor.process.terminate()
     for thread in threads:
         thread.join(20)

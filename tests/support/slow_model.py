@@ -1,7 +1,8 @@
 """A real model whose every call takes as long as its rows ask for: what queues and batches see.
 
 Run as a predictor: `python -m tests.support.slow_model`. A negative `seconds` fails, NaN is an
-InvalidRequest of that row alone. The optional `note` changes nothing, but may not be empty.
+InvalidRequest of that row alone; HELD goes on until `let_go`. The optional `note` changes nothing,
+but may not be empty.
 """
 
 import time
@@ -19,6 +20,9 @@ from predictors.runtime import (
     golden_sample,
     serve,
 )
+
+HELD = 2.0**30
+_LET_GO = "let-go"
 
 
 class SlowModel(V2Model):
@@ -40,7 +44,13 @@ class SlowModel(V2Model):
             raise InvalidRequest("tensor 'seconds': a row is NaN")
         if (seconds < 0).any():
             raise ValueError("negative time")
-        time.sleep(float(seconds.max()))
+        if seconds.max() >= HELD:
+            sign = self.model_dir / _LET_GO
+            while not sign.exists():
+                time.sleep(0.005)
+            sign.unlink()
+        else:
+            time.sleep(float(seconds.max()))
         return {"seconds": seconds, "shared": np.full(len(seconds), len(seconds), np.int64)}
 
 
@@ -63,6 +73,11 @@ def write_artifact(folder: Path, golden_seconds: float = 0.005) -> Path:
     )
     (folder / MANIFEST).write_bytes(manifest)
     return folder
+
+
+def let_go(artifact: Path) -> None:
+    """End the call that is held; a test that fails before it ends its predictor all the same."""
+    (artifact / _LET_GO).touch()
 
 
 if __name__ == "__main__":

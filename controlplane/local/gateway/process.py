@@ -44,7 +44,7 @@ class Gateway:
         self.folder = home.envoy
         self._wake = wake
         self.log = home.logs / "envoy.log"
-        self.port = port or processes.free_port()
+        self.port = port or processes.free_ports(1)[0]
         self.admin = _socket(self.folder)
         """Where Envoy takes commands: loopback is every user's of the machine."""
         self.child: Child | None = None

@@ -106,7 +106,7 @@ class Server:
         if not self._fixed:
             self.port = int(read_json(kept).get("port") or 0)
             if not self.port or not processes.is_free(self.port):
-                self.port = processes.free_port()
+                self.port = processes.free_ports(1)[0]
             with contextlib.suppress(OSError):
                 write_json(kept, {"port": self.port}, 0o600)
         elif not processes.is_free(self.port):

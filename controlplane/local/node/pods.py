@@ -225,9 +225,7 @@ class Pod:
 
     def _start(self, folder: Path) -> None:
         """Start the container's command; ports are chosen anew each time, should one be taken."""
-        self.http_port, self.grpc_port, self.metrics_port = (
-            processes.free_port() for _ in range(3)
-        )
+        self.http_port, self.grpc_port, self.metrics_port = processes.free_ports(3)
         ready = self._prepared()
         asked = replace(self.deployment.container, command=ready.command, args=ready.args)
         started = replace(self.deployment, container=asked)

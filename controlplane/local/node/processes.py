@@ -9,6 +9,7 @@ import contextlib
 import ctypes
 import os
 import resource
+import secrets
 import shutil
 import signal
 import socket
@@ -16,6 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import IO
 
@@ -23,6 +25,9 @@ from controlplane.errors import SerinError
 
 LOG_BYTES = 32 * 2**20
 LOOPBACK = "127.0.0.1"
+_FIRST_PORT = 10_000  # above those that people know
+_PORT_TRIES = 100
+_MACOS_OUTGOING = 49_152  # and IANA's
 _PR_SET_PDEATHSIG = 1  # linux/prctl.h
 _libc = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
@@ -111,12 +116,40 @@ def rotate_all(folder: Path) -> None:
         rotate(path)
 
 
-def free_port() -> int:
-    """A loopback port nobody listens on now. Another process may take it before its use."""
-    with socket.socket() as probe:
-        probe.bind((LOOPBACK, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_ports(count: int) -> list[int]:
+    """Loopback ports, all different, that nobody listens on now.
+
+    They lie below those that Linux gives to outgoing connections: under load, one of these would
+    often take a port before its use. Another listener still may.
+    """
+    with contextlib.ExitStack() as stack:
+        probes = [stack.enter_context(_bound()) for _ in range(count)]
+        return [int(probe.getsockname()[1]) for probe in probes]
+
+
+def _bound() -> socket.socket:
+    """A socket on a random free port; on any that the kernel picks, where most are taken."""
+    for _ in range(_PORT_TRIES):
+        probe = socket.socket()
+        try:
+            probe.bind((LOOPBACK, _FIRST_PORT + secrets.randbelow(_outgoing() - _FIRST_PORT)))
+        except OSError:
+            probe.close()
+        else:
+            return probe
+    probe = socket.socket()
+    probe.bind((LOOPBACK, 0))
+    return probe
+
+
+@cache
+def _outgoing() -> int:
+    """The first port of outgoing connections."""
+    try:
+        first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("utf-8").split()[0])
+    except (OSError, ValueError):
+        first = _MACOS_OUTGOING
+    return max(first, _FIRST_PORT + _PORT_TRIES)
 
 
 def is_free(port: int) -> bool:

@@ -70,7 +70,7 @@ class Server:
         """
         program = binary()
         if not self._fixed:
-            self.port = processes.free_port()
+            self.port = processes.free_ports(1)[0]
         elif not processes.is_free(self.port):
             raise SerinError(
                 f"Port {self.port}, for Prometheus, is taken: stop what listens there, or choose "

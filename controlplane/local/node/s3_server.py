@@ -25,7 +25,7 @@ class Server:
     def __init__(self, home: Home, port: int | None = None) -> None:
         self.home = home
         asked = settings.port(settings.S3_PORT, DEFAULT_PORT) if port is None else port
-        self.port = asked or processes.free_port()
+        self.port = asked or processes.free_ports(1)[0]
         self.store = Store(f"http://127.0.0.1:{self.port}", *keys(home))
         self.child: Child | None = None
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import psutil
 
+from controlplane.local.node.processes import free_ports
 from scripts.benchmark.beside_stock import ANSWER_SECONDS, post
 from scripts.benchmark.errors import NoAnswerError
 from scripts.benchmark.repository import ROOT
 from scripts.benchmark.serving.machine import Cores
-from scripts.benchmark.serving.server import ENVIRONMENT, free_ports
+from scripts.benchmark.serving.server import ENVIRONMENT
 
 START_SECONDS = 120
 MODEL = "causal-lm"

@@ -3,15 +3,15 @@
 import os
 import shutil
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
+from controlplane.local.node.processes import free_ports
 from scripts.benchmark.errors import AnswerError, BenchmarkError, NoAnswerError
 from scripts.benchmark.peer import Peer, Place
 from scripts.benchmark.serving.machine import Cores
@@ -153,12 +153,3 @@ def serving(
     finally:
         server.stop()
     log.unlink()  # one line a request: a hundred megabytes
-
-
-def free_ports(count: int) -> list[int]:
-    """Ports of 127.0.0.1 that nobody listens on."""
-    with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for one in sockets:
-            one.bind(("127.0.0.1", 0))
-        return [one.getsockname()[1] for one in sockets]

@@ -68,7 +68,7 @@ class Stories:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        wait_until(lambda: self.whole or self.broken, 20, "the first story")
+        wait_until(lambda: self.whole or self.broken, 60, "the first story")
         return self
 
     def __exit__(self, *_: object) -> None:

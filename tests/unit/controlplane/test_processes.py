@@ -4,7 +4,7 @@ from pathlib import Path
 
 import psutil
 
-from controlplane.local.node.processes import kill_tree, rotate, tail
+from controlplane.local.node.processes import free_ports, kill_tree, rotate, tail
 
 
 def test_a_long_log_is_cut_while_its_process_writes(tmp_path: Path) -> None:
@@ -18,6 +18,15 @@ def test_a_long_log_is_cut_while_its_process_writes(tmp_path: Path) -> None:
 
     assert log.read_bytes() == b"new\n"
     assert (tmp_path / "pod.log.1").read_bytes() == b"old\n" * 10
+
+
+def test_free_ports_are_none_that_an_outgoing_connection_takes() -> None:
+    """All different, below the kernel's range of outgoing ports and above those people know."""
+    ports = free_ports(200)
+    first = int(Path("/proc/sys/net/ipv4/ip_local_port_range").read_text("utf-8").split()[0])
+
+    assert len(set(ports)) == 200
+    assert all(10_000 <= port < max(first, 10_100) for port in ports)
 
 
 def test_the_end_of_a_log(tmp_path: Path) -> None:
