@@ -46,7 +46,7 @@ def start(api: Kubernetes, model: str, objects: Sequence[Object], flags: Sequenc
     try:
         return api.create("jobs", job)
     except Conflict as error:
-        said = f"Another training of {model} began just now: ./serin runs list"
+        said = f"Another training of {model} began just now: ./serin runs"
         raise SerinError(said) from error
 
 

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import socket
 import subprocess
 import sys
 import sysconfig
@@ -199,6 +200,28 @@ def test_on_a_terminal_pips_words_are_shown_where_it_fails(checkout: Path, quick
     assert shown.code == 1
     assert "No matching distribution found for no-such-package-here==1" in shown.words
     assert "pip could not install requirements/base.txt; its message is above" in shown.words
+
+
+def test_ctrl_c_while_packages_are_fetched_says_how_to_go_on(checkout: Path, quick: Path) -> None:
+    """Exit code 130 and a sentence; the lock is gone, and the next run installs."""
+    base = checkout / "requirements" / "base.txt"
+    base.write_text("pip==0\n", "utf-8")
+    with socket.create_server(("127.0.0.1", 0)) as deaf:
+        deaf.settimeout(60)
+        index = f"http://127.0.0.1:{deaf.getsockname()[1]}/simple"
+        settings = {"SERIN_PYTHON": str(quick), "PIP_INDEX_URL": index, "PIP_NO_INDEX": "0"}
+        running = Terminal(checkout, settings=settings).start(str(checkout / "serin"), "up")
+        connection, _ = deaf.accept()  # pip asks, and is never answered
+        running.interrupt()
+        shown = running.ended(60)
+        connection.close()
+    base.write_text("# nothing\n", "utf-8")
+    again = run(checkout / "serin", "up", python=quick)
+
+    assert shown.code == 130
+    assert "Stopped amid the installation. Run ./serin again" in shown.words
+    assert not (checkout / ".serin").exists()
+    assert again.returncode == 0, again.stderr
 
 
 def test_a_failed_installation_is_not_taken_for_a_finished_one(checkout: Path, quick: Path) -> None:

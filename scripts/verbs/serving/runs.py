@@ -39,19 +39,23 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
-@click.group("runs")
-def command() -> None:
-    """List trainings and look into them.
+@click.group("runs", invoke_without_command=True)
+@_output
+@click.pass_context
+def command(ctx: click.Context, output: str | None) -> None:
+    """List trainings and look into them; without a verb, list all.
 
     \b
     serin train iris --job            starts one
-    serin runs list                   Jobs, and records of those before
+    serin runs                        Jobs, and records of those before
     serin runs logs f78b -f           prints its log as it is written
     serin runs compare f78b 03c1      flags, metrics, gates, data and code
     serin runs cancel f78b            publishes nothing half
 
     RUN is the first letters of a run, or the name of its Job.
     """
+    if ctx.invoked_subcommand is None:
+        ctx.invoke(list_, output=output)
 
 
 @command.command("list")
