@@ -25,10 +25,10 @@ from tests.support.predictor import (
     start_refused,
     wait_until,
 )
-from tests.support.slow_model import write_artifact
+from tests.support.slow_model import HELD, let_go, write_artifact
 
 MODULE = "tests.support.slow_model"
-CONNECTIONS = 12  # the kernel chooses a worker for each: all on one of two is one time in 2,048
+CONNECTIONS = 24  # the kernel chooses a worker for each: all on one of two is one time in 2^23
 
 
 class Client:
@@ -95,13 +95,18 @@ def test_killed_worker_loses_what_it_had_in_hand_and_nothing_else(
     clients = [(worker, client) for worker, listed in found.items() for client in listed]
     parent = psutil.Process(predictor.process.pid)
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        slow = [(worker, pool.submit(client.ask, 1.0)) for worker, client in clients]
+        first = {id(listed[0]) for listed in found.values()}  # holds up its worker's others
+        slow = [
+            (worker, pool.submit(client.ask, HELD if id(client) in first else 0.01))
+            for worker, client in clients
+        ]
         wait_until(
             lambda: count(predictor, "predictor_requests_in_flight") == CONNECTIONS,
             60,
             "all in flight",
         )
         parent.children()[0].kill()
+        let_go(predictor.folder)
         lost = {worker for worker, one in slow if one.exception() is not None}
         kept = {worker for worker, one in slow if one.exception() is None}
         statuses = {one.result()[0] for _, one in slow if one.exception() is None}
