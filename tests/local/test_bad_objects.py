@@ -17,6 +17,7 @@ import psutil
 import pytest
 import yaml
 
+from tests.support.chance import seed
 from tests.support.kubectl import Kubectl
 from tests.support.load import Clients
 from tests.support.platform import Platform, wait_for
@@ -62,9 +63,7 @@ def unnamed(platform: Platform, kubectl: Kubectl) -> set[str]:
 def test_every_bad_manifest_at_once_harms_no_other_model(fresh: Callable[..., Platform]) -> None:
     """No request is lost, the API answers, status names each fault, and up works after a kill."""
     cases = manifests(shared_cases())
-    seed = int(os.environ.get("CASES_SEED") or random.randrange(2**32))
-    print(f"CASES_SEED={seed}")  # noqa: T201  repeats it
-    chance = random.Random(seed)
+    chance = random.Random(seed("CASES_SEED"))
     platform = fresh("iris", "mnist-forest")
     kubectl = Kubectl(platform)
     address = urlsplit(platform.url).netloc

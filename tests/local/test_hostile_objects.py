@@ -26,6 +26,7 @@ from controlplane.local.node import processes
 from controlplane.local.supervisor import Supervisor
 from controlplane.statefolder import Home
 from tests.support import hostile
+from tests.support.chance import seed
 
 COUNT = int(os.environ.get("HOSTILE_OBJECTS", "2000"))
 BATCH = 50
@@ -176,9 +177,7 @@ async def look(supervisor: Supervisor, seconds: int) -> None:
 @pytest.mark.timeout(max(300, COUNT // 10))
 def test_hostile_objects_harm_themselves_alone(supervisor: Supervisor, tmp_path: Path) -> None:
     """The loop goes on for the others, every object can be deleted, no file is written outside."""
-    seed = int(os.environ.get("HOSTILE_SEED") or random.randrange(2**32))
-    print(f"HOSTILE_SEED={seed}")  # noqa: T201  repeats it
-    chance, known, writes = random.Random(seed), hostile.valid(), Writes()
+    chance, known, writes = random.Random(seed("HOSTILE_SEED")), hostile.valid(), Writes()
 
     async def follow() -> int:
         await begin(supervisor, known)

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from predictors.runtime import read_artifact
+from tests.support.chance import seed
 from tests.support.predictor import discovered_models
 from tests.support.required import ROOT
 from tests.support.s3 import S3Server
@@ -75,7 +76,8 @@ def test_killed_anywhere_it_leaves_nothing_half_and_the_next_run_publishes_one_v
     started = time.monotonic()
     to_its_end(command(model, "--output", tmp_path / "whole"), environment)
     seconds = time.monotonic() - started
-    points = [random.uniform(0, 0.9) * seconds for _ in range(KILLS)]
+    chance = random.Random(seed("KILL_SEED"))
+    points = [chance.uniform(0, 0.9) * seconds for _ in range(KILLS)]
     for after in (*points, RUN_SECONDS):
         killed(command(model), environment, after, folder)
         for version in Registry(s3.environment).versions(model):  # if a kill came too late

@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from tests.support import trained
+from tests.support.chance import seed
 from tests.support.load import Load
 from tests.support.platform import Platform, wait_for
 
@@ -79,9 +80,7 @@ def canary(percent: int, uri: str) -> dict[str, Any]:
 @pytest.mark.timeout(300 + 6 * STEPS)
 def test_it_always_converges_and_never_stops_serving(tmp_path: Path) -> None:
     """At least one replica of what served answers all the time; in the end nothing is left over."""
-    seed = int(os.environ.get("RECONCILER_SEED", random.randrange(10**6)))
-    print(f"RECONCILER_SEED={seed} RECONCILER_STEPS={STEPS}")  # noqa: T201  to repeat a failure
-    chance = random.Random(seed)
+    chance = random.Random(seed("RECONCILER_SEED"))
     platform = Platform(tmp_path / "state")
     platform.publish(trained.brief("iris"))
     try:

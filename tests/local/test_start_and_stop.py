@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.chance import seed
 from tests.support.platform import Platform
 from tests.support.terminal import SIZES, Terminal
 
@@ -52,8 +53,7 @@ def test_up_of_an_untrained_model_ends_ready_on_a_terminal(
 @pytest.mark.timeout(100 + 100 * MOMENTS)
 def test_down_in_any_moment_of_a_start_leaves_nothing(fresh: Callable[..., Platform]) -> None:
     """Of every model; by the verb, or by SIGTERM to `up`: no process, port or temporary file."""
-    seed = random.SystemRandom().randrange(10**6)
-    chance = random.Random(seed)
+    chance = random.Random(seed("DOWN_SEED"))
     platform = fresh()
 
     with busy_machine():
@@ -62,7 +62,7 @@ def test_down_in_any_moment_of_a_start_leaves_nothing(fresh: Callable[..., Platf
             by_verb = chance.random() < 0.5
             left = stopped_start(platform, seconds, by_verb=by_verb)
             load = os.getloadavg()[0]
-            said = f"seed {seed}, number {number}: {seconds:.2f} s, by verb: {by_verb}, {load:.0f}"
+            said = f"number {number}: {seconds:.2f} s, by verb: {by_verb}, {load:.0f}"
             print(said)  # noqa: T201  for the ones by hand
             assert left == [], f"{said}\n{platform.log()}"
 
