@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 import psutil
 import pytest
+from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.drills.canary import Load
@@ -30,8 +31,21 @@ PAGES = (
 )
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 375, "height": 700}
 SECONDS = 100  # a limit, for a machine that does much else
-pytestmark = pytest.mark.timeout(300)
+pytestmark = pytest.mark.timeout(600)
+HOSTILE = "hostile"
+IMAGE = "<img src=x onerror=alert(1)>"
 RATE = 10  # requests a second
+OBJECT = f"""
+apiVersion: serving.kserve.io/v1beta1
+kind: InferenceService
+metadata:
+  name: {HOSTILE}
+spec:
+  predictor:
+    model:
+      modelFormat: {{name: "{IMAGE}"}}
+      storageUri: "s3://models/{HOSTILE}/{IMAGE}"
+"""
 
 
 @dataclass
@@ -175,6 +189,41 @@ def _widest(page: Page) -> float:
     return float(page.evaluate("document.documentElement.scrollWidth"))
 
 
+@pytest.mark.parametrize(
+    ("scheme", "viewport"), [("light", WIDE), ("dark", NARROW)], ids=["light", "dark"]
+)
+def test_everybody_can_use_every_page(scheme: str, viewport: dict[str, int], tabs: Tabs) -> None:
+    """Names, roles, contrast: axe-core knows of nothing to mend."""
+    page = tabs.open("/", color_scheme=scheme, viewport=viewport)
+    said = []
+    for path in PAGES:
+        tabs.visit(page, path)
+        said += _violations(page)
+    assert said == []
+
+
+def _violations(page: Page) -> list[str]:
+    return [
+        f"{page.url}: {rule['id']} {node['target']}: {node['failureSummary']}"
+        for rule in Axe().run(page).response["violations"]
+        for node in rule["nodes"]
+    ]
+
+
+def test_the_first_page_says_what_serves(tabs: Tabs) -> None:
+    """A row a model: state, split, replicas, and what the load asks."""
+    page = tabs.open("/")
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="iris"))
+
+    expect(row).to_contain_text("Ready")
+    expect(row).to_contain_text(re.compile(r"\b(\d+)/\1\b"))  # a busy machine may have it scaled
+    expect(row).to_contain_text("100 %")
+    expect(row.get_by_role("img", name="Requests a second over 15 minutes")).to_be_visible()
+    row.get_by_role("link", name="iris").click()
+    expect(page.get_by_role("heading", name="iris", exact=True)).to_be_visible()
+    expect(page.locator("#chart-requests canvas")).to_be_visible()
+
+
 @pytest.mark.parametrize("scripts", [True, False], ids=["scripts", "none"])
 def test_numbers_are_asked_and_answered(scripts: bool, tabs: Tabs) -> None:
     """The species, its scores as bars, and the same request for a terminal."""
@@ -247,6 +296,147 @@ def test_a_file_is_recognised_without_scripts(tabs: Tabs) -> None:
     page.get_by_role("button", name="Ask").click()
 
     expect(page.locator("#outcome .bars th").first).to_have_text("7")
+
+
+def test_a_text_comes_in_pieces(shop: Shop, tabs: Tabs) -> None:
+    """They are the completion that comes whole elsewhere, and are counted."""
+    prompt = {"name": "text_input", "datatype": "BYTES", "shape": [1], "data": ["The cat"]}
+    limit = {"name": "max_tokens", "datatype": "INT32", "shape": [1], "data": [12]}
+    status, whole = shop.platform.ask("/v2/models/causal-lm/infer", {"inputs": [prompt, limit]})
+    assert status == 200
+    page = tabs.open("/models/causal-lm")
+    page.get_by_label("text_input").fill("The cat")
+    page.get_by_text(re.compile(r"\d+ settings")).click()
+    page.get_by_label("max_tokens").fill("12")
+    page.get_by_role("button", name="Ask").click()
+
+    expect(page.locator("#outcome .meta")).to_contain_text(re.compile(r"\d+ pieces"))
+    assert page.locator("#outcome .text").text_content() == whole["outputs"][0]["data"][0]
+
+
+def test_a_hostile_name_is_shown_as_text(shop: Shop, tabs: Tabs) -> None:
+    """An object full of tags runs nothing and spoils no other row."""
+    shop.kubectl.run("apply", "-f", "-", text=OBJECT)
+    try:
+        page = tabs.open("/")
+        row = page.get_by_role("row").filter(has=page.get_by_role("link", name=HOSTILE))
+        expect(row).to_contain_text(IMAGE)
+        for path in ("/", f"/models/{HOSTILE}", "/registry", "/scaling"):
+            page.goto(tabs.base + path)
+            expect(page.locator("h1")).to_be_visible()
+            expect(page.locator("main img")).to_have_count(0)
+    finally:
+        shop.kubectl.run("delete", "isvc", HOSTILE)
+
+
+def test_a_canary_is_promoted_from_the_page(shop: Shop, tabs: Tabs) -> None:
+    """One page starts the rollout and promotes it, another one shows both."""
+    before = shop.served()
+    target = shop.new if before == shop.old else shop.old
+    page, other = tabs.open("/models/iris"), tabs.open("/")
+    expect(other.locator("#live")).to_have_class("live on")
+    start = page.locator("form").filter(has=page.get_by_role("button", name="Start"))
+    start.get_by_role("combobox").select_option(target)
+    start.get_by_label("requests").fill("100000")
+    start.get_by_role("button").click()
+    expect(page.get_by_role("heading")).to_have_text(f"A rollout of iris to {target} has begun.")
+    expect(page.locator(".cmd")).to_contain_text("rollout start iris")
+    page.get_by_role("link", name="Back to iris").click()
+
+    expect(other.get_by_role("rowheader", name="canary")).to_be_visible()
+    expect(page.locator(".parts .canary")).to_contain_text(target)
+    tabs.visit(page, "/rollouts/iris")
+    expect(page.locator(".state").first).to_contain_text("Judging")
+    assert _violations(page) == []
+    form = page.locator("form").filter(has=page.get_by_role("button", name="Promote"))
+    expect(form).to_contain_text("rollout promote iris")
+    form.get_by_role("textbox").fill("iris")
+    form.get_by_role("button").click()
+    expect(page.get_by_role("heading")).to_contain_text("promote")
+    tabs.visit(page, "/rollouts/iris")
+    expect(page.locator(".head .state")).to_have_text("Promoted")
+
+    assert shop.served() == target
+    expect(other.get_by_role("rowheader", name="canary")).to_have_count(0)
+    row = other.get_by_role("row").filter(has=other.get_by_role("link", name="iris"))
+    expect(row).to_contain_text(target)
+
+
+def test_a_version_is_rolled_back_from_the_page(shop: Shop, tabs: Tabs) -> None:
+    """Only with the model's name typed; then the other version serves."""
+    before = shop.served()
+    target = shop.new if before == shop.old else shop.old
+    page = tabs.open("/models/iris")
+    form = page.locator("form").filter(has=page.get_by_role("button", name="Roll back"))
+    form.get_by_role("combobox").select_option(target)
+    form.get_by_role("textbox").fill("irish")
+    form.get_by_role("button").click()
+    expect(page.locator(".problem")).to_contain_text("Type the model's name")
+    assert shop.served() == before
+
+    tabs.visit(page, "/models/iris")
+    form.get_by_role("combobox").select_option(target)
+    form.get_by_role("textbox").fill("iris")
+    form.get_by_role("button").click()
+    expect(page.get_by_role("heading")).to_have_text(f"iris is to serve {target}.")
+    page.get_by_role("link", name="Back to iris").click()
+    expect(page.locator(".parts .stable dd").first).to_have_text(target)
+    assert shop.served() == target
+
+
+def test_a_canarys_share_is_set_in_one_page_and_seen_in_another(shop: Shop, tabs: Tabs) -> None:
+    """The number that was set is the object's and the other page's."""
+    service = shop.kubectl.get("isvc/iris")["spec"]["predictor"]["model"]
+    predictor = {"name": "canary", "model": service}
+    canary = [{"trafficPercent": 10, "predictor": predictor}]
+    page, other = tabs.open("/"), tabs.open("/")
+    shop.kubectl.patch("isvc/iris", {"canary": canary})
+    try:
+        row = other.get_by_role("row").filter(has=other.get_by_role("rowheader", name="canary"))
+        expect(row).to_contain_text("10 %")
+        tabs.visit(page, "/models/iris")
+        page.get_by_label("Canary's share").fill("25")
+        page.get_by_role("button", name="Set").click()
+        expect(page.get_by_role("heading")).to_contain_text("25 %")
+
+        expect(row).to_contain_text("25 %")
+        (entry,) = shop.kubectl.get("isvc/iris")["spec"]["canary"]
+        assert entry["trafficPercent"] == 25
+    finally:
+        shop.kubectl.run("patch", "isvc/iris", "--type=merge", '-p={"spec": {"canary": null}}')
+
+
+def test_a_training_is_started_and_watched_to_its_version(shop: Shop, tabs: Tabs) -> None:
+    """The open page follows the Job; then its version is in the registry."""
+    page = tabs.open("/training")
+    form = page.locator("#act-train")
+    form.get_by_role("combobox").select_option("iris")
+    form.get_by_role("textbox").fill("seed=9")
+    form.get_by_role("button").click()
+    expect(page.get_by_role("heading")).to_have_text("A training of iris has begun.")
+    expect(page.locator(".cmd")).to_have_text("./serin train iris --job --set seed=9")
+    page.get_by_role("link", name="Back to train-iris").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("link", name="train-iris"))
+
+    expect(row).to_contain_text("Complete")
+    expect(page.locator(".log")).to_contain_text("s3://models/iris/")
+    text = page.locator(".log").text_content() or ""
+    version = text.rpartition("s3://models/iris/")[2].split()[0]
+    tabs.visit(page, "/registry?model=iris")
+    expect(page.get_by_role("rowheader", name=version)).to_be_visible()
+
+
+def test_how_many_replicas_there_may_be_is_set(shop: Shop, tabs: Tabs) -> None:
+    """In the ScaledObject, as the page then says."""
+    page = tabs.open("/scaling")
+    form = page.locator("#bounds-iris-predictor")
+    form.locator("[name=high]").fill("4")
+    form.get_by_role("button").click()
+    expect(page.get_by_role("heading")).to_have_text("iris-predictor is to have 1 to 4 replicas.")
+    page.get_by_role("link", name="Back to Scaling").click()
+
+    expect(page.locator("#bounds-iris-predictor [name=high]")).to_have_value("4")
+    assert shop.kubectl.get("scaledobject/iris-predictor")["spec"]["maxReplicaCount"] == 4
 
 
 def test_nobody_comes_in_without_the_token(shop: Shop) -> None:
