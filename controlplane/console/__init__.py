@@ -8,6 +8,7 @@ render     templates, with everything in them escaped
 guard      who may come in: Host, token, cookie, Origin; the headers of every answer
 live       server-sent events: something changed, ask again
 runs       /api/runs: trainings, for programs
+rights     what of that Kubernetes allows to the console's credentials
 actions    what a person may change, each with the command line that does the same
 sources/   Kubernetes' API, Prometheus, S3 and V2, each read with a limit of bytes and seconds
 pages/     what a page shows, as plain values; templates/ and static/ draw them

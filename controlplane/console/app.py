@@ -36,6 +36,7 @@ from controlplane.console.pages import (
 )
 from controlplane.console.pages.form import Answered, Form
 from controlplane.console.render import STATIC, Renderer
+from controlplane.console.rights import Rights
 from controlplane.console.runs import FLAGS, RefusedError, Runs
 from controlplane.console.settings import Settings
 from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, answered
@@ -55,6 +56,7 @@ class Console:
         self._sources = sources
         self._live = Live(sources.cluster)
         self._runs = Runs(settings, sources)
+        self._rights = Rights(settings, sources.cluster)
         self._render = Renderer(settings, sources.cluster.namespace)
 
     def app(self) -> ASGIApp:
@@ -118,6 +120,7 @@ class Console:
             page=page,
             rollout=current,
             form=asking,
+            refused=await self._rights.refusals("weight", "start", "rollback"),
             starts=actions.can_start(self._settings),
             plan=Plan(),
             lines=actions.lines(name, self._settings.command),
@@ -181,22 +184,22 @@ class Console:
     async def act(self, request: Request) -> Response:
         """Change a model."""
         name, action = request.path_params["name"], request.path_params["action"]
-        given = await self._order(request)
+        given = await self._order(request, action)
         done = await actions.act(self._sources, self._settings, name, action, given)
         back = (f"/models/{quote(name, safe='')}", name)
         return self._render(request, "done.html", done=done, back=back, here="models")
 
     async def bound(self, request: Request) -> Response:
         """Change how many replicas there may be."""
-        given = await self._order(request)
+        given = await self._order(request, "bounds")
         done = await actions.bound(self._sources, request.path_params["name"], given)
         back = ("/scaling", "Scaling")
         return self._render(request, "done.html", done=done, back=back, here="scaling")
 
-    async def _order(self, request: Request) -> dict[str, str]:
-        """What a form asks for, where anything may be changed."""
-        if self._settings.read_only:
-            raise HTTPException(403, "This console only looks: it was started with --read-only.")
+    async def _order(self, request: Request, action: str) -> dict[str, str]:
+        """What a form asks for, where it may be done."""
+        if why := await self._rights.refusal(action):
+            raise HTTPException(403, why)
         return {key: str(value) for key, value in (await fields(request)).items()}
 
     async def rollouts(self, request: Request) -> Response:
@@ -211,7 +214,10 @@ class Console:
         if page is None:
             raise HTTPException(404, f"{name} had no rollout.")
         known = actions.lines(name, self._settings.command)
-        return self._render(request, "rollout.html", page=page, lines=known, here="rollouts")
+        refused = await self._rights.refusals(*actions.ORDERS)
+        return self._render(
+            request, "rollout.html", page=page, lines=known, refused=refused, here="rollouts"
+        )
 
     async def channels(self, request: Request) -> Response:
         """Channels that are followed."""
@@ -226,13 +232,14 @@ class Console:
             "training.html",
             page=page,
             trains=[] if self._settings.read_only else trainingjobs.models(),
+            refused=await self._rights.refusals("train", "cancel"),
             chosen=request.query_params.get("model", ""),
             here="training",
         )
 
     async def train(self, request: Request) -> Response:
         """Start a training."""
-        given = await self._order(request)
+        given = await self._order(request, "train")
         model = given.get("model", "")
         flags = [f"--{flag.lstrip('-')}" for flag in given.get("flags", "").split()]
         try:
@@ -247,7 +254,7 @@ class Console:
 
     async def cancel(self, request: Request) -> Response:
         """Cancel a training."""
-        given = await self._order(request)
+        given = await self._order(request, "cancel")
         try:
             run = await self._runs.end_job(request.path_params["name"], given.get("name", ""))
         except RefusedError as error:
@@ -265,6 +272,7 @@ class Console:
             "scaling.html",
             page=page,
             periods=model.PERIODS,
+            refused=await self._rights.refusals("bounds"),
             bound_line=actions.bound_line,
             here="scaling",
         )

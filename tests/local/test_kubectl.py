@@ -148,6 +148,9 @@ def test_what_a_runbook_looks_at_first_is_there(kubectl: Kubectl) -> None:
     assert "inferenceservices.serving.kserve.io" in kubectl.out("get", "crd", "-o", "name")
     assert "https://127.0.0.1:" in kubectl.out("cluster-info")
     assert kubectl.out("auth", "can-i", "create", "isvc").strip() == "yes"
+    refused = kubectl.run("auth", "can-i", "create", "pods", expect=1).stdout
+    assert refused.startswith("no - ")
+    assert "apply a Job or an InferenceService" in refused
     assert "iris-predictor" in kubectl.out("describe", "svc", "iris-predictor")
 
 

@@ -14,7 +14,7 @@ import httpx
 from controlplane.console.app import Console
 from controlplane.console.settings import Settings
 from controlplane.console.sources.bundle import Sources
-from controlplane.console.sources.cluster import Access
+from controlplane.console.sources.cluster import REVIEWS, Access
 from controlplane.console.sources.registry import Published
 
 BASE = "http://127.0.0.1:8090"
@@ -38,6 +38,8 @@ class World:
     unread: int = 0
     """Versions that the registry did not read."""
     read_only: bool = False
+    forbidden: tuple[str, ...] = ()
+    """Verbs with kinds that its account may not: `patch leases`; `*`: it is not said."""
     logs: Path | None = None
     """Where engines of rollouts log; None: none is started."""
     patches: list[tuple[str, Any]] = field(default_factory=list)
@@ -101,7 +103,17 @@ class World:
         kept.append(document)
         return httpx.Response(201, json=document)
 
+    def _review(self, request: httpx.Request) -> httpx.Response:
+        asked = json.loads(request.content)["spec"]["resourceAttributes"]
+        if "*" in self.forbidden:
+            return httpx.Response(500, json={"message": "etcd is away"})
+        allowed = f"{asked['verb']} {asked['resource']}" not in self.forbidden
+        status = {"allowed": allowed, "reason": "" if allowed else IMAGE}
+        return httpx.Response(201, json={"status": status})
+
     def _cluster(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == REVIEWS:
+            return self._review(request)
         parts = request.url.path.split("/namespaces/models/")[1].split("/")
         if request.method == "PATCH":
             self.patches.append(("/".join(parts), json.loads(request.content)))

@@ -27,10 +27,12 @@ LOG_LINES = 120
 LOG_BYTES = 128 * 1024
 MANAGER = "serin-console"
 MERGE = "application/merge-patch+json"
+REVIEWS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 _ACCOUNT = Path("/var/run/secrets/kubernetes.io/serviceaccount")
+_KINDS = {kind.plural: kind for kind in reversed(KINDS)}
 _PATHS = {
-    kind.plural: f"/apis/{kind.group}/{kind.version}" if kind.group else "/api/v1"
-    for kind in reversed(KINDS)
+    plural: f"/apis/{kind.group}/{kind.version}" if kind.group else "/api/v1"
+    for plural, kind in _KINDS.items()
 }
 
 
@@ -178,6 +180,33 @@ class Cluster:
         reply = await self._ask("DELETE", self._path(plural, name), params=params)
         if reply.status != 404:
             _document(reply)
+
+    async def refusal(self, verb: str, plural: str) -> str:
+        """Why these credentials may not do something to a kind here; empty where they may.
+
+        Raises:
+            SourceError: There is no answer.
+        """
+        kind = _KINDS[plural]
+        asked = {
+            "namespace": self.namespace,
+            "verb": verb,
+            "group": kind.group,
+            "version": kind.version,
+            "resource": plural,
+        }
+        document = {
+            "apiVersion": "authorization.k8s.io/v1",
+            "kind": "SelfSubjectAccessReview",
+            "spec": {"resourceAttributes": asked},
+        }
+        status = _document(await self._ask("POST", REVIEWS, json=document)).get("status")
+        if not isinstance(status, dict):
+            raise SourceError(f"{WHO} does not say whether this console may {verb} {plural}.")
+        if status.get("allowed") is True:
+            return ""
+        said = f" ({status['reason']})" if status.get("reason") else ""
+        return f"Its account may not {verb} {kind.resource} in namespace {self.namespace}{said}."
 
     def _path(self, plural: str, name: str = "") -> str:
         path = f"{_PATHS[plural]}/namespaces/{quote(self.namespace, safe='')}/{plural}"

@@ -11,7 +11,15 @@ from starlette.routing import Route
 from controlplane.errors import SerinError
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import MethodNotAllowed, NotFound, Refusal, Unauthorized
-from controlplane.local.api.kubectl import answers, discovery, instead, openapi, swagger
+from controlplane.local.api import bodies
+from controlplane.local.api.kubectl import (
+    answers,
+    discovery,
+    instead,
+    openapi,
+    reviews,
+    swagger,
+)
 from controlplane.local.api.paths import MISSING, locate
 from controlplane.local.api.verbs import Verbs
 
@@ -28,8 +36,9 @@ def application(verbs: Verbs, token: str) -> Starlette:
             given = request.headers.get("authorization", "").encode()
             if not hmac.compare_digest(given, expected):
                 raise Unauthorized("Unauthorized")
-            if request.method == "POST" and (review := discovery.review(request.url.path)):
-                return answers.answer(review, 201)
+            if request.method == "POST" and reviews.is_review(request.url.path):
+                body = await bodies.read(request)
+                return answers.answer(reviews.review(request.url.path, body), 201)
             found = _document(request)
             return found or await verbs.answer(locate(request.url.path), request)
         except Refusal as refusal:

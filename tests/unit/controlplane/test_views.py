@@ -9,9 +9,9 @@ import pytest
 
 from controlplane.kubernetes.kinds import KINDS, by_name
 from controlplane.kubernetes.meta import Object
-from controlplane.kubernetes.refusals import MethodNotAllowed, NotFound
+from controlplane.kubernetes.refusals import Invalid, MethodNotAllowed, NotFound
 from controlplane.local.api import paths, views
-from controlplane.local.api.kubectl import discovery, instead, openapi, tables
+from controlplane.local.api.kubectl import discovery, instead, openapi, reviews, tables
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.resources import Resources
 
@@ -127,13 +127,43 @@ def test_kinds_that_are_made_say_of_what() -> None:
         paths.locate("/apis/autoscaling/v1/namespaces/models/horizontalpodautoscalers")
 
 
-def test_a_review_of_oneself_says_yes() -> None:
-    """There is one token, which may do everything."""
-    review = discovery.review("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews")
+ACCESS = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews"
 
-    assert review
-    assert review["status"]["allowed"] is True
-    assert discovery.review("/apis/apps/v1/deployments") is None
+
+@pytest.mark.parametrize(
+    ("group", "resource", "part", "verb", "allowed", "said"),
+    [
+        ("serving.kserve.io", "inferenceservices", "", "patch", True, "all that is served"),
+        ("*", "inferenceservices", "", "patch", True, "all that is served"),
+        ("", "pods", "log", "get", True, "all that is served"),
+        ("*", "*", "", "*", True, "all that is served"),
+        ("", "pods", "", "create", False, "made by a Deployment or a Job"),
+        ("", "pods", "exec", "create", False, "a process of yours"),
+        ("", "inferenceservices", "", "patch", False, "could not find"),
+        ("apps", "statefulsets", "", "get", False, "could not find"),
+    ],
+)
+def test_a_review_of_oneself_says_what_is_served(
+    group: str, resource: str, part: str, verb: str, allowed: bool, said: str
+) -> None:
+    """There is one token, which may do all that can be done; the rest is refused with why."""
+    asked = {"group": group, "resource": resource, "subresource": part, "verb": verb}
+    answer = reviews.review(ACCESS, {"spec": {"resourceAttributes": asked}})
+
+    assert answer["spec"] == {"resourceAttributes": asked}
+    assert answer["status"]["allowed"] is allowed
+    assert said in answer["status"]["reason"]
+
+
+@pytest.mark.parametrize(
+    "spec", [None, [], {}, 1, {"resourceAttributes": {}, "nonResourceAttributes": {}}]
+)
+def test_a_review_of_nothing_is_refused(spec: object) -> None:
+    """Of a resource or of a path: one of them."""
+    with pytest.raises(Invalid, match="exactly one of"):
+        reviews.review(ACCESS, {"spec": spec})
+    assert reviews.review(ACCESS, {"spec": {"nonResourceAttributes": {"path": "/version"}}})
+    assert not reviews.is_review("/apis/apps/v1/deployments")
 
 
 def test_nothing_that_is_made_is_stored(resources: Resources) -> None:

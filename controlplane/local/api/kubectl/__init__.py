@@ -5,6 +5,7 @@ tables, cells        objects as `kubectl get` shows them; ages and jsonpath are 
 answers              which of those forms a request wants
 selectors            -l and --field-selector
 protobuf             bodies of `kubectl create configmap` and its like
+reviews              `kubectl auth can-i` and `whoami`
 podlogs, usage       `kubectl logs` and `kubectl top`
 swagger              OpenAPI v2, as much of it as kubectl asks for
 instead              what is said of what a laptop does not do

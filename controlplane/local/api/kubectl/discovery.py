@@ -24,35 +24,13 @@ _SCALE = {"group": "autoscaling", "version": "v1", "kind": "Scale"}
 _UPDATES = ("get", "patch", "update")
 
 
-_REVIEWS: dict[str, tuple[str, Object]] = {
-    "authorization.k8s.io/v1/SelfSubjectAccessReview": (
-        "selfsubjectaccessreviews",
-        {"allowed": True, "reason": "the one token may do all that is served here"},
-    ),
-    "authorization.k8s.io/v1/SelfSubjectRulesReview": (
-        "selfsubjectrulesreviews",
-        {
-            "resourceRules": [{"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}],
-            "nonResourceRules": [{"verbs": ["*"], "nonResourceURLs": ["*"]}],
-            "incomplete": False,
-        },
-    ),
-    "authentication.k8s.io/v1/SelfSubjectReview": (
-        "selfsubjectreviews",
-        {"userInfo": {"username": "serin", "groups": ["system:masters"]}},
-    ),
-}
-"""What `kubectl auth can-i` and `whoami` are told: there is one user, and no RBAC."""
-
-
-def review(path: str) -> Object | None:
-    """The answer to a review of oneself; None where the path is no such thing."""
-    for name, (plural, status) in _REVIEWS.items():
-        version, _, kind = name.rpartition("/")
-        if path == f"/apis/{version}/{plural}":
-            head: Object = {"kind": kind, "apiVersion": version, "metadata": {}, "spec": {}}
-            return {**head, "status": status}
-    return None
+def verbs_of(kind: Kind, part: str) -> tuple[str, ...]:
+    """What can be done with a kind's objects, or with a part of them; nothing where it has none."""
+    if not part:
+        return kind.verbs
+    if part not in kind.subresources:
+        return ()
+    return ("get",) if part == "log" else _UPDATES
 
 
 def groups() -> dict[str, dict[str, list[Kind]]]:
@@ -145,7 +123,7 @@ def _discovered(kind: Kind) -> dict[str, Any]:
             {
                 "subresource": name,
                 "responseKind": _SCALE if name == "scale" else own,
-                "verbs": ["get"] if name == "log" else list(_UPDATES),
+                "verbs": list(verbs_of(kind, name)),
             }
             for name in kind.subresources
         ]
@@ -171,7 +149,7 @@ def _resources(kind: Kind) -> Iterator[dict[str, Any]]:
             "singularName": "",
             "namespaced": kind.namespaced,
             "kind": "Scale" if name == "scale" else kind.name,
-            "verbs": ["get"] if name == "log" else list(_UPDATES),
+            "verbs": list(verbs_of(kind, name)),
         }
         if name == "scale":
             sub |= {"group": "autoscaling", "version": "v1"}

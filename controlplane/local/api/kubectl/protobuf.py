@@ -26,6 +26,16 @@ _META: Message = {
     11: ("labels", "map"),
     12: ("annotations", "map"),
 }
+_RESOURCE: Message = {
+    1: ("namespace", "string"),
+    2: ("verb", "string"),
+    3: ("group", "string"),
+    4: ("version", "string"),
+    5: ("resource", "string"),
+    6: ("subresource", "string"),
+    7: ("name", "string"),
+}
+_PATH: Message = {1: ("path", "string"), 2: ("verb", "string")}
 _KINDS: Mapping[str, Message] = {
     "ConfigMap": {
         1: ("metadata", _META),
@@ -42,6 +52,11 @@ _KINDS: Mapping[str, Message] = {
     },
     "Namespace": {1: ("metadata", _META)},
     "ServiceAccount": {1: ("metadata", _META), 4: ("automountServiceAccountToken", "bool")},
+    "SelfSubjectReview": {},
+    "SelfSubjectRulesReview": {},
+    "SelfSubjectAccessReview": {
+        2: ("spec", {1: ("resourceAttributes", _RESOURCE), 2: ("nonResourceAttributes", _PATH)})
+    },
     "Scale": {1: ("metadata", _META), 2: ("spec", {1: ("replicas", "int")})},
 }
 
