@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
-from predictors.runtime.dataplane.budget import SMALL_BYTES, Hold
+from predictors.runtime.dataplane.budget import LARGE_BYTES, SMALL_BYTES, Hold
 from predictors.runtime.dataplane.coalescer import Coalescer
 from predictors.runtime.dataplane.service import MIN_GENERATION
 from predictors.runtime.rest.bodies import CONTENT_TYPES
@@ -261,7 +261,12 @@ class DirectProtocol(GuardedProtocol):
         if closes and (b"connection", b"close") not in headers:
             headers.append((b"connection", b"close"))
         lines = [b"%b: %b\r\n" % pair for pair in headers]
-        self.transport.write(b"".join((STATUS_LINE[status], self._common, *lines, b"\r\n", body)))
+        if len(body) > LARGE_BYTES:  # joining would copy it while everybody waits
+            self.transport.write(b"".join((STATUS_LINE[status], self._common, *lines, b"\r\n")))
+            self.transport.write(body)
+        else:
+            parts = (STATUS_LINE[status], self._common, *lines, b"\r\n", body)
+            self.transport.write(b"".join(parts))
         if hold is not None:
             self._hold = hold
             if not self.flow.write_paused:

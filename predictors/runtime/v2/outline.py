@@ -19,6 +19,9 @@ _SHAPE_BYTES = 320  # a varint has at most 10 bytes, numpy's arrays at most 32 a
 
 _JSON_COSTS = {"[": 88, "{": 150, '"': 30, ":": 100}  # bytes, as CPython's objects
 _MAX_JSON_COST = 64 << 20
+# Nanoseconds of a parser, and of who frees what it made; a list costs a collector's work as well.
+_JSON_NANOSECONDS = {"[": 700, "{": 150, '"': 30, ",": 35, ":": 100}
+_MAX_JSON_NANOSECONDS = 25_000_000
 
 # ModelInferRequest's fields, and InferInputTensor's
 _REQUEST_PARAMETERS, _INPUTS, _OUTPUTS, _RAW = 4, 5, 6, 7
@@ -37,15 +40,34 @@ def check_json(body: bytes) -> None:
     Raises:
         BodyTooLarge: it would, whatever its own size.
     """
-    octets = np.frombuffer(body, np.uint8)  # bytes.count takes four times as long
-    cost = sum(
-        int(np.count_nonzero(octets == ord(mark))) * size for mark, size in _JSON_COSTS.items()
-    )
+    cost = _sum(body, _JSON_COSTS)
     if cost > _MAX_JSON_COST:
         raise BodyTooLarge(
             f"the body's lists, objects and strings would take some {cost >> 20} MiB to read, "
             f"{_MAX_JSON_COST >> 20} are allowed: send fewer rows, or binary tensor data"
         )
+
+
+def check_parsing(body: bytes) -> None:
+    """Refuse JSON that a parser would hold Python's lock for too long with, whatever the machine.
+
+    What may be long, the data of tensors, is read in pieces: this is for the rest.
+
+    Raises:
+        BodyTooLarge: it has too many parts.
+    """
+    cost = _sum(body, _JSON_NANOSECONDS)
+    if cost > _MAX_JSON_NANOSECONDS:
+        raise BodyTooLarge(
+            "the body has too many lists, objects and values outside of its tensors' data, or data "
+            "that mixes them: send fewer rows, data that is flat, or binary tensor data"
+        )
+
+
+def _sum(body: bytes, costs: dict[str, int]) -> int:
+    """What the marks of a JSON body cost together."""
+    octets = np.frombuffer(body, np.uint8)  # bytes.count takes four times as long
+    return sum(int(np.count_nonzero(octets == ord(mark))) * cost for mark, cost in costs.items())
 
 
 def check_message(message: bytes, signature: Signature) -> None:

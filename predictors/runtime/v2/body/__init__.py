@@ -2,6 +2,7 @@
 
 decode, encode    an infer body, both ways
 json_data         the `data` of a tensor in JSON
+long_data         the same of a large body, in pieces
 parameters        inputs that come as bare values: parameters, or fields of generate
 generate_codec    the bodies of generate and generate_stream
 

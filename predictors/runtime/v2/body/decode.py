@@ -12,6 +12,7 @@ from typing import Any
 import orjson
 
 from predictors.runtime.v2.body.json_data import from_json, kind_of
+from predictors.runtime.v2.body.long_data import cut, not_json, place, restore
 from predictors.runtime.v2.body.parameters import add_parameters
 from predictors.runtime.v2.datatypes import Array, from_wire
 from predictors.runtime.v2.directives import (
@@ -22,7 +23,7 @@ from predictors.runtime.v2.directives import (
     timeout_of,
 )
 from predictors.runtime.v2.errors import InvalidRequest
-from predictors.runtime.v2.outline import LOOKED_AT_BYTES, check_json
+from predictors.runtime.v2.outline import LOOKED_AT_BYTES, check_json, check_parsing
 from predictors.runtime.v2.signature import Arrays, Classes, Request, Signature, Wanted
 from predictors.runtime.v2.spec import Shape, TensorSpec
 
@@ -53,12 +54,13 @@ def decode(body: bytes, json_length: int | None, signature: Signature) -> Reques
     raw = memoryview(b"")
     if json_length is not None:
         body, raw = _parted(body, json_length)
-    document = document_of(body)
+    large = len(body) > LOOKED_AT_BYTES
+    document = _request_of(body) if large else document_of(body)
     tensors = document.get("inputs")
     if type(tensors) is not list:
         raise InvalidRequest(f"'inputs' must be a list of tensors, got {kind_of(tensors)}")
     # Only a body with these bytes can hold a boolean; most need not be searched for one.
-    booleans = b"true" in body or b"false" in body
+    booleans = large or b"true" in body or b"false" in body
     arrays: Arrays = {}
     contents: dict[str, object] = {}
     for tensor in tensors:
@@ -102,10 +104,27 @@ def _parted(body: bytes, json_length: int) -> tuple[bytes, memoryview]:
     return body[:json_length], memoryview(body)[json_length:]
 
 
+def _request_of(body: bytes) -> dict[str, Any]:
+    """The JSON object that a large body is; the long data of its tensors is not read yet."""
+    check_json(body)
+    rest, arrays = cut(body)
+    if arrays:
+        check_parsing(rest)
+        try:
+            document = orjson.loads(rest)
+        except orjson.JSONDecodeError as error:
+            problem, _, _ = error.msg.partition(":")
+            raise not_json(problem, place(error.pos, arrays)) from error
+        if type(document) is dict and restore(document, arrays):
+            return document
+    return document_of(body)
+
+
 def document_of(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body is."""
+    """The JSON object that a body is, parsed at once."""
     if len(body) > LOOKED_AT_BYTES:
         check_json(body)
+        check_parsing(body)
     try:
         document = orjson.loads(body)
     except orjson.JSONDecodeError as error:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from predictors.runtime.v2.body.long_data import LongData
 from predictors.runtime.v2.datatypes import BINARY_ONLY, Array
 from predictors.runtime.v2.errors import InvalidRequest
 from predictors.runtime.v2.spec import Shape, TensorSpec, first_not_finite
@@ -43,41 +44,63 @@ def from_json(spec: TensorSpec, shape: Shape, tensor: dict[str, Any], *, boolean
         InvalidRequest: naming the tensor and what is wrong with its data.
     """
     data = tensor.get("data")
+    if type(data) is LongData:
+        return _from_long(spec, shape, tensor["shape"], data)
     if type(data) is not list:
         raise InvalidRequest(f"tensor '{spec.name}': 'data' must be a list, got {kind_of(data)}")
     if data and type(data[0]) is list:
         data = _flattened(spec, data, tensor["shape"])
     if len(data) != prod(shape):
-        raise InvalidRequest(
-            f"tensor '{spec.name}': shape {tensor['shape']} takes {prod(shape)} elements, "
-            f"got {len(data)}"
-        )
+        raise _miscounted(spec, shape, tensor["shape"], len(data))
+    return _elements(spec, data, booleans=booleans).reshape(shape)
+
+
+def _from_long(spec: TensorSpec, shape: Shape, sizes: list[int], data: LongData) -> Array:
+    """Read data that is too long to be read at once."""
+    if not data.fits(sizes):
+        raise _misshapen(spec, sizes)
+    if not prod(shape) and data.nested:
+        return np.empty(shape, spec.dtype)
+    booleans = data.booleans
+    parts: list[Array] = []
+    count = 0
+    for piece in data.pieces():
+        parts.append(_elements(spec, piece, count, booleans=booleans))
+        count += len(piece)
+    if count != prod(shape):
+        raise _miscounted(spec, shape, sizes, count)
+    return np.concatenate(parts).reshape(shape)
+
+
+def _elements(spec: TensorSpec, data: list[Any], first: int = 0, *, booleans: bool) -> Array:
+    """An array of elements, of which the first is the tensor's `first`."""
     datatype = spec.datatype
     if datatype == "BYTES":
-        return _bytes(spec, data).reshape(shape)
+        return _bytes(spec, data)
     if datatype == "BOOL":
         _check_kinds(spec, data, {bool})
-        return np.array(data, np.bool_).reshape(shape)
+        return np.array(data, np.bool_)
     if datatype in BINARY_ONLY:
         raise InvalidRequest(
             f"tensor '{spec.name}': {datatype} has no JSON form; send it as binary data"
         )
     if booleans:
         _check_kinds(spec, data, {int, float})
-    return _numbers(spec, data).reshape(shape)
+    return _numbers(spec, data, first)
 
 
-def _numbers(spec: TensorSpec, data: list[Any]) -> Array:
+def _numbers(spec: TensorSpec, data: list[Any], first: int) -> Array:
     try:
         values = array(_CODE[spec.datatype], data)
     except (TypeError, OverflowError) as error:
-        values = _whole_numbers(spec, data, error)
+        values = _whole_numbers(spec, data, first, error)
     read = np.frombuffer(values, spec.dtype)
     if spec.datatype == "FP32":
         large = first_not_finite(read)  # JSON has no infinity: it was too big a number
         if large is not None:
             raise InvalidRequest(
-                f"tensor '{spec.name}': {data[large]!r:.40} at element {large} is beyond FP32"
+                f"tensor '{spec.name}': {data[large]!r:.40} at element {first + large} is "
+                "beyond FP32"
             )
     return read
 
@@ -95,13 +118,19 @@ def _flattened(spec: TensorSpec, data: list[Any], sizes: list[int]) -> list[Any]
     return data
 
 
+def _miscounted(spec: TensorSpec, shape: Shape, sizes: list[int], count: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"tensor '{spec.name}': shape {sizes} takes {prod(shape)} elements, got {count}"
+    )
+
+
 def _misshapen(spec: TensorSpec, sizes: list[int]) -> InvalidRequest:
     return InvalidRequest(
         f"tensor '{spec.name}': 'data' is neither flat nor nested as its shape {sizes}"
     )
 
 
-def _whole_numbers(spec: TensorSpec, data: list[Any], error: Exception) -> "array[Any]":
+def _whole_numbers(spec: TensorSpec, data: list[Any], first: int, error: Exception) -> "array[Any]":
     """Accept 1.0 as the integer 1, as JSON means it; else say which element is wrong."""
     _check_kinds(spec, data, {int, float})
     if isinstance(error, TypeError):
@@ -109,7 +138,7 @@ def _whole_numbers(spec: TensorSpec, data: list[Any], error: Exception) -> "arra
             if type(value) is float and (not value.is_integer() or abs(value) > _EXACT_INTEGERS):
                 raise InvalidRequest(
                     f"tensor '{spec.name}': expected {spec.datatype}, got {value} at element "
-                    f"{index}"
+                    f"{first + index}"
                 ) from error
         data = [int(value) for value in data]
     try:
@@ -119,7 +148,7 @@ def _whole_numbers(spec: TensorSpec, data: list[Any], error: Exception) -> "arra
         index = next(at for at, value in enumerate(data) if not limits.min <= value <= limits.max)
         raise InvalidRequest(
             f"tensor '{spec.name}': expected {spec.datatype}, {limits.min} … {limits.max}, got "
-            f"{data[index]!s:.40} at element {index}"
+            f"{data[index]!s:.40} at element {first + index}"
         ) from error
 
 
