@@ -177,11 +177,14 @@ def test_top_counts_what_a_pods_process_and_its_children_use(resources: Resource
     """From the operating system's list; a pod whose process is not known is left out."""
     own = pod("here", ready=True)
     with subprocess.Popen(
-        [sys.executable, "-c", "import subprocess, sys; subprocess.run(['cat'])"],
+        [sys.executable, "-c", "import subprocess; print(flush=True); subprocess.run(['cat'])"],
         stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
         start_new_session=True,
     ) as process:
         try:
+            assert process.stdout is not None
+            process.stdout.readline()  # the kernel counts the memory of a program that has begun
             statuses = [{"name": "m", "containerID": f"process://{process.pid}"}]
             own["status"]["containerStatuses"] = statuses
             resources.objects.create(own)
