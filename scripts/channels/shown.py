@@ -11,7 +11,7 @@ from controlplane.store.followed import Channel
 from scripts.channels import pods
 from scripts.channels.writer import Done
 
-REPLICAS = ("REPLICA", "READY", "GENERATION", "VERSION", "PREPARED", "SWITCHED", "SAYS")
+REPLICAS = ("REPLICA", "READY", "GEN", "VERSION", "NEXT", "SWITCHED")
 HISTORY = ("GENERATION", "VERSION", "COMMITTED", "BY", "WHY")
 
 
@@ -40,13 +40,12 @@ def description(channel: Channel, document: Document) -> str:
 
 
 def replicas(reports: dict[str, Document], found: list[Object]) -> list[tuple[str, ...]]:
-    """A row for each pod that follows."""
+    """A row for each pod that follows: 80 columns, with a cluster's names of pods."""
     rows: list[tuple[str, ...]] = []
     for name, is_ready, report in _each(reports, found):
         if not report:
-            rows.append((name, _word(is_ready), "-", "-", "-", "-", "no report yet"))
+            rows.append((name, _word(is_ready), "-", "-", "-", "-"))
             continue
-        said = report["trouble"] or "; ".join(report["failures"].values())
         rows.append(
             (
                 name,
@@ -55,10 +54,22 @@ def replicas(reports: dict[str, Document], found: list[Object]) -> list[tuple[st
                 report["version"],
                 str(report["prepared"]),
                 f"+{report['switched_late_seconds'] * 1000:.0f} ms",
-                said or (f"keeps {report['kept']}" if report["kept"] else ""),
             )
         )
     return rows
+
+
+def notes(reports: dict[str, Document], found: list[Object]) -> list[str]:
+    """What replicas say beside their row, one line each."""
+    lines = []
+    for name, _, report in _each(reports, found):
+        if not report:
+            lines.append(f"{name}: no report yet")
+        elif said := report["trouble"] or "; ".join(report["failures"].values()):
+            lines.append(f"{name}: {said}")
+        elif report["kept"]:
+            lines.append(f"{name}: keeps {report['kept']}")
+    return lines
 
 
 def done(channel: Channel, done: Done) -> tuple[str, str]:

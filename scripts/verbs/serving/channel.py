@@ -162,6 +162,8 @@ def status(opened: "tuple[Kubernetes, Channel]", output: str | None) -> None:
     if found:
         click.echo()
         columns.show(shown.REPLICAS, shown.replicas(reports, found))
+        for note in shown.notes(reports, found):
+            click.echo(note)
     else:
         click.echo(shown.nobody(channel), err=True)
 
