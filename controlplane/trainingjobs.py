@@ -1,12 +1,13 @@
 """Training Jobs, for whoever starts and lists them: from manifests to a Job, from Jobs to runs."""
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from controlplane.differences import changed, shown
 from controlplane.errors import SerinError
 from controlplane.kubernetes import trainings
 from controlplane.kubernetes.meta import Object
@@ -17,6 +18,7 @@ ID_DIGITS = 8
 OVER = frozenset({"Complete", "Failed", "Stopped", "Lost"})
 BESIDE = {"ServiceAccount": "serviceaccounts", "Role": "roles", "RoleBinding": "rolebindings"}
 """What goes with a Job, by kind and plural."""
+COMPARED = ("state", "flags", "metrics", "gates", "data", "code", "storageUri")
 Run = Mapping[str, Any]
 """A record's fields (training/publish/records.py); of a Job that is there `live` is true."""
 
@@ -130,6 +132,33 @@ def merged(jobs: Iterable[Object], records: Iterable[Run]) -> list[Run]:
         else:
             found[name] = record
     return sorted(found.values(), key=lambda run: str(run.get("beganAt")), reverse=True)
+
+
+def differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
+    """Field, value in `one`, value in `other`."""
+    pair = [dict(flat({key: run.get(key) for key in COMPARED})) for run in (one, other)]
+    return changed(*pair)
+
+
+def flat(run: Run) -> Iterator[tuple[str, Any]]:
+    """Fields of fields, with dots; a gate by its name, flags as one line."""
+    for field, value in run.items():
+        match value:
+            case dict():
+                for inner, held in flat(value):
+                    yield f"{field}.{inner}", held
+            case list() if field == "flags":
+                yield field, " ".join(map(str, value))
+            case list() if field == "gates":
+                for gate in value:
+                    passed = "passed" if gate.get("passed") else "closed"
+                    yield f"gate {gate.get('name')}", f"{passed}: {_figures(gate)}"
+            case _:
+                yield field, value
+
+
+def _figures(gate: Run) -> str:
+    return f"{shown(gate.get('value'))} (limit {shown(gate.get('limit'))})"
 
 
 def _is_sound(record: Run) -> bool:

@@ -17,7 +17,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from controlplane import trainingjobs
 from controlplane.console import actions
 from controlplane.console.fields import fields
 from controlplane.console.guard import Guard
@@ -31,18 +30,18 @@ from controlplane.console.pages import (
     models,
     rollout,
     scaling,
-    training,
     versions,
 )
 from controlplane.console.pages.form import Answered, Form
 from controlplane.console.render import STATIC, Renderer
 from controlplane.console.rights import Rights
-from controlplane.console.runs import FLAGS, RefusedError, Runs
+from controlplane.console.runs import Runs
 from controlplane.console.settings import Settings
 from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, answered
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 from controlplane.console.sources.gateway import Address
+from controlplane.console.trainings import Trainings
 from controlplane.rollout.plan import Plan
 
 _EVENTS = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
@@ -58,6 +57,7 @@ class Console:
         self._runs = Runs(settings, sources)
         self._rights = Rights(settings, sources.cluster)
         self._render = Renderer(settings, sources.cluster.namespace)
+        self._trainings = Trainings(settings, sources, self._runs, self._rights, self._render)
 
     def app(self) -> ASGIApp:
         """The application, guarded."""
@@ -70,15 +70,14 @@ class Console:
             Route("/rollouts", self.rollouts),
             Route("/rollouts/{name}", self.rollout),
             Route("/channels", self.channels),
-            Route("/training", self.training),
-            Route("/training/{name}", self.training),
-            Route("/training/actions/start", self.train, methods=["POST"]),
-            Route("/training/{name}/cancel", self.cancel, methods=["POST"]),
+            *self._trainings.routes(),
             Route("/scaling", self.scaling),
             Route("/scaling/{name}/bounds", self.bound, methods=["POST"]),
             Route("/alerts", self.alerts),
             Route("/alerts/{name}", self.runbook),
             Route("/registry", self.registry),
+            Route("/registry/diff", self.diff),
+            Route("/registry/verify", self.verify, methods=["POST"]),
             Route("/events", self.events),
             *self._runs.routes(),
             Mount("/static", StaticFiles(directory=STATIC)),
@@ -184,23 +183,17 @@ class Console:
     async def act(self, request: Request) -> Response:
         """Change a model."""
         name, action = request.path_params["name"], request.path_params["action"]
-        given = await self._order(request, action)
+        given = await self._rights.order(request, action)
         done = await actions.act(self._sources, self._settings, name, action, given)
         back = (f"/models/{quote(name, safe='')}", name)
         return self._render(request, "done.html", done=done, back=back, here="models")
 
     async def bound(self, request: Request) -> Response:
         """Change how many replicas there may be."""
-        given = await self._order(request, "bounds")
+        given = await self._rights.order(request, "bounds")
         done = await actions.bound(self._sources, request.path_params["name"], given)
         back = ("/scaling", "Scaling")
         return self._render(request, "done.html", done=done, back=back, here="scaling")
-
-    async def _order(self, request: Request, action: str) -> dict[str, str]:
-        """What a form asks for, where it may be done."""
-        if why := await self._rights.refusal(action):
-            raise HTTPException(403, why)
-        return {key: str(value) for key, value in (await fields(request)).items()}
 
     async def rollouts(self, request: Request) -> Response:
         """The last rollout of each model."""
@@ -223,46 +216,6 @@ class Console:
         """Channels that are followed."""
         page = await channels.page(self._sources, self._settings.command)
         return self._render(request, "channels.html", page=page, here="channels")
-
-    async def training(self, request: Request) -> Response:
-        """Jobs."""
-        page = await training.page(self._sources, request.path_params.get("name", ""))
-        return self._render(
-            request,
-            "training.html",
-            page=page,
-            trains=[] if self._settings.read_only else trainingjobs.models(),
-            refused=await self._rights.refusals("train", "cancel"),
-            chosen=request.query_params.get("model", ""),
-            here="training",
-        )
-
-    async def train(self, request: Request) -> Response:
-        """Start a training."""
-        given = await self._order(request, "train")
-        model = given.get("model", "")
-        flags = [f"--{flag.lstrip('-')}" for flag in given.get("flags", "").split()]
-        try:
-            run = await self._runs.begin(model, flags[:FLAGS])
-        except RefusedError as error:
-            raise HTTPException(error.status, str(error)) from error
-        settings = [part for flag in flags for part in ("--set", flag[2:])]
-        line = shlex.join([self._settings.command, "train", model, "--job", *settings])
-        done = actions.Done(f"A training of {model} has begun.", line)
-        back = (f"/training/{quote(run['job'], safe='')}", run["job"])
-        return self._render(request, "done.html", done=done, back=back, here="training")
-
-    async def cancel(self, request: Request) -> Response:
-        """Cancel a training."""
-        given = await self._order(request, "cancel")
-        try:
-            run = await self._runs.end_job(request.path_params["name"], given.get("name", ""))
-        except RefusedError as error:
-            raise HTTPException(error.status, str(error)) from error
-        line = shlex.join([self._settings.command, "runs", "cancel", run["run"]])
-        done = actions.Done(f"The training of {run['model']} is told to stop.", line)
-        back = ("/training", "Training")
-        return self._render(request, "done.html", done=done, back=back, here="training")
 
     async def scaling(self, request: Request) -> Response:
         """ScaledObjects."""
@@ -301,6 +254,29 @@ class Console:
             int(first) if first.isascii() and first.isdecimal() and len(first) < 7 else 0,
         )
         return self._render(request, "registry.html", page=page, here="registry")
+
+    async def diff(self, request: Request) -> Response:
+        """How two versions differ."""
+        asked = [request.query_params.get(key, "") for key in ("model", "version", "other")]
+        page = await versions.difference(self._sources, *asked)
+        line = shlex.join([self._settings.command, "models", "diff", page.model, *page.names])
+        return self._render(request, "diff.html", page=page, line=line, here="registry")
+
+    async def verify(self, request: Request) -> Response:
+        """Hash a version again; it only reads, so whoever may look may ask for it."""
+        given = {key: str(value) for key, value in (await fields(request)).items()}
+        model, version = given.get("model", ""), given.get("version", "")
+        damage = await self._sources.registry.damage(model, version)
+        line = shlex.join([self._settings.command, "models", "verify", model, version])
+        return self._render(
+            request,
+            "verified.html",
+            model=model,
+            version=version,
+            damage=damage,
+            line=line,
+            here="registry",
+        )
 
     async def events(self, request: Request) -> Response:
         """That something changed."""

@@ -3,7 +3,11 @@
 import asyncio
 import time
 
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
 from controlplane.console.actions import ORDERS
+from controlplane.console.fields import fields
 from controlplane.console.settings import Settings
 from controlplane.console.sources.answer import answered
 from controlplane.console.sources.cluster import Cluster
@@ -54,6 +58,17 @@ class Rights:
             return "This console only looks: it was started with --read-only."
         said = await asyncio.gather(*map(self._ask, NEEDS.get(action, ())))
         return next(filter(None, said), "")
+
+    async def order(self, request: Request, action: str) -> dict[str, str]:
+        """What a form asks for, where it may be done.
+
+        Raises:
+            HTTPException: It may not; says why.
+            SourceError: There is no answer.
+        """
+        if why := await self.refusal(action):
+            raise HTTPException(403, why)
+        return {key: str(value) for key, value in (await fields(request)).items()}
 
     async def _ask(self, need: tuple[str, str]) -> str:
         until, why = self._known.get(need, (0.0, ""))

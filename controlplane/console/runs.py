@@ -79,12 +79,12 @@ class Runs:
     @_told
     async def every(self, _: Request) -> Response:
         """Every run, the newest first."""
-        return JSONResponse({"items": await self._known()})
+        return JSONResponse({"items": await self.known()})
 
     @_told
     async def show(self, request: Request) -> Response:
         """One run."""
-        return JSONResponse(await self._find(request))
+        return JSONResponse(await self.find(request.path_params["run"]))
 
     @_told
     async def start(self, request: Request) -> Response:
@@ -118,7 +118,7 @@ class Runs:
     @_told
     async def cancel(self, request: Request) -> Response:
         """End one and remove its Job; what is half published is no version."""
-        return JSONResponse(await self.end(await self._find(request)), 202)
+        return JSONResponse(await self.end(await self.find(request.path_params["run"])), 202)
 
     async def end_job(self, name: str, model: str) -> Run:
         """Cancel the run of a Job, for whoever types its model's name.
@@ -126,7 +126,7 @@ class Runs:
         Raises:
             SerinError: It is refused; says why.
         """
-        known = await self._known()
+        known = await self.known()
         run = next((run for run in known if run.get("live") and run.get("job") == name), None)
         if run is None:
             raise RefusedError(404, f"There is no Job {name[:80]}.")
@@ -151,7 +151,7 @@ class Runs:
         """A run whenever it changed, as server-sent events, until it is over."""
         if self._watchers >= WATCHERS:
             raise RefusedError(503, f"{WATCHERS} watch already: try again later.")
-        run = await self._find(request)
+        run = await self.find(request.path_params["run"])
         headers = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         return StreamingResponse(self._watched(run), headers=headers)
 
@@ -168,14 +168,19 @@ class Runs:
                     return
                 await asyncio.sleep(LOOK_SECONDS)
                 try:
-                    run = _named(await self._known(), run["run"])
+                    run = _named(await self.known(), run["run"])
                 except SerinError as error:
                     yield f"data: {json.dumps({'error': str(error)})}\n\n".encode()
                     return
         finally:
             self._watchers -= 1
 
-    async def _known(self) -> list[Run]:
+    async def known(self) -> list[Run]:
+        """Every run, the newest first.
+
+        Raises:
+            SerinError: There is no answer.
+        """
         store = self._settings.store
         records = await asyncio.to_thread(runs.records, store) if store else ()
         return trainingjobs.merged(await self._jobs(), records)
@@ -191,8 +196,13 @@ class Runs:
             jobs.append(job)
         return jobs
 
-    async def _find(self, request: Request) -> Run:
-        return _named(await self._known(), request.path_params["run"])
+    async def find(self, name: str) -> Run:
+        """The run whose name begins so.
+
+        Raises:
+            SerinError: There is none, or there are several; or there is no answer.
+        """
+        return _named(await self.known(), name)
 
     async def _ensure(self, plural: str, document: Object) -> None:
         """Create what goes with a Job, where it is not there."""
@@ -217,7 +227,7 @@ class Runs:
 
 def _named(known: list[Run], name: str) -> Run:
     """The run whose name begins so."""
-    found = [run for run in known if run["run"].startswith(name)]
+    found = [run for run in known if name and run["run"].startswith(name)]
     if len(found) != 1:
         how = "There is no run" if not found else "Several runs begin with"
         raise RefusedError(404, f"{how} {name[:80]}.")

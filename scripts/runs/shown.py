@@ -1,9 +1,10 @@
 """Runs for people: a line of the table, all of one, two beside each other."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
+from controlplane import trainingjobs
+from controlplane.differences import shown as figure
 from controlplane.kubernetes import trainings
 from controlplane.trainingjobs import Run
 from scripts.show import versions
@@ -11,7 +12,6 @@ from scripts.show import versions
 HEADER = ("RUN", "MODEL", "STATE", "PROGRESS", "VERSION", "AGE", "FLAGS")
 _NARROW = 100
 """Columns of a terminal on which flags have no room."""
-COMPARED = ("state", "flags", "metrics", "gates", "data", "code", "storageUri")
 
 
 def row(run: Run, now: datetime) -> tuple[str, ...]:
@@ -46,38 +46,13 @@ def description(run: Run) -> str:
     """All of a run, but for its log."""
     lines = [
         (field, value)
-        for field, value in flat({key: run[key] for key in run if key not in {"log", "live"}})
+        for field, value in trainingjobs.flat(
+            {key: run[key] for key in run if key not in {"log", "live"}}
+        )
         if value not in ("", None)
     ]
     width = max(len(field) for field, _ in lines)
-    return "".join(f"{field.ljust(width)}  {versions.shown(value)}\n" for field, value in lines)
-
-
-def differences(one: Run, other: Run) -> list[tuple[str, Any, Any]]:
-    """Field, value in `one`, value in `other`."""
-    pair = [dict(flat({key: run.get(key) for key in COMPARED})) for run in (one, other)]
-    return versions.changed(*pair)
-
-
-def flat(run: Run) -> Iterator[tuple[str, Any]]:
-    """Fields of fields, with dots; a gate by its name, flags as one line."""
-    for field, value in run.items():
-        match value:
-            case dict():
-                for inner, held in flat(value):
-                    yield f"{field}.{inner}", held
-            case list() if field == "flags":
-                yield field, " ".join(map(str, value))
-            case list() if field == "gates":
-                for gate in value:
-                    passed = "passed" if gate.get("passed") else "closed"
-                    yield f"gate {gate.get('name')}", f"{passed}: {_figures(gate)}"
-            case _:
-                yield field, value
-
-
-def _figures(gate: Run) -> str:
-    return f"{versions.shown(gate.get('value'))} (limit {versions.shown(gate.get('limit'))})"
+    return "".join(f"{field.ljust(width)}  {figure(value)}\n" for field, value in lines)
 
 
 def _age(moment: str, now: datetime) -> str:

@@ -2,9 +2,10 @@
 
 import json
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
+from controlplane.differences import leaves, of_manifests, shown
 from controlplane.store.catalog import Version
 
 HEADER = ("MODEL", "VERSION", "CREATED", "SIZE", "METRICS", "SERVING")
@@ -14,7 +15,6 @@ _SIZES = ("batch_size", "epochs", "nodes", "parameters", "steps", "trees")
 """What says how it was made: shown where nothing else is there."""
 _NARROW = 100
 """Columns of a terminal on which one metric has room, not two."""
-_SHORT = 60
 _UNITS = ("B", "KiB", "MiB", "GiB")
 Serving = Mapping[tuple[str, str], int]
 """Ready pods by model and version."""
@@ -64,7 +64,7 @@ def description(one: Version, pods: Serving) -> str:
     lines += [("size", size(one.size_bytes)), ("readyPods", told["readyPods"])]
     lines += [
         (field, value)
-        for field, value in _flat(one.manifest)
+        for field, value in leaves(one.manifest)
         if not field.startswith("golden_sample.") and field != "model"
     ]
     width = max(len(field) for field, _ in lines)
@@ -80,26 +80,7 @@ def lineage(run: Mapping[str, Any]) -> str:
 
 def differences(one: Version, other: Version) -> list[tuple[str, Any, Any]]:
     """Field, value in `one`, value in `other`; None where one has no such field."""
-    return changed(dict(_flat(one.manifest)), dict(_flat(other.manifest)))
-
-
-def changed(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
-    """Field, value in `old`, value in `new`, of those that differ."""
-    return [
-        (field, old.get(field), new.get(field))
-        for field in sorted({*old, *new})
-        if old.get(field) != new.get(field)
-    ]
-
-
-def shown(value: Any) -> str:
-    """A value in a cell: hashes and lists shortened."""
-    if value is None:
-        return "–"
-    if isinstance(value, float):
-        return f"{value:.6g}"
-    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= _SHORT else f"{text[: _SHORT // 5]}…"
+    return of_manifests(one.manifest, other.manifest)
 
 
 def size(count: float) -> str:
@@ -134,15 +115,3 @@ def telling(metric: tuple[str, Any]) -> tuple[int, str]:
     if name in _QUALITY:
         return _QUALITY.index(name), name
     return len(_QUALITY) + (name in _SIZES), name
-
-
-def _flat(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Leaves of a document by their path; lists are leaves, but for lists of tensors."""
-    if isinstance(value, Mapping):
-        for name, inner in value.items():
-            yield from _flat(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list) and value and all(isinstance(one, Mapping) for one in value):
-        for number, inner in enumerate(value):
-            yield from _flat(inner, f"{path}[{inner.get('name', number)}]")
-    else:
-        yield path, value

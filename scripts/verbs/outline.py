@@ -3,12 +3,13 @@
 A training script imports torch or scikit-learn before it reads them: seconds, and packages that may
 not be installed. Its help, and what it says to a wrong option, need none of it, so everything
 outside the standard library and `training` is an empty stand-in here. Ends with 0 or 2; with
-anything else, it could not tell.
+anything else, it could not tell. `--flags` before the module prints its flags as JSON instead.
 """
 
 import argparse
 import importlib.abc
 import importlib.machinery
+import json
 import runpy
 import sys
 from collections.abc import Sequence
@@ -83,12 +84,33 @@ def _done(parser: argparse.ArgumentParser, *arguments: Any) -> NoReturn:
     sys.exit(0)
 
 
+def _tell(parser: argparse.ArgumentParser, *_: Any) -> NoReturn:
+    """Each flag with its help, whether it stands alone, and what it may be where that is known."""
+    formatter = parser._get_formatter()  # noqa: SLF001  the one that fills in defaults
+    flags = [
+        {
+            "flag": action.option_strings[-1].removeprefix("--"),
+            "help": formatter._expand_help(action) if action.help else "",  # noqa: SLF001  same
+            "alone": action.nargs == 0,
+            "required": action.required,
+            "choices": [str(choice) for choice in action.choices or ()],
+        }
+        for action in parser._actions  # noqa: SLF001  there is no other list of them
+        if action.option_strings and action.dest != "help"
+    ]
+    print(json.dumps(flags))
+    sys.exit(0)
+
+
 MISUSED = 2
 _read = argparse.ArgumentParser.parse_args
 
 if __name__ == "__main__":
     argparse.ArgumentParser.error = _refuse  # type: ignore[method-assign,assignment]  # this process's
-    argparse.ArgumentParser.parse_args = _done  # type: ignore[method-assign,assignment]  # same
-    sys.meta_path.insert(0, _StandIns())
     sys.argv = sys.argv[1:]
+    telling = sys.argv[0] == "--flags"
+    sys.argv = sys.argv[telling:]
+    last = _tell if telling else _done
+    argparse.ArgumentParser.parse_args = last  # type: ignore[method-assign,assignment]  # same
+    sys.meta_path.insert(0, _StandIns())
     runpy.run_module(sys.argv[0], run_name="__main__", alter_sys=True)

@@ -95,7 +95,16 @@ def test_dropped_packages_are_ones_that_pip_brings() -> None:
         ("activator", {"activator"}),
         (
             "console",
-            {"console", "errors", "kubernetes", "rollout", "statefolder", "store", "trainingjobs"},
+            {
+                "console",
+                "differences",
+                "errors",
+                "kubernetes",
+                "rollout",
+                "statefolder",
+                "store",
+                "trainingjobs",
+            },
         ),
     ],
 )

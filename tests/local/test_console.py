@@ -28,6 +28,7 @@ BROWSER = "chromium-headless-shell"
 PAGES = (
     *("/", "/models/iris", "/models/mnist-forest", "/models/causal-lm", "/rollouts"),
     *("/channels", "/training", "/scaling", "/alerts", "/alerts/CanaryStuck", "/registry"),
+    *("/registry?model=iris", "/training/start/iris"),
 )
 WIDE, NARROW = {"width": 1280, "height": 800}, {"width": 375, "height": 700}
 SECONDS = 100  # a limit, for a machine that does much else
@@ -409,10 +410,13 @@ def test_a_canarys_share_is_set_in_one_page_and_seen_in_another(shop: Shop, tabs
 def test_a_training_is_started_and_watched_to_its_version(shop: Shop, tabs: Tabs) -> None:
     """The open page follows the Job; then its version is in the registry."""
     page = tabs.open("/training")
-    form = page.locator("#act-train")
-    form.get_by_role("combobox").select_option("iris")
-    form.get_by_role("textbox").fill("seed=9")
-    form.get_by_role("button").click()
+    page.get_by_role("link", name="iris", exact=True).click()
+    page.get_by_label("seed").fill("none")
+    page.get_by_role("button", name="Start").click()
+    expect(page.locator(".problem")).to_contain_text("--seed")
+    expect(page.get_by_label("seed")).to_have_value("none")
+    page.get_by_label("seed").fill("9")
+    page.get_by_role("button", name="Start").click()
     expect(page.get_by_role("heading")).to_have_text("A training of iris has begun.")
     expect(page.locator(".cmd")).to_have_text("./serin train iris --job --set seed=9")
     page.get_by_role("link", name="Back to train-iris").click()
@@ -424,6 +428,24 @@ def test_a_training_is_started_and_watched_to_its_version(shop: Shop, tabs: Tabs
     version = text.rpartition("s3://models/iris/")[2].split()[0]
     tabs.visit(page, "/registry?model=iris")
     expect(page.get_by_role("rowheader", name=version)).to_be_visible()
+
+
+def test_versions_are_compared_and_verified(shop: Shop, tabs: Tabs) -> None:
+    """Their manifests beside each other; each byte that the store has against its digest."""
+    page = tabs.open("/registry?model=iris")
+    form = page.locator("#diff")
+    form.get_by_label("From").select_option(shop.old)
+    form.get_by_label("to").select_option(shop.new)
+    form.get_by_role("button").click()
+    row = page.get_by_role("row").filter(has=page.get_by_role("rowheader", name="data.seed"))
+    expect(row).to_contain_text(re.compile(r"0\s*7"))
+    assert _violations(page) == []
+    page.get_by_role("link", name="Back to the Registry").click()
+    form = page.locator("#verify")
+    form.get_by_role("combobox").select_option(shop.new)
+    form.get_by_role("button").click()
+
+    expect(page.get_by_role("heading")).to_have_text(f"iris {shop.new} is sound")
 
 
 def test_how_many_replicas_there_may_be_is_set(shop: Shop, tabs: Tabs) -> None:

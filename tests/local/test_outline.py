@@ -1,5 +1,6 @@
 """What `serin train MODEL` says of its arguments before anything heavy is loaded."""
 
+import json
 import subprocess
 import sys
 
@@ -29,6 +30,21 @@ def test_the_help_is_the_scripts_own() -> None:
     assert (told.returncode, told.stderr) == (0, "")
     assert told.stdout == own.stdout
     assert told.stdout.startswith("usage: serin train iris ")
+
+
+def test_flags_are_told_for_programs() -> None:
+    """Each with its help as people read it, and what it may be."""
+    flags = {
+        flag["flag"]: flag
+        for flag in json.loads(
+            python("scripts.verbs.outline", "--flags", "training.causal_lm").stdout
+        )
+    }
+
+    assert flags["seed"]["help"] == "of every random choice (default: 0)"
+    assert (flags["smoke"]["alone"], flags["seed"]["alone"]) == (True, False)
+    assert flags["bits"]["choices"] == ["8", "32"]
+    assert "help" not in flags
 
 
 @pytest.mark.parametrize("model", discovered_models())

@@ -1,17 +1,24 @@
-"""Lines over time: a picture that needs no script, and the numbers for one that has."""
+"""Lines over time: a picture that needs no script, and the numbers for one that has.
+
+And how a training's loss goes by its steps, from the lines of its log.
+"""
 
 import itertools
 import json
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from controlplane.console.sources.answer import MALFORMED
 from controlplane.console.sources.metrics import Moments, Series
 
 WIDTH, HEIGHT = 600, 160
 SPARK_WIDTH, SPARK_HEIGHT = 120, 24
 COLOURS = 6
 _ROLES = {"stable": 0, "canary": 1}
+LEAST = 2
+"""Points that make a line."""
 _ROOM = 0.12
 """Of the height, above the highest value."""
 Values = Sequence[float | None]
@@ -163,3 +170,60 @@ def path(values: Values, highest: float, width: float, height: float) -> str:
         parts.append(f"{pen}{place * between:.1f} {y:.1f}")
         pen = "L"
     return "".join(parts)
+
+
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A value at some steps."""
+
+    steps: tuple[int, ...]
+    values: tuple[float, ...]
+
+    @property
+    def highest(self) -> float:
+        """The axis' end: above every value."""
+        return max(self.values) * (1 + _ROOM) or 1.0
+
+    @property
+    def path(self) -> str:
+        """As SVG."""
+        first, last = self.steps[0], self.steps[-1]
+        return "".join(
+            f"{'L' if place else 'M'}{WIDTH * (step - first) / (last - first):.1f} "
+            f"{HEIGHT * (1 - max(value, 0.0) / self.highest):.1f}"
+            for place, (step, value) in enumerate(zip(self.steps, self.values, strict=True))
+        )
+
+    @property
+    def marks(self) -> list[tuple[float, str]]:
+        """Where the horizontal lines stand, and what they say."""
+        return [(HEIGHT * (1 - part), f"{self.highest * part:.3g}") for part in (0.25, 0.5, 0.75)]
+
+    @property
+    def latest(self) -> str:
+        """The last value, and at which step."""
+        return f"{self.values[-1]:.4g} at step {self.steps[-1]:,}"
+
+
+def loss(log: str) -> Curve | None:
+    """Of the last part of a training that says its loss; None where none does."""
+    points: list[tuple[int, float]] = []
+    for step, value in filter(None, map(_point, log.splitlines())):
+        if points and step <= points[-1][0]:  # another part, or another try
+            points = []
+        points.append((step, value))
+    if len(points) < LEAST:
+        return None
+    return Curve(tuple(step for step, _ in points), tuple(value for _, value in points))
+
+
+def _point(line: str) -> tuple[int, float] | None:
+    """Step and loss of a line as training/progress.py writes them."""
+    if '"loss"' not in line or '"step"' not in line:
+        return None
+    try:
+        entry = json.loads(line)
+        step, value = int(entry["step"]), float(entry["loss"])
+    except MALFORMED:
+        return None
+    return (step, value) if math.isfinite(value) and 0 <= step < 10**12 else None

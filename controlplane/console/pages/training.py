@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.console.pages import logs, services, words
+from controlplane import trainingjobs
+from controlplane.console.pages import charts, logs, services, words
+from controlplane.console.pages.charts import Curve
 from controlplane.console.pages.logs import LogLine
-from controlplane.console.sources.answer import MALFORMED, Answer, answered, each
+from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, answered, each
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 
@@ -42,6 +44,28 @@ class Training:
     runs: Answer[list[Run]]
     chosen: str = ""
     log: Answer[list[LogLine]] = field(default_factory=lambda: Answer([]))
+    loss: Curve | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Compared:
+    """Two runs, and the fields in which they differ."""
+
+    names: tuple[str, str]
+    rows: list[tuple[str, str, str]]
+
+
+def compared(run: trainingjobs.Run, other: trainingjobs.Run) -> Compared:
+    """What `serin runs compare` says of two runs.
+
+    Raises:
+        SourceError: A record is of another form.
+    """
+    names = words.short(run["run"], 40), words.short(other["run"], 40)
+    try:
+        return Compared(names, words.differences(trainingjobs.differences(run, other)))
+    except MALFORMED as error:
+        raise SourceError("A record of these runs does not have a run's form.") from error
 
 
 async def page(sources: Sources, chosen: str) -> Training:
@@ -66,7 +90,10 @@ async def page(sources: Sources, chosen: str) -> Training:
         newest = max(tries, key=lambda pod: pod.made)
         log = await answered(sources.cluster.log(newest.name, newest.container), "")
     return Training(
-        Answer(runs, jobs.error), named, Answer(logs.lines(log.value), log.error or pods.error)
+        Answer(runs, jobs.error),
+        named,
+        Answer(logs.lines(log.value), log.error or pods.error),
+        charts.loss(log.value),
     )
 
 

@@ -4,8 +4,9 @@ import asyncio
 from dataclasses import dataclass
 from datetime import datetime
 
+from controlplane import differences
 from controlplane.console.pages import services, words
-from controlplane.console.sources.answer import Answer, answered, each
+from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, answered, each
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.registry import Published
 
@@ -78,6 +79,32 @@ async def page(sources: Sources, chosen: str, first: int) -> Registry:
         first,
         sources.registry.unread,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Two versions of a model, and the fields of their manifests that differ."""
+
+    model: str
+    names: tuple[str, str]
+    rows: list[tuple[str, str, str]]
+
+
+async def difference(sources: Sources, model: str, version: str, other: str) -> Difference:
+    """What `serin models diff` says of two versions; their metrics first.
+
+    Raises:
+        SourceError: There is no answer, no such version, or a manifest that cannot be compared.
+    """
+    pair = [await sources.registry.find(model, name) for name in (version, other)]
+    if damaged := next((entry for entry in pair if entry.error), None):
+        raise SourceError(f"{damaged.version}: {damaged.error}.")
+    try:
+        rows = words.differences(differences.of_manifests(*(entry.manifest for entry in pair)))
+    except MALFORMED as error:
+        raise SourceError("These manifests cannot be compared.") from error
+    rows.sort(key=lambda row: not row[0].startswith("metrics."))
+    return Difference(words.short(model, 120), (pair[0].version, pair[1].version), rows)
 
 
 def _row(version: Published, serving: dict[tuple[str, str], list[str]]) -> Row:

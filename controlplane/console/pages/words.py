@@ -2,11 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
 from markupsafe import Markup
+
+from controlplane.differences import shown
 
 LONGEST = 2000
 DASH = "–"
@@ -125,3 +127,11 @@ def measures(metrics: Mapping[str, Any], limit: int) -> list[tuple[str, str]]:
         ),
     )
     return [(short(str(name), 40), number(value)) for name, value in ordered[:limit]]
+
+
+def differences(changed: Iterable[tuple[str, Any, Any]]) -> list[tuple[str, str, str]]:
+    """Field, value before and value after, as a table shows them."""
+    return [
+        (short(field, 120), short(shown(old), 600), short(shown(new), 600))
+        for field, old, new in changed
+    ]

@@ -10,7 +10,7 @@ from pathlib import PurePosixPath
 from typing import Any
 
 from controlplane.console.sources.answer import SourceError
-from controlplane.store import artifacts
+from controlplane.store import artifacts, catalog, integrity
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
 from controlplane.store.s3 import BUCKET, Store
@@ -65,7 +65,7 @@ class Registry:
         self._until = 0.0
         self.unread = 0
         """Older versions than those that are read."""
-        self._lock = asyncio.Lock()
+        self._lock, self._hashing = asyncio.Lock(), asyncio.Lock()
 
     async def versions(self) -> list[Published]:
         """Of all models, the newest first.
@@ -80,6 +80,39 @@ class Registry:
                 self._listed = await self._read(self._store)
                 self._until = time.monotonic() + KEPT_SECONDS
         return self._listed
+
+    async def find(self, model: str, version: str) -> Published:
+        """One version.
+
+        Raises:
+            SourceError: There is no answer, or no such version.
+        """
+        for known in await self.versions():
+            if (known.model, known.version) == (model, version):
+                return known
+        raise SourceError(f"{version[:80]!r} is no published version of {model[:80]}.")
+
+    async def damage(self, model: str, version: str) -> list[str]:
+        """What is wrong with a version, a sentence a file: every byte is hashed again.
+
+        Raises:
+            SourceError: There is no answer, no such version, or another one is being hashed.
+        """
+        await self.find(model, version)
+        store = self._store
+        if store is None or self._hashing.locked():
+            raise SourceError("Another version is being verified: try again when that is done.")
+
+        def hashed() -> list[str]:
+            listed = artifacts.objects(store, BUCKET, f"{model}/{version}")
+            there = (
+                catalog.Object(entry["path"], entry["size"], entry["last_modified"])
+                for entry in listed
+            )
+            return integrity.damage(store, catalog.Version(model, version, tuple(there)))
+
+        async with self._hashing:
+            return await asyncio.to_thread(hashed)
 
     async def channel(self, model: str, name: str, bucket: str) -> Followed:
         """A channel with its replicas and commits.

@@ -94,6 +94,7 @@ def show(model: str, version: str, output: str | None) -> None:
 @_output
 def diff(model: str, version: str, other: str, output: str | None) -> None:
     """Show how two versions differ; exits 0 in both cases."""
+    from controlplane.differences import shown
     from scripts.show import columns, versions
 
     with _catalog() as catalog:
@@ -106,7 +107,7 @@ def diff(model: str, version: str, other: str, output: str | None) -> None:
     elif rows:
         columns.show(
             ("FIELD", pair[0].version, pair[1].version),
-            [(field, versions.shown(old), versions.shown(new)) for field, old, new in rows],
+            [(field, shown(old), shown(new)) for field, old, new in rows],
         )
     else:
         click.echo("They are the same version.", err=True)

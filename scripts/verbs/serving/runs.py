@@ -144,11 +144,13 @@ def cancel(place: "Place", run: str) -> None:
 @_placed
 def compare(place: "Place", run: str, other: str, output: str | None) -> None:
     """Show how two runs differ; exits 0 in both cases."""
-    from scripts.runs import listed, shown
+    from controlplane import trainingjobs
+    from controlplane.differences import shown
+    from scripts.runs import listed
     from scripts.show import columns, versions
 
     pair = listed.find(place, run), listed.find(place, other)
-    rows = shown.differences(*pair)
+    rows = trainingjobs.differences(*pair)
     names = [entry["run"] for entry in pair]
     if output:
         changed = [{"field": field, "from": old, "to": new} for field, old, new in rows]
@@ -156,7 +158,7 @@ def compare(place: "Place", run: str, other: str, output: str | None) -> None:
     elif rows:
         columns.show(
             ("FIELD", *names),
-            [(field, versions.shown(old), versions.shown(new)) for field, old, new in rows],
+            [(field, shown(old), shown(new)) for field, old, new in rows],
         )
     else:
         click.echo("They do not differ.", err=True)

@@ -13,7 +13,8 @@ SERVICE = "patch inferenceservices"
 FORMS = {
     "/models/iris": {"act-weight": SERVICE, "act-rollback": SERVICE},
     "/rollouts/iris": {f"act-{word}": "patch leases" for word in ("pause", "resume", "promote")},
-    "/training": {"act-train": "create jobs", "act-cancel": "delete jobs"},
+    "/training": {"act-cancel": "delete jobs"},
+    "/training/start/iris": {"act-train": "create jobs"},
     "/scaling": {"bounds-iris": "patch scaledobjects"},
 }
 ACTIONS = {

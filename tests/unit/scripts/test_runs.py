@@ -254,7 +254,7 @@ def test_two_runs_differ_in_what_decides_them() -> None:
     second = record("03c1bbbb", gates=[{**gate, "value": 0.98}], data={"seed": 4})
     second["beganAt"] = "2026-11-28T12:00:00Z"
 
-    assert shown.differences(first, second) == [
+    assert trainingjobs.differences(first, second) == [
         ("data.seed", 3, 4),
         ("gate accuracy", "passed: 0.96 (limit 0.9)", "passed: 0.98 (limit 0.9)"),
     ]
