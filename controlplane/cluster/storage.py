@@ -1,7 +1,8 @@
 """The S3 store's keys in the cluster: a pair that writes, for Jobs, one that reads, for predictors.
 
 Secret `s3` has the shape that KServe's storage initializer wants (keys, and annotations that say
-where), `s3-writer` what training/publish/registry.py reads from its environment.
+where), `s3-writer` what training/publish/registry.py reads from its environment. A third pair,
+Secret `s3-replica`, is for predictors that follow a channel: they read, and write their reports.
 """
 
 import base64
@@ -17,11 +18,12 @@ from controlplane.errors import SerinError
 
 BUCKET = "models"
 MINIO_URL = "http://minio.minio:9000"
-_READER, _WRITER = "serin-reader", "serin-writer"
+_READER, _WRITER, _REPLICA = "serin-reader", "serin-writer", "serin-replica"
 _HTTP = Timeout(connect=5, read=30)
 _OBJECTS, _WHOLE = f"arn:aws:s3:::{BUCKET}/*", f"arn:aws:s3:::{BUCKET}"
 _MAY_READ = ("s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation")
 _MAY_WRITE = (*_MAY_READ, "s3:PutObject", "s3:DeleteObject", "s3:AbortMultipartUpload")
+_REPORTS = f"{_OBJECTS}/channels/*/replicas/*"
 
 
 class KeysError(SerinError):
@@ -36,10 +38,11 @@ def root_secret(kubectl: Kubectl) -> Document:
 
 
 def own_store(kubectl: Kubectl) -> list[Document]:
-    """Make MinIO's bucket and its two users; the secrets that hold their keys."""
+    """Make MinIO's bucket and its three users; the secrets that hold their keys."""
     passwords = {
         _READER: _known(kubectl, "s3", "models").get("AWS_SECRET_ACCESS_KEY"),
         _WRITER: _known(kubectl, "s3-writer", "models").get("AWS_SECRET_ACCESS_KEY"),
+        _REPLICA: _known(kubectl, "s3-replica", "models").get("AWS_SECRET_ACCESS_KEY"),
     }
     keys = {user: password or secrets.token_hex(20) for user, password in passwords.items()}
     root = _known(kubectl, "root", "minio")
@@ -61,20 +64,24 @@ def own_store(kubectl: Kubectl) -> list[Document]:
             secure=False,
             http_client=pool,
         )
-        for name, may in ((_READER, _MAY_READ), (_WRITER, _MAY_WRITE)):
+        reads, writes = _allowed(_MAY_READ), _allowed(_MAY_WRITE)
+        reports = _allowed(("s3:PutObject",), _REPORTS)
+        for name, may in ((_READER, [reads]), (_WRITER, [writes]), (_REPLICA, [reads, reports])):
             admin.user_add(name, keys[name])
-            admin.policy_add(name, policy=_policy(may))
+            admin.policy_add(name, policy={"Version": "2012-10-17", "Statement": may})
             admin.policy_set(name, user=name)
-    return pod_secrets(MINIO_URL, (_READER, keys[_READER]), (_WRITER, keys[_WRITER]))
+    reader, writer, replica = ((name, keys[name]) for name in (_READER, _WRITER, _REPLICA))
+    return pod_secrets(MINIO_URL, reader, writer, replica)
 
 
 def pod_secrets(
     url: str,
     reader: tuple[str, str],
     writer: tuple[str, str],
+    replica: tuple[str, str] | None = None,
     region: str = "us-east-1",
 ) -> list[Document]:
-    """The secrets `s3` and `s3-writer` of the namespace `models`; keys are (id, secret)."""
+    """The secrets of the namespace `models`; keys are (id, secret)."""
     parts = urlsplit(url)
     annotations = {
         "serving.kserve.io/s3-endpoint": parts.netloc,
@@ -83,11 +90,12 @@ def pod_secrets(
     }
     names = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
     reads = dict(zip(names, reader, strict=True)) | {"AWS_ENDPOINT_URL": url}
-    writes = dict(zip(names, writer, strict=True)) | {
-        "SERIN_S3_ENDPOINT": url,
-        "AWS_REGION": region,
-    }
-    return [_secret("s3", "models", reads, annotations), _secret("s3-writer", "models", writes)]
+    where = {"SERIN_S3_ENDPOINT": url, "AWS_REGION": region}
+    made = [_secret("s3", "models", reads, annotations)]
+    for name, pair in (("s3-writer", writer), ("s3-replica", replica)):
+        if pair is not None:
+            made.append(_secret(name, "models", dict(zip(names, pair, strict=True)) | where))
+    return made
 
 
 def foreign_store(url: str, environment: dict[str, str]) -> list[Document]:
@@ -111,7 +119,8 @@ def foreign_store(url: str, environment: dict[str, str]) -> list[Document]:
             "SERIN_S3_READER_ACCESS_KEY_ID and SERIN_S3_READER_SECRET_ACCESS_KEY are not set: "
             "predictors get keys that only read"
         )
-    return pod_secrets(url, reader, writer, environment.get("AWS_REGION") or "us-east-1")
+    replica = _pair(environment, "SERIN_S3_REPLICA_")
+    return pod_secrets(url, reader, writer, replica, environment.get("AWS_REGION") or "us-east-1")
 
 
 def _pair(environment: dict[str, str], prefix: str) -> tuple[str, str] | None:
@@ -121,9 +130,10 @@ def _pair(environment: dict[str, str], prefix: str) -> tuple[str, str] | None:
     return (found[0], found[1]) if len(found) == len(names) else None
 
 
-def _policy(actions: tuple[str, ...]) -> Document:
-    statement = {"Effect": "Allow", "Action": list(actions), "Resource": [_WHOLE, _OBJECTS]}
-    return {"Version": "2012-10-17", "Statement": [statement]}
+def _allowed(actions: tuple[str, ...], *resources: str) -> Document:
+    """A statement of a policy: what may be done with some objects, or with all and the bucket."""
+    where = list(resources) or [_WHOLE, _OBJECTS]
+    return {"Effect": "Allow", "Action": list(actions), "Resource": where}
 
 
 def _known(kubectl: Kubectl, name: str, namespace: str) -> dict[str, str]:

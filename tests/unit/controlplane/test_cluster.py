@@ -215,6 +215,22 @@ def test_a_foreign_store_needs_two_pairs_of_keys() -> None:
     assert base64.b64decode(write["data"]["SERIN_S3_ENDPOINT"]) == b"https://s3.example.com"
 
 
+def test_a_foreign_store_may_have_keys_for_replicas_of_channels() -> None:
+    """A third pair, for predictors that report what they serve."""
+    environment = {
+        f"{prefix}_{part}": f"{prefix}{part}"
+        for prefix in ("AWS", "SERIN_S3_READER", "SERIN_S3_REPLICA")
+        for part in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
+    }
+    replica = storage.foreign_store("https://s3.example.com", environment)[-1]
+
+    assert replica["metadata"]["name"] == "s3-replica"
+    assert (
+        base64.b64decode(replica["data"]["AWS_ACCESS_KEY_ID"]) == b"SERIN_S3_REPLICAACCESS_KEY_ID"
+    )
+    assert base64.b64decode(replica["data"]["SERIN_S3_ENDPOINT"]) == b"https://s3.example.com"
+
+
 def test_a_new_password_is_no_change_and_a_new_image_is() -> None:
     """The record must not make a second run apply everything again."""
     secret = {"kind": "Secret", "metadata": {"name": "root"}, "data": {"password": "YQ=="}}
