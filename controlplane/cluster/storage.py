@@ -101,6 +101,9 @@ def pod_secrets(
 def foreign_store(url: str, environment: dict[str, str]) -> list[Document]:
     """The secrets for a store that is there, from the keys in the environment.
 
+    SERIN_S3_REPLICA_ACCESS_KEY_ID and SERIN_S3_REPLICA_SECRET_ACCESS_KEY are for models that follow
+    channels, and may be missing.
+
     Raises:
         KeysError: a key is missing.
     """
