@@ -59,8 +59,8 @@ NOT_RUN = {
     "MinIO and its models": CLUSTER,
     "kubectl -n models port-forward svc/iris-canary-predictor 8090:80      # stable: "
     "svc/iris-predictor": CLUSTER,
-    'sed -i -E \'s#(image: |=|"image" : ")(docker.io/|ghcr.io/|quay.io/)#\\1registry.example.com/#\' '
-    "manifests/*.yaml": "needs a folder of the other projects' releases",
+    'sed -i -E \'s#(image: |=|"image" : ")(docker.io/|ghcr.io/|quay.io/)'
+    "#\\1registry.example.com/#' manifests/*.yaml": ("needs a folder of other projects' releases"),
     "docker build -f predictors/Dockerfile --build-arg MODEL=iris -t "
     "registry.example.com/serin/iris:1 .": DOCKER,
     "docker build -f training/Dockerfile --build-arg MODEL=iris -t "
