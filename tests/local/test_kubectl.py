@@ -1,5 +1,7 @@
 """The real kubectl and the official Python client against the laptop's API."""
 
+import os
+import signal
 import subprocess
 import sys
 import threading
@@ -54,6 +56,26 @@ def test_describe_tells_the_conditions_and_the_events(kubectl: Kubectl) -> None:
     assert "InferenceService [iris] is Ready" in kubectl.out("describe", "isvc", "iris")
     assert "ScalingReplicaSet" in kubectl.out("describe", "deploy", "iris-predictor")
     assert "Started process" in kubectl.out("describe", "pods")
+
+
+def test_describe_takes_a_pod_that_is_leaving(kubectl: Kubectl) -> None:
+    """Kubectl reads how long it may take, and crashes where a pod that ends does not say so."""
+    (pod,) = kubectl.platform.pods("iris")
+    described: list[str] = []
+
+    def leaves() -> bool:
+        described.append(kubectl.out("describe", "pods"))
+        return "Terminating (lasts" in described[-1]
+
+    os.kill(pod["pid"], signal.SIGSTOP)
+    try:
+        kubectl.run("rollout", "restart", "deploy/iris-predictor")
+        wait_for(leaves, 60, "a pod that is leaving")
+    finally:
+        os.kill(pod["pid"], signal.SIGCONT)
+    wait_for(lambda: [one["ready"] for one in kubectl.platform.pods("iris")] == [True], 60, "one")
+
+    assert "Termination Grace Period:  30s" in described[-1]
 
 
 def test_explain_reads_the_real_schemas(kubectl: Kubectl) -> None:

@@ -245,7 +245,9 @@ class Controllers:
             found = self.objects.create(workloads.pod(state, about))
         self._happened(found, state)
         if state.phase == "Terminating" and "deletionTimestamp" not in found["metadata"]:
+            grace = found["spec"].get("terminationGracePeriodSeconds", 30)
             found["metadata"]["deletionTimestamp"] = now()
+            found["metadata"]["deletionGracePeriodSeconds"] = grace  # kubectl describe reads it
             found = self.objects.update(found)
         container = found["spec"]["containers"][0]
         status = workloads.pod_status(state, container["name"], container.get("image", ""))

@@ -19,7 +19,8 @@ _SYSTEM = {
     ("metadata", name)
     for name in (
         *("name", "namespace", "uid", "resourceVersion", "generation", "creationTimestamp"),
-        *("managedFields", "selfLink", "deletionTimestamp", "generateName"),
+        *("managedFields", "selfLink", "generateName"),
+        *("deletionTimestamp", "deletionGracePeriodSeconds"),
     )
 }
 
