@@ -7,8 +7,6 @@ from typing import Any
 import numpy as np
 import orjson
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from predictors.runtime.v2.body import decode as decoding
 from predictors.runtime.v2.body import encode as encoding
@@ -94,12 +92,11 @@ def outcome(body: bytes) -> object:
     }
 
 
-@settings(max_examples=60)
-@given(seed=st.integers(0, 2**32))
+@pytest.mark.parametrize("seed", range(10))
 def test_what_is_read_in_pieces_is_what_a_parser_reads(seed: int) -> None:
     """Good and broken bodies come to the same arrays, or are refused, whichever way they go."""
     rng = random.Random(seed)
-    for _ in range(50):
+    for _ in range(250):
         body = changed(rng, body_of(rng))
         whole = outcome(body)
         with pytest.MonkeyPatch.context() as patch:
@@ -157,7 +154,8 @@ def test_lists_in_pieces_are_lists(
 def message(body: bytes) -> object:
     """The arrays of a request, or what refuses it; of what is not JSON that it is not."""
     try:
-        return decode(body, None, SIGNATURE).arrays["cubes"].tolist()
+        array = decode(body, None, SIGNATURE).arrays["cubes"]
+        return array.shape, bytes(array)
     except InvalidRequest as error:
         return str(error).partition("JSON")[0]
 
@@ -266,9 +264,9 @@ def test_a_long_text_is_whole() -> None:
     for text in ("größe" * 200_000, "x" * MIB, "\\\n" * 100_000, "\0" + "x" * MIB):
         body = of("texts", orjson.dumps([text, "a"]), [2])
         assert decode(body, None, SIGNATURE).arrays["texts"].tolist() == [text.encode(), b"a"]
-    body = of("texts", orjson.dumps(["x" * MIB]), [1])
+    good = of("texts", orjson.dumps(["x" * MIB]), [1])
     for octet in (0x00, 0x0A, 0x80, 0xFF):
-        broken = bytearray(body)
+        broken = bytearray(good)
         broken[rng.randrange(1000, MIB)] = octet
         with pytest.raises(InvalidRequest, match="is not JSON"):
             decode(bytes(broken), None, SIGNATURE)
