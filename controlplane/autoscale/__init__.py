@@ -4,7 +4,8 @@ Pure: no clock, network, files or chance; a decision is a function of a rule, a 
 a time in seconds. Metrics are integers in thousandths, as the two controllers compute them.
 
 rule         a ScaledObject as values            parsing      its manifest, read with clear errors
-readings     what a trigger's metric says now    cron         when a cron trigger is active
+horizontal   an HPA's manifest, as a rule        cron         when a cron trigger is active
+readings     what a trigger's metric says now
 proposals    replicas for one HPA metric         limits       stabilisation windows and policies
 hpa          the HPA's decision                  keda         0 ↔ 1, pauses and fallback
 scaler       both together, tick by tick         decision     the answer and its explanation

@@ -1,7 +1,7 @@
 """The HPA's decision: reconcileAutoscaler of pkg/controller/podautoscaler/horizontal.go."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from controlplane.autoscale import limits, proposals
 from controlplane.autoscale.decision import Counterfactual, Decision, Proposal
@@ -12,9 +12,9 @@ from controlplane.autoscale.rule import (
     MAX_INT32,
     Behavior,
     Controller,
-    Cpu,
     Policy,
     PolicyType,
+    Resource,
     Rule,
     ScalingRules,
     SelectPolicy,
@@ -31,8 +31,8 @@ class Seen:
     scale: Scale
     readings: Mapping[str, Reading]
     """Metric name → what KEDA answers."""
-    pods: tuple[PodUsage, ...] = ()
-    """Only looked at for cpu triggers."""
+    pods: Mapping[str, tuple[PodUsage, ...]] = field(default_factory=dict)
+    """cpu or memory → the pods with what they use of it; only looked at for such triggers."""
 
 
 def decide(
@@ -112,8 +112,10 @@ def tolerances(rule: Rule, controller: Controller) -> Tolerances:
 def _proposals(rule: Rule, seen: Seen, now: float, controller: Controller) -> tuple[Proposal, ...]:
     near = tolerances(rule, controller)
     return tuple(
-        proposals.cpu(trigger, seen.pods, seen.scale, near, controller, now)
-        if isinstance(trigger, Cpu)
+        proposals.resource(
+            *(trigger, seen.pods.get(trigger.metric_name, ()), seen.scale, near, controller, now)
+        )
+        if isinstance(trigger, Resource)
         else proposals.external(
             trigger, seen.readings[trigger.metric_name], seen.scale, near, rule.name
         )
@@ -123,8 +125,9 @@ def _proposals(rule: Rule, seen: Seen, now: float, controller: Controller) -> tu
 
 def _failed(current: int, found: Sequence[Proposal], errors: Sequence[Proposal]) -> Decision:
     first = errors[0]
-    kind = "Resource" if first.metric.startswith("cpu") else "External"
-    word = "cpu resource" if kind == "Resource" else first.metric.split("(")[0].split()[-1]
+    words = first.metric.split("(")[0].split()
+    kind = "External" if words[0] == "external" else "Resource"
+    word = f"{words[0]} resource" if kind == "Resource" else words[-1]
     reason = f"FailedGet{kind}Metric"
     event = (
         f"invalid metrics ({len(errors)} invalid out of {len(found)}), first error is: failed to "

@@ -20,7 +20,6 @@ from controlplane.autoscale.fields import (
 )
 from controlplane.autoscale.rule import (
     Behavior,
-    Cpu,
     Cron,
     Fallback,
     FallbackBehavior,
@@ -28,6 +27,7 @@ from controlplane.autoscale.rule import (
     Policy,
     PolicyType,
     Prometheus,
+    Resource,
     Rule,
     ScalingRules,
     SelectPolicy,
@@ -83,11 +83,12 @@ def rule(document: Tree) -> Rule:
     )
 
 
-def behavior(found: Tree | None) -> Behavior | None:
+def behavior(
+    found: Tree | None, path: str = "spec.advanced.horizontalPodAutoscalerConfig.behavior"
+) -> Behavior | None:
     """Read an HPA's behavior; None stays None, which is another path of the HPA's."""
     if not found:
         return None
-    path = "spec.advanced.horizontalPodAutoscalerConfig.behavior"
     return Behavior(
         _direction(found.get("scaleUp"), SCALE_UP, f"{path}.scaleUp"),
         _direction(found.get("scaleDown"), SCALE_DOWN, f"{path}.scaleDown"),
@@ -160,9 +161,9 @@ def _trigger(index: int, found: Tree) -> Trigger:
             return _prometheus(index, found, metadata, path)
         case "cron":
             return _cron(index, found, metadata, path)
-        case "cpu":
-            return _cpu(found, metadata, path)
-    raise fault(f"{path}.type", "prometheus, cpu or cron, which are evaluated here", kind)
+        case "cpu" | "memory":
+            return _resource(kind, found, metadata, path)
+    raise fault(f"{path}.type", "prometheus, cpu, memory or cron, which are evaluated here", kind)
 
 
 def _prometheus(index: int, found: Tree, metadata: Tree, path: str) -> Prometheus:
@@ -213,7 +214,7 @@ def _cron(index: int, found: Tree, metadata: Tree, path: str) -> Cron:
     return cron
 
 
-def _cpu(found: Tree, metadata: Tree, path: str) -> Cpu:
+def _resource(resource: str, found: Tree, metadata: Tree, path: str) -> Resource:
     kind = one_of(MetricType, found.get("metricType"), f"{path}.metricType", MetricType.UTILIZATION)
     value = metadata.get("value")
     if kind is MetricType.VALUE:
@@ -224,7 +225,7 @@ def _cpu(found: Tree, metadata: Tree, path: str) -> Cpu:
         target = quantity(value, f"{path}.metadata.value")
     if target < 1:
         raise fault(f"{path}.metadata.value", "more than 0", value)
-    return Cpu(str(found.get("name") or ""), kind, target)
+    return Resource(str(found.get("name") or ""), kind, target, resource)
 
 
 def _external_type(found: Tree, path: str) -> MetricType:

@@ -9,7 +9,15 @@ from dataclasses import dataclass
 
 from controlplane.autoscale.decision import Proposal
 from controlplane.autoscale.readings import PodUsage, Reading
-from controlplane.autoscale.rule import MAX_INT32, Controller, Cpu, Cron, MetricType, Prometheus
+from controlplane.autoscale.rule import (
+    MAX_INT32,
+    Controller,
+    Cron,
+    External,
+    MetricType,
+    Prometheus,
+    Resource,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,18 +41,29 @@ class Tolerances:
         return 1.0 - self.scale_down <= ratio <= 1.0 + self.scale_up
 
 
+def selector(trigger: Prometheus | Cron | External, rule: str) -> dict[str, str]:
+    """The labels by which an HPA asks for a trigger's metric: KEDA's own name the ScaledObject."""
+    if isinstance(trigger, External):
+        return dict(trigger.labels)
+    return {"scaledobject.keda.sh/name": rule}
+
+
 def external(
-    trigger: Prometheus | Cron, reading: Reading, scale: Scale, tolerances: Tolerances, rule: str
+    trigger: Prometheus | Cron | External,
+    reading: Reading,
+    scale: Scale,
+    tolerances: Tolerances,
+    rule: str,
 ) -> Proposal:
     """Propose replicas for a metric that KEDA offers.
 
     AverageValue looks at the total and never multiplies by replicas, so one reading gives the
     final answer; Value multiplies what is ready by the ratio, and so compounds while pods start.
     """
+    labels = "".join(f"{key}: {value}," for key, value in sorted(selector(trigger, rule).items()))
     name = (
         f"external metric {reading.metric_name}(&LabelSelector{{MatchLabels:map[string]string{{"
-        f"scaledobject.keda.sh/name: {rule},}},"
-        "MatchExpressions:[]LabelSelectorRequirement{},})"
+        f"{labels}}},MatchExpressions:[]LabelSelectorRequirement{{}},}})"
     )
     if reading.error:
         return Proposal(name, error=reading.error)
@@ -62,25 +81,23 @@ def external(
     return Proposal(name, replicas, usage, target, within, stands_for=reading.stands_for)
 
 
-def cpu(
-    trigger: Cpu,
+def resource(
+    trigger: Resource,
     pods: Sequence[PodUsage],
     scale: Scale,
     tolerances: Tolerances,
     controller: Controller,
     now: float,
 ) -> Proposal:
-    """Propose replicas for processor time, per pod or in percent of what pods request."""
+    """Propose replicas for processor time or memory, per pod or in percent of the requests."""
     percent = trigger.metric_type is MetricType.UTILIZATION
-    name = "cpu resource utilization (percentage of request)" if percent else "cpu resource"
-    groups = _group(pods, controller, now)
+    kind = trigger.metric_name
+    name = f"{kind} resource utilization (percentage of request)" if percent else f"{kind} resource"
+    groups = _group(pods, kind, controller, now)
     metrics = {pod.name: pod.usage or 0 for pod in groups.ready}
     requests = {pod.name: pod.request for pod in pods}
-    if not pods:
-        return Proposal(name, error="no pods returned by selector while calculating replica count")
-    if not metrics:
-        message = "did not receive metrics for targeted pods (pods might be unready)"
-        return Proposal(name, error=message)
+    if error := _unmeasured(pods, metrics, kind if percent else ""):
+        return Proposal(name, error=error)
     ratio, usage = _ratio(metrics, requests, trigger)
     stays = Proposal(name, scale.spec_replicas, usage, trigger.target, within_tolerance=True)
     unready_count = bool(groups.unready) and ratio > 1.0
@@ -109,6 +126,19 @@ def cpu(
     return Proposal(name, replicas, usage, trigger.target)
 
 
+def _unmeasured(pods: Sequence[PodUsage], metrics: Mapping[str, int], requested: str) -> str:
+    """Why there is nothing to compare; pods must request some of a resource that is `requested`."""
+    if not pods:
+        return "no pods returned by selector while calculating replica count"
+    if not metrics:
+        return "did not receive metrics for targeted pods (pods might be unready)"
+    for pod in pods:
+        if requested and not pod.request:
+            said = f"failed to get {requested} utilization: missing request for {requested} in Pod"
+            return f"{said} {pod.name}"
+    return ""
+
+
 @dataclass(frozen=True, slots=True)
 class _Groups:
     ready: tuple[PodUsage, ...]
@@ -116,7 +146,7 @@ class _Groups:
     missing: tuple[PodUsage, ...]
 
 
-def _group(pods: Sequence[PodUsage], controller: Controller, now: float) -> _Groups:
+def _group(pods: Sequence[PodUsage], kind: str, controller: Controller, now: float) -> _Groups:
     ready: list[PodUsage] = []
     unready: list[PodUsage] = []
     missing: list[PodUsage] = []
@@ -127,7 +157,7 @@ def _group(pods: Sequence[PodUsage], controller: Controller, now: float) -> _Gro
             unready.append(pod)
         elif pod.usage is None:
             missing.append(pod)
-        elif _too_young(pod, controller, now):
+        elif kind == "cpu" and _too_young(pod, controller, now):
             unready.append(pod)
         else:
             ready.append(pod)
@@ -145,7 +175,7 @@ def _too_young(pod: PodUsage, controller: Controller, now: float) -> bool:
 
 
 def _ratio(
-    metrics: Mapping[str, int], requests: Mapping[str, int], trigger: Cpu
+    metrics: Mapping[str, int], requests: Mapping[str, int], trigger: Resource
 ) -> tuple[float, int]:
     total = sum(metrics.values())
     if trigger.metric_type is MetricType.AVERAGE_VALUE:

@@ -54,13 +54,13 @@ def cron(trigger: Cron, now: float) -> Reading:
 
 @dataclass(frozen=True, slots=True)
 class PodUsage:
-    """A pod's processor time, as the metrics server and the pod's status say it."""
+    """What a pod uses of a resource, as the metrics server and the pod's status say it."""
 
     name: str
     request: int
-    """Thousandths of a core."""
+    """Thousandths of a core or byte; 0 where a container requests none."""
     usage: int | None = None
-    """Thousandths of a core; None where there is no sample."""
+    """The same; None where there is no sample."""
     phase: str = "Running"
     ready: bool = True
     deleting: bool = False

@@ -14,7 +14,7 @@ class MetricType(StrEnum):
     VALUE = "Value"
     """The metric as it is."""
     UTILIZATION = "Utilization"
-    """Of what the pods request, in percent; only cpu."""
+    """Of what the pods request, in percent; cpu and memory alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,17 +57,29 @@ class Cron:
 
 
 @dataclass(frozen=True, slots=True)
-class Cpu:
-    """A trigger on the pods' processor time, which the HPA reads itself."""
+class Resource:
+    """A trigger on what the pods use of a resource, which the HPA reads itself."""
 
     name: str
     metric_type: MetricType
     target: int
-    """Percent of the request for Utilization, thousandths of a core a pod for AverageValue."""
+    """Percent of the request for Utilization, thousandths of a core or byte a pod otherwise."""
     metric_name: str = "cpu"
+    """The resource: cpu or memory."""
 
 
-Trigger = Prometheus | Cron | Cpu
+@dataclass(frozen=True, slots=True)
+class External:
+    """A metric of an HPA that somebody else wrote: KEDA serves those of its ScaledObjects."""
+
+    metric_name: str
+    labels: tuple[tuple[str, str], ...]
+    """The selector's matchLabels."""
+    metric_type: MetricType
+    target: int
+
+
+Trigger = Prometheus | Cron | Resource | External
 
 
 class FallbackBehavior(StrEnum):
@@ -150,7 +162,7 @@ class Controller:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A ScaledObject."""
+    """A ScaledObject, or an HPA that was written by hand."""
 
     name: str
     namespace: str
@@ -180,9 +192,9 @@ class Rule:
     @property
     def only_resources(self) -> bool:
         """Whether no trigger says when to be active, so the target always is."""
-        return all(isinstance(trigger, Cpu) for trigger in self.triggers)
+        return all(isinstance(trigger, Resource) for trigger in self.triggers)
 
     @property
     def metrics(self) -> tuple[Trigger, ...]:
         """The triggers in the order of the HPA's metrics: External sorts before Resource."""
-        return tuple(sorted(self.triggers, key=lambda trigger: isinstance(trigger, Cpu)))
+        return tuple(sorted(self.triggers, key=lambda trigger: isinstance(trigger, Resource)))

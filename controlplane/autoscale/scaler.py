@@ -14,7 +14,15 @@ from controlplane.autoscale.limits import History
 from controlplane.autoscale.parsing import SCALE_DOWN, SCALE_UP
 from controlplane.autoscale.proposals import Scale
 from controlplane.autoscale.readings import PodUsage, Reading
-from controlplane.autoscale.rule import Behavior, Controller, Cpu, Cron, Prometheus, Rule
+from controlplane.autoscale.rule import (
+    Behavior,
+    Controller,
+    Cron,
+    External,
+    Prometheus,
+    Resource,
+    Rule,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +48,7 @@ def poll(
     Args:
         rule: The ScaledObject.
         state: What is remembered.
-        readings: Metric name → reading, of every trigger but cpu.
+        readings: Metric name → reading, of every trigger but cpu and memory.
         scale: The Deployment.
         now: Seconds.
     """
@@ -52,7 +60,7 @@ def poll(
     state = replace(state, cached=dict(readings))
     answers: list[Reading] = []
     for trigger in rule.triggers:
-        if not isinstance(trigger, Cpu):
+        if not isinstance(trigger, Resource | External):
             reading = readings[trigger.metric_name]
             state, answer = _with_fallback(rule, state, trigger, reading, scale)
             answers.append(answer)
@@ -67,18 +75,18 @@ def sync(
     scale: Scale,
     now: float,
     controller: Controller,
-    pods: tuple[PodUsage, ...] = (),
+    pods: Mapping[str, tuple[PodUsage, ...]] | None = None,
 ) -> tuple[Decision, State]:
     """The HPA's turn; KEDA answers its questions about metrics.
 
     Args:
         rule: The ScaledObject.
         state: What is remembered.
-        readings: Metric name → reading, of every trigger but cpu.
+        readings: Metric name → reading, of every trigger but cpu and memory.
         scale: The Deployment.
         now: Seconds.
         controller: The cluster's flags.
-        pods: The Deployment's pods, where there is a cpu trigger.
+        pods: cpu or memory → the Deployment's pods, where a trigger asks for it.
     """
     if rule.paused:
         current = scale.spec_replicas
@@ -86,7 +94,7 @@ def sync(
         return Decision("HPA", "ScaledObjectPaused", current, current, words), state
     answers: dict[str, Reading] = {}
     for trigger in rule.metrics:
-        if isinstance(trigger, Cpu) or scale.spec_replicas == 0:
+        if isinstance(trigger, Resource | External) or scale.spec_replicas == 0:
             continue  # a disabled HPA asks for nothing
         name = trigger.metric_name
         reading = readings[name]
@@ -94,7 +102,7 @@ def sync(
             reading = state.cached.get(name, reading)
         state, answers[name] = _with_fallback(rule, state, trigger, reading, scale)
     effective = keda.hpa_rule(rule, Behavior(SCALE_UP, SCALE_DOWN))
-    seen = Seen(scale, answers, pods)
+    seen = Seen(scale, answers, pods or {})
     decision, history = hpa.decide(effective, state.history, seen, now, controller)
     return decision, replace(state, history=history)
 

@@ -81,7 +81,7 @@ KINDS = (
     Kind("apps", "v1", "ReplicaSet", "replicasets", ("rs",), verbs=READ, categories=WORKLOAD),
     Kind(
         *("autoscaling", "v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", ("hpa",)),
-        verbs=READ,
+        subresources=("status",),
         categories=WORKLOAD,
     ),
     Kind("batch", "v1", "Job", "jobs", subresources=("status",), categories=WORKLOAD),

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 
 import orjson
 
+from controlplane.autoscale import horizontal
 from controlplane.kubernetes.kinds import by_name
 from controlplane.kubernetes.meta import Object, key_of
 from controlplane.kubernetes.patchtypes import APPLY
@@ -71,6 +72,8 @@ async def apply(
             continue
         wanted = one
         if one["kind"] == "ScaledObject":
+            if _has_autoscaler(resources, one):
+                continue
             wanted = _with_replicas(one, replicas)
         namespace = metadata.get("namespace", "") if kind.namespaced else ""
         name = metadata["name"]
@@ -83,6 +86,15 @@ async def apply(
             found = resources.objects.get("Deployment", SERVED_NAMESPACE, name)
             found["spec"]["replicas"] = count
             resources.objects.update(found)
+
+
+def _has_autoscaler(resources: Resources, scaled: Object) -> bool:
+    """Whether somebody chose an HPA for a ScaledObject's Deployment; there cannot be both."""
+    target = scaled["spec"]["scaleTargetRef"]["name"]
+    return any(
+        horizontal.by_hand(hpa) and hpa["spec"]["scaleTargetRef"]["name"] == target
+        for hpa in resources.objects.list_of("HorizontalPodAutoscaler", SERVED_NAMESPACE)
+    )
 
 
 def _noted(wanted: Object, manifest: Object, live: Object | None) -> Object:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from controlplane.autoscale import readings
 from controlplane.autoscale.readings import PodUsage, Reading
-from controlplane.autoscale.rule import Cpu, Cron, Prometheus, Rule
+from controlplane.autoscale.rule import Cron, Prometheus, Resource, Rule
 from controlplane.errors import SerinError
 from scripts.simulation.load import table
 from scripts.simulation.service import Service
@@ -33,6 +33,8 @@ class Simulated:
     """Scrapes the simulated pods and averages over each query's window."""
 
     def __init__(self, rule: Rule, service: Service, signal: Signal | None) -> None:
+        if any(trigger.metric_name == "memory" for trigger in rule.triggers):
+            raise SerinError("The memory of pods is not simulated: leave the memory trigger out.")
         self._rule = rule
         self._service = service
         self._signals = {
@@ -74,24 +76,27 @@ class Simulated:
         rates = [value for at, value in self._samples[Signal.RATE] if at > since]
         return min(sum(rates) / len(rates), float(most[1])) if most and rates else 0.0
 
-    def pods(self, now: float) -> tuple[PodUsage, ...]:
+    def pods(self, now: float) -> Mapping[str, tuple[PodUsage, ...]]:
         """Each pod's processor time: the share of its places that work."""
         ready = self._service.ready(now)
         places = ready * self._service.model.concurrency
         usage = CPU_REQUEST * self._service.running // places if places else 0
-        return tuple(
+        found = (
             PodUsage(f"pod-{number}", CPU_REQUEST, usage if number < ready else None)
             for number in range(self._service.replicas)
         )
+        return {"cpu": tuple(found)}
 
 
 class Recorded:
     """Readings from a CSV file: `seconds,value` for each trigger but cpu, in their order."""
 
     def __init__(self, rule: Rule, path: Path) -> None:
-        self._triggers = [one for one in rule.triggers if not isinstance(one, Cpu)]
-        if any(isinstance(trigger, Cpu) for trigger in rule.triggers):
-            raise SerinError(f"{path}: a rule with a cpu trigger cannot be replayed from metrics.")
+        self._triggers = [one for one in rule.triggers if not isinstance(one, Resource)]
+        if any(isinstance(trigger, Resource) for trigger in rule.triggers):
+            raise SerinError(
+                f"{path}: a rule with a cpu or memory trigger cannot be replayed from metrics."
+            )
         rows = table(path, 1 + len(self._triggers))
         self._times = [row[0] for row in rows]
         self._rows = [row[1:] for row in rows]
@@ -118,9 +123,9 @@ class Recorded:
                 found[name] = Reading(name, int(value * 1000), value > 1)
         return found
 
-    def pods(self, now: float) -> tuple[PodUsage, ...]:
+    def pods(self, now: float) -> Mapping[str, tuple[PodUsage, ...]]:
         """None: recorded metrics say nothing of single pods."""
-        return ()
+        return {}
 
 
 def meaning(query: str) -> Signal:

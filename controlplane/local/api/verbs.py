@@ -9,6 +9,7 @@ from pathlib import Path
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
+from controlplane.autoscale import horizontal
 from controlplane.kubernetes import patchtypes
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import BadRequest, MethodNotAllowed
@@ -179,7 +180,9 @@ class Verbs:
         body = await bodies.read(request, patch=is_patch)
         wanted = scale.patched(found, bodies.media_type_of(request), body) if is_patch else body
         replicas = scale.replicas(wanted, place.name)
+        hpas = self.objects.list_of("HorizontalPodAutoscaler", place.namespace)
         scaled = self.objects.list_of("ScaledObject", place.namespace)
+        scaled += filter(horizontal.by_hand, hpas)
         if not bodies.is_dry(request, {}):
             found = self.objects.modify(
                 place.kind.name,

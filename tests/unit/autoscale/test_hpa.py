@@ -8,9 +8,9 @@ from controlplane.autoscale import hpa
 from controlplane.autoscale.decision import Decision
 from controlplane.autoscale.hpa import Seen
 from controlplane.autoscale.limits import Entry, History
-from controlplane.autoscale.proposals import Scale, Tolerances, cpu, external
+from controlplane.autoscale.proposals import Scale, Tolerances, external, resource
 from controlplane.autoscale.readings import PodUsage, Reading
-from controlplane.autoscale.rule import Controller, Cpu, MetricType, Prometheus
+from controlplane.autoscale.rule import Controller, MetricType, Prometheus, Resource
 from tests.support.rules import reading, rule
 
 FLAGS = Controller()
@@ -80,9 +80,9 @@ def test_cpu_utilization(
         )
         for number, (usage, how) in enumerate(zip(usages, ready, strict=True))
     ]
-    trigger = Cpu("", MetricType.UTILIZATION, target)
+    trigger = Resource("", MetricType.UTILIZATION, target)
 
-    found = cpu(trigger, pods, Scale(replicas, replicas, replicas), NEAR, FLAGS, NOW)
+    found = resource(trigger, pods, Scale(replicas, replicas, replicas), NEAR, FLAGS, NOW)
 
     assert found.replicas == expected
 

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from controlplane.autoscale import parsing
-from controlplane.autoscale.rule import Cpu, Cron, Policy, PolicyType, Prometheus, SelectPolicy
+from controlplane.autoscale.rule import Cron, Policy, PolicyType, Prometheus, Resource, SelectPolicy
 from controlplane.errors import ManifestError
 from tests.support.rules import document, rule
 
@@ -76,7 +76,7 @@ def test_other_triggers() -> None:
         ]
     )
 
-    assert [type(trigger) for trigger in found.metrics] == [Cron, Cpu, Cpu]
+    assert [type(trigger) for trigger in found.metrics] == [Cron, Resource, Resource]
     assert [trigger.target for trigger in found.metrics] == [1000, 60, 1500]
     assert found.metrics[0].metric_name == "s2-cron-Europe-Berlin-08xx1-5-018xx1-5"
 
@@ -98,7 +98,7 @@ def trigger(**metadata: Any) -> dict[str, Any]:
         (trigger(query=""), "spec.triggers[0].metadata.query: expected a text"),
         (trigger(ignoreNullValues="no"), "ignoreNullValues: expected true or false, got 'no'"),
         (trigger(timeout="soon"), "timeout: expected a duration such as 5s"),
-        ({"triggers": [{"type": "kafka", "metadata": {}}]}, "expected prometheus, cpu or cron"),
+        ({"triggers": [{"type": "kafka", "metadata": {}}]}, "prometheus, cpu, memory or cron"),
         (
             {"triggers": [{**trigger()["triggers"][0], "metricType": "Utilization"}]},
             "spec.triggers[0].metricType: expected AverageValue or Value, got",

@@ -133,10 +133,15 @@ def test_an_apply_and_a_json_patch_are_refused_alike(resources: Resources) -> No
 
 
 def test_a_scale_that_is_taken_back_is_warned_of() -> None:
-    """By the ScaledObject that does it; without one there is nothing to say."""
-    scaled = {"metadata": {"name": "s"}, "spec": {"scaleTargetRef": {"name": "iris-predictor"}}}
+    """By the ScaledObject or HPA that does it; without one there is nothing to say."""
+    target = {"scaleTargetRef": {"name": "iris-predictor"}}
+    scaled: Object = {"kind": "ScaledObject", "metadata": {"name": "s"}, "spec": target}
+    hpa: Object = {"kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"}, "spec": target}
 
     (said,) = scale.taken_back(deployment(), [scaled, {"metadata": {"name": "t"}, "spec": 1}])
+    (by_hpa,) = scale.taken_back(deployment(), [hpa])
 
     assert "scaledobject/s" in said
+    assert "horizontalpodautoscaler/h" in by_hpa
+    assert "maxReplicas" in by_hpa
     assert scale.taken_back(deployment(), []) == []

@@ -1,6 +1,7 @@
 """What triggers read: a query's answer in its forms, and pods' processor time."""
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 import httpx
@@ -141,10 +142,10 @@ def test_a_scrape_of_before_is_none(body: dict[str, Any], *, scraped: bool) -> N
     assert asyncio.run(run()) == [scraped, False]
 
 
-def test_processor_time_of_pods() -> None:
+def test_processor_time_and_memory_of_pods() -> None:
     """Each pod's request, sample, phase and readiness, of this Deployment alone."""
 
-    async def run() -> tuple[PodUsage, ...]:
+    async def run() -> Mapping[str, tuple[PodUsage, ...]]:
         objects = Objects()
         for name, app, ready in (("p0", "web", "True"), ("p1", "web", "False"), ("x", "y", "True")):
             condition = {"type": "Ready", "status": ready, "lastTransitionTime": NOW}
@@ -156,17 +157,24 @@ def test_processor_time_of_pods() -> None:
                         "namespace": "models",
                         "labels": {"app": f"isvc.{app}"},
                     },
-                    "spec": {"containers": [{"resources": {"requests": {"cpu": "500m"}}}]},
+                    "spec": {
+                        "containers": [
+                            {"resources": {"requests": {"cpu": "500m", "memory": "1Ki"}}}
+                        ]
+                    },
                     "status": {"phase": "Running", "startTime": NOW, "conditions": [condition]},
                 }
             )
-        wanted = rule(minReplicaCount=1, triggers=[{"type": "cpu", "metadata": {"value": "60"}}])
+        triggers = [{"type": one, "metadata": {"value": "60"}} for one in ("cpu", "memory")]
+        wanted = rule(minReplicaCount=1, triggers=triggers)
         transport = httpx.MockTransport(lambda request: httpx.Response(200, json=vector("0.25")))
         async with httpx.AsyncClient(transport=transport) as client:
             return await measures.pods(client, objects, wanted, "http://p")
 
-    first, second = asyncio.run(run())
+    found = asyncio.run(run())
+    first, second = found["cpu"]
 
     at = seconds(NOW)
     assert first == PodUsage("p0", 500, 250, ready=True, started_at=at, ready_changed_at=at)
     assert second == PodUsage("p1", 500, None, ready=False, started_at=at, ready_changed_at=at)
+    assert (found["memory"][0].request, found["memory"][0].usage) == (1024_000, 250)

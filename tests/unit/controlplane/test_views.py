@@ -123,7 +123,7 @@ def test_kinds_that_are_made_say_of_what() -> None:
     for kind in KINDS:
         if "create" not in kind.verbs:
             assert instead.sentence(kind.plural) != instead.MISSING, kind.name
-    with pytest.raises(NotFound, match="made from a ScaledObject"):
+    with pytest.raises(NotFound, match="is of autoscaling/v2 here"):
         paths.locate("/apis/autoscaling/v1/namespaces/models/horizontalpodautoscalers")
 
 

@@ -131,7 +131,8 @@ def _autoscaler(one: Object) -> list[Any]:
     target = spec["scaleTargetRef"]
     now = {_metric_name(found): found for found in status.get("currentMetrics") or ()}
     targets = ", ".join(
-        f"{_measured(now.get(_metric_name(metric)), 'current')}/{_measured(metric, 'target')}"
+        f"{_word(metric)}{_measured(now.get(_metric_name(metric)), 'current')}"
+        f"/{_measured(metric, 'target')}"
         for metric in spec["metrics"]
     )
     return [
@@ -141,7 +142,13 @@ def _autoscaler(one: Object) -> list[Any]:
 
 
 def _metric_name(metric: Object) -> str:
-    return str((metric.get("external") or {}).get("metric", {}).get("name", "cpu"))
+    resource = (metric.get("resource") or {}).get("name")
+    return str(resource or (metric.get("external") or {}).get("metric", {}).get("name"))
+
+
+def _word(metric: Object) -> str:
+    """A resource's name, as kubectl shows it since 1.31; other metrics have none."""
+    return f"{_metric_name(metric)}: " if "resource" in metric else ""
 
 
 def _measured(metric: Object | None, field: str) -> str:

@@ -15,7 +15,7 @@ MEDIA_TYPE = "application/vnd.kubernetes.protobuf"
 _MAGIC = b"k8s\x00"
 
 Message = Mapping[int, tuple[str, Any]]
-"""Field number → its name, and how it is read: a word, or the message it holds."""
+"""Field number → its name, and how it is read: a word, the message it holds, or a list of one."""
 
 _META: Message = {
     1: ("name", "string"),
@@ -25,6 +25,49 @@ _META: Message = {
     6: ("resourceVersion", "string"),
     11: ("labels", "map"),
     12: ("annotations", "map"),
+    **dict.fromkeys((4, 7, 8, 17), ("", "the server's own")),
+}
+_REFERENCE: Message = {1: ("kind", "string"), 2: ("name", "string"), 3: ("apiVersion", "string")}
+_TARGET: Message = {
+    1: ("type", "string"),
+    2: ("value", "quantity"),
+    3: ("averageValue", "quantity"),
+    4: ("averageUtilization", "int"),
+}
+_METRIC: Message = {
+    1: ("type", "string"),
+    4: ("resource", {1: ("name", "string"), 2: ("target", _TARGET)}),
+    5: (
+        "external",
+        {
+            1: ("metric", {1: ("name", "string"), 2: ("selector", {1: ("matchLabels", "map")})}),
+            2: ("target", _TARGET),
+        },
+    ),
+}
+_AUTOSCALER: Message = {
+    1: ("scaleTargetRef", _REFERENCE),
+    2: ("minReplicas", "int"),
+    3: ("maxReplicas", "int"),
+    4: ("metrics", [_METRIC]),
+}
+_CONTAINER: Message = {
+    1: ("name", "string"),
+    2: ("image", "string"),
+    3: ("command", ["string"]),
+    4: ("args", ["string"]),
+    5: ("workingDir", "string"),
+    7: ("env", [{1: ("name", "string"), 2: ("value", "string")}]),
+    14: ("imagePullPolicy", "string"),
+}
+_POD: Message = {2: ("containers", [_CONTAINER]), 3: ("restartPolicy", "string")}
+_JOB: Message = {
+    1: ("parallelism", "int"),
+    2: ("completions", "int"),
+    3: ("activeDeadlineSeconds", "int"),
+    6: ("template", {1: ("metadata", _META), 2: ("spec", _POD)}),
+    7: ("backoffLimit", "int"),
+    8: ("ttlSecondsAfterFinished", "int"),
 }
 _RESOURCE: Message = {
     1: ("namespace", "string"),
@@ -36,6 +79,8 @@ _RESOURCE: Message = {
     7: ("name", "string"),
 }
 _PATH: Message = {1: ("path", "string"), 2: ("verb", "string")}
+_UNREAD: Message = dict.fromkeys((1, 2, 3), ("", "not looked at"))
+"""metadata, spec and status, where nothing there is asked for."""
 _KINDS: Mapping[str, Message] = {
     "ConfigMap": {
         1: ("metadata", _META),
@@ -52,13 +97,17 @@ _KINDS: Mapping[str, Message] = {
     },
     "Namespace": {1: ("metadata", _META)},
     "ServiceAccount": {1: ("metadata", _META), 4: ("automountServiceAccountToken", "bool")},
-    "SelfSubjectReview": {},
-    "SelfSubjectRulesReview": {},
+    "SelfSubjectReview": _UNREAD,
+    "SelfSubjectRulesReview": _UNREAD,
     "SelfSubjectAccessReview": {
-        2: ("spec", {1: ("resourceAttributes", _RESOURCE), 2: ("nonResourceAttributes", _PATH)})
+        **_UNREAD,
+        2: ("spec", {1: ("resourceAttributes", _RESOURCE), 2: ("nonResourceAttributes", _PATH)}),
     },
-    "Scale": {1: ("metadata", _META), 2: ("spec", {1: ("replicas", "int")})},
+    "Scale": {**_UNREAD, 1: ("metadata", _META), 2: ("spec", {1: ("replicas", "int")})},
+    "HorizontalPodAutoscaler": {**_UNREAD, 1: ("metadata", _META), 2: ("spec", _AUTOSCALER)},
+    "Job": {**_UNREAD, 1: ("metadata", _META), 2: ("spec", _JOB)},
 }
+_WAY = "make it with `--dry-run=client -o yaml` and give that to `kubectl apply -f -`"
 
 
 def decoded(content: bytes) -> Object:
@@ -75,10 +124,7 @@ def decoded(content: bytes) -> Object:
         named = dict(fields(envelope[1]))
         version, kind = named[1].decode(), named[2].decode()
         if kind not in _KINDS:
-            raise UnsupportedMediaType(
-                f"a {kind} is read as JSON or YAML here: make it with `--dry-run=client -o yaml` "
-                "and give that to `kubectl apply -f -`"
-            )
+            raise UnsupportedMediaType(f"a {kind} is read as JSON or YAML here: {_WAY}")
         found = _message(_KINDS[kind], envelope[2])
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise BadRequest(f"the body is no Kubernetes protobuf: {error}") from error
@@ -88,23 +134,32 @@ def decoded(content: bytes) -> Object:
 def _message(message: Message, content: bytes) -> Object:
     found: Object = {}
     for number, value in fields(content):
-        if number not in message:
-            continue
-        name, how = message[number]
-        if isinstance(how, Mapping):
-            found[name] = _message(how, value)
-        elif how == "map":
+        name, how = message.get(number, ("", "unread"))
+        if how == "unread" and value not in {b"", 0}:  # kubectl writes out what is empty
+            raise UnsupportedMediaType(
+                f"field {number} of a message is read from JSON or YAML alone here: {_WAY}"
+            )
+        if how in ("map", "bytes map"):  # a message is no member of a set
             key, inner = _entry(value)
-            found.setdefault(name, {})[key] = inner.decode()
-        elif how == "bytes map":
-            key, inner = _entry(value)
-            found.setdefault(name, {})[key] = base64.b64encode(inner).decode()
-        elif how == "string":
-            if value:
-                found[name] = value.decode()
-        else:
-            found[name] = bool(value) if how == "bool" else value
+            text = inner if how == "map" else base64.b64encode(inner)
+            found.setdefault(name, {})[key] = text.decode()
+        elif isinstance(how, list):
+            found.setdefault(name, []).append(_value(how[0], value))
+        elif name and (value or how != "string"):
+            found[name] = _value(how, value)
     return found
+
+
+def _value(how: Any, value: Any) -> Any:
+    if isinstance(how, Mapping):
+        return _message(how, value)
+    if how == "string":
+        return value.decode()
+    if how == "quantity":
+        return dict(fields(value)).get(1, b"").decode()
+    if how == "bool":
+        return bool(value)
+    return value - 2**64 if value >= 2**63 else value
 
 
 def _entry(content: bytes) -> tuple[str, bytes]:

@@ -10,6 +10,7 @@ from itertools import islice
 from typing import Any
 
 from controlplane.autoscale import admission as keda
+from controlplane.autoscale import horizontal
 from controlplane.errors import SerinError
 from controlplane.kubernetes.kinds import Kind, by_name
 from controlplane.kubernetes.meta import Object, is_of_a_controller
@@ -35,7 +36,7 @@ SERVED_NAMESPACE = "models"
 """Where workloads run: a model's name is its host, its processes' and its Envoy clusters' name."""
 _WORKLOADS = {
     *("InferenceService", "ServingRuntime", "ScaledObject", "Job", "HTTPRoute"),
-    *("SecurityPolicy", "BackendTrafficPolicy"),
+    *("SecurityPolicy", "BackendTrafficPolicy", "HorizontalPodAutoscaler"),
 }
 
 
@@ -96,6 +97,8 @@ async def _admitted(
     builtin.decode(kind.name, one)
     if kind.name == "InferenceService":
         kserve.default(one)
+    if kind.name == "HorizontalPodAutoscaler":
+        horizontal.fill(one)
     validation.fill_defaults(kind, one)
     validation.check(kind, one, new=old is None)
     _refuse(kind, one, builtin.metadata_causes(kind.name, one))
@@ -127,6 +130,8 @@ async def _rules(
             await name_versions(one, old, resolve)
         case "ScaledObject":
             _refuse_scaled_object(one, objects)
+        case "HorizontalPodAutoscaler":
+            _refuse_autoscaler(kind, one, objects)
         case "Job":
             _refuse(kind, one, builtin.job_causes(one))
         case "HTTPRoute" if old is None or not is_of_a_controller(old):
@@ -153,8 +158,33 @@ def _refuse_scaled_object(one: Object, objects: Objects) -> None:
             for container in target["spec"]["template"]["spec"]["containers"]
         ]
     others = [other for other in others if other["metadata"]["name"] != name and _fits(other)]
-    for complaint in keda.refusals(one, others, requests):
+    hpas = filter(horizontal.by_hand, objects.list_of("HorizontalPodAutoscaler", namespace))
+    for complaint in keda.refusals(one, others, requests, hpas):
         raise Forbidden(f'admission webhook "vscaledobject.kb.io" denied the request: {complaint}')
+
+
+def _refuse_autoscaler(kind: Kind, one: Object, objects: Objects) -> None:
+    """What the API server refuses of an HPA, and a second autoscaler of the same Deployment."""
+    if not horizontal.by_hand(one):
+        return  # KEDA's own, which its ScaledObject writes again
+    if wrong := horizontal.refusal(one):
+        path, words = wrong
+        _refuse(kind, one, [Cause("FieldValueInvalid", path, f"Invalid value: {words}")])
+    metadata, target = one["metadata"], one["spec"]["scaleTargetRef"]["name"]
+    for other in (
+        *objects.list_of("ScaledObject", metadata["namespace"]),
+        *filter(horizontal.by_hand, objects.list_of(kind.name, metadata["namespace"])),
+    ):
+        name, word = other["metadata"]["name"], by_name(other["kind"])
+        if word is None or (word == kind and name == metadata["name"]):
+            continue
+        if other["spec"]["scaleTargetRef"]["name"] == target:
+            raise Forbidden(
+                f'{kind.resource} "{metadata["name"]}" is forbidden: {word.singular} {name} scales '
+                f"{target} already, and two autoscalers of a Deployment stop each other in a "
+                f"cluster (AmbiguousSelector); remove that one first: kubectl delete "
+                f"{word.singular} {name}"
+            )
 
 
 def _fits(one: Object) -> bool:

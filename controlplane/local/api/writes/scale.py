@@ -9,6 +9,10 @@ from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import Cause, Invalid
 from controlplane.local.api.writes import patches
 
+_BOUNDS = {
+    "ScaledObject": "minReplicaCount and maxReplicaCount, or ./serin up --replicas",
+    "HorizontalPodAutoscaler": "minReplicas and maxReplicas",
+}
 KIND = Kind("autoscaling", "v1", "Scale", "scales", schema="none")
 
 
@@ -37,13 +41,13 @@ def patched(deployment: Object, media_type: str, patch: Any) -> Object:
 
 
 def taken_back(deployment: Object, scaled: Iterable[Object]) -> list[str]:
-    """A warning where a ScaledObject sets the number of pods again."""
+    """A warning where a ScaledObject or an HPA sets the number of pods again."""
     name = deployment["metadata"]["name"]
-    by = [one["metadata"]["name"] for one in scaled if _target(one) == name]
     return [
-        f"the autoscaler of scaledobject/{one} sets the replicas of {name} again: what lasts is "
-        "its minReplicaCount and maxReplicaCount, or ./serin up --replicas"
-        for one in by
+        f"the autoscaler of {one['kind'].lower()}/{one['metadata']['name']} sets the replicas of "
+        f"{name} again: what lasts is its {_BOUNDS[one['kind']]}"
+        for one in scaled
+        if _target(one) == name and one["kind"] in _BOUNDS
     ]
 
 

@@ -1,14 +1,14 @@
 """A ScaledObject's status and its HorizontalPodAutoscaler, as KEDA and the HPA write them. Pure."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.autoscale import keda
+from controlplane.autoscale import keda, proposals
 from controlplane.autoscale.decision import Decision
 from controlplane.autoscale.keda import Memory
 from controlplane.autoscale.proposals import Scale
-from controlplane.autoscale.rule import Cpu, MetricType, Rule
+from controlplane.autoscale.rule import MetricType, Resource, Rule, Trigger
 from controlplane.kubernetes.conditions import condition, timed
 from controlplane.kubernetes.meta import Object, owner_reference
 
@@ -57,7 +57,7 @@ def status(
         original: The replicas that KEDA found first.
     """
     old = scaled.get("status") or {}
-    names = [trigger.metric_name for trigger in rule.triggers if not isinstance(trigger, Cpu)]
+    names = [trigger.metric_name for trigger in rule.triggers if not isinstance(trigger, Resource)]
     found: Object = {
         "scaleTargetKind": "apps/v1.Deployment",
         "scaleTargetGVKR": {
@@ -69,13 +69,17 @@ def status(
         "originalReplicaCount": old.get("originalReplicaCount", original),
         "externalMetricNames": names,
         "triggersTypes": ",".join(
-            dict.fromkeys(type(trigger).__name__.lower() for trigger in rule.triggers)
+            dict.fromkeys(
+                one.metric_name if isinstance(one, Resource) else type(one).__name__.lower()
+                for one in rule.triggers
+            )
         ),
         "hpaName": rule.hpa_name,
         "conditions": _conditions(rule, remembered, polled),
     }
-    if len(names) < len(rule.triggers):
-        found["resourceMetricNames"] = ["cpu"]
+    resources = [one.metric_name for one in rule.triggers if isinstance(one, Resource)]
+    if resources:
+        found["resourceMetricNames"] = list(dict.fromkeys(resources))
     if remembered.last_active_at is not None:
         last = datetime.fromtimestamp(remembered.last_active_at, UTC)
         found["lastActiveTime"] = last.strftime("%Y-%m-%dT%H:%M:%SZ")
@@ -122,24 +126,6 @@ def hpa(
         now: The time, as the API writes it.
     """
     metadata = scaled["metadata"]
-    before = (old or {}).get("status") or {}
-    conditions = [
-        _told("AbleToScale", decision.able_to_scale),
-        _told("ScalingActive", decision.scaling_active),
-        _told("ScalingLimited", decision.scaling_limited),
-    ]
-    state: Object = {
-        "currentReplicas": scale.spec_replicas,
-        "desiredReplicas": decision.desired,
-        "currentMetrics": [
-            _metric(trigger, proposal.usage, "current", rule.name)
-            for trigger, proposal in zip(rule.metrics, decision.proposals, strict=False)
-            if not proposal.error
-        ],
-        "conditions": timed(conditions, before.get("conditions"), now),
-    }
-    if last := now if decision.changes else before.get("lastScaleTime"):
-        state["lastScaleTime"] = last
     behavior = scaled["spec"].get("advanced") or {}
     behavior = (behavior.get("horizontalPodAutoscalerConfig") or {}).get("behavior")
     spec: Object = {
@@ -165,8 +151,67 @@ def hpa(
             "ownerReferences": [owner_reference(scaled)],
         },
         "spec": spec,
-        "status": state,
+        "status": hpa_status(
+            rule, rule.metrics, decision, scale, (old or {}).get("status") or {}, now
+        ),
     }
+
+
+def hpa_status(
+    rule: Rule,
+    metrics: Iterable[Trigger],
+    decision: Decision,
+    scale: Scale,
+    before: Object,
+    now: str,
+) -> Object:
+    """An HPA's status after a decision.
+
+    Args:
+        rule: The HPA as values.
+        metrics: The triggers in the order of the HPA's spec.
+        decision: What was decided.
+        scale: The Deployment before it.
+        before: The status before it.
+        now: The time, as the API writes it.
+    """
+    conditions = [
+        _told("AbleToScale", decision.able_to_scale),
+        _told("ScalingActive", decision.scaling_active),
+        _told("ScalingLimited", decision.scaling_limited),
+    ]
+    asked = {
+        id(trigger): proposal
+        for trigger, proposal in zip(rule.metrics, decision.proposals, strict=False)
+    }
+    state: Object = {
+        "currentReplicas": scale.spec_replicas,
+        "desiredReplicas": decision.desired,
+        # By position, as the HPA does: what failed is there, and says nothing.
+        "currentMetrics": [
+            {"type": ""}
+            if asked[id(trigger)].error
+            else _metric(trigger, asked[id(trigger)].usage, "current", rule.name)
+            for trigger in metrics
+            if id(trigger) in asked
+        ],
+        "conditions": timed(conditions, before.get("conditions"), now),
+    }
+    if last := now if decision.changes else before.get("lastScaleTime"):
+        state["lastScaleTime"] = last
+    return state
+
+
+def scale(deployment: Object | None) -> Scale | None:
+    """A Deployment's replicas, wanted and there."""
+    if deployment is None:
+        return None
+    state = deployment.get("status") or {}
+    return Scale(
+        deployment["spec"].get("replicas", 1),
+        state.get("replicas", 0),
+        state.get("readyReplicas", 0),
+    )
 
 
 def _conditions(rule: Rule, remembered: Memory, polled: Decision | None) -> list[Object]:
@@ -203,10 +248,12 @@ def _metric(trigger: Any, value: int, field: str, name: str) -> Object:
     key = {"Utilization": "averageUtilization", "AverageValue": "averageValue"}.get(kind, "value")
     amount: Mapping[str, Any] = {key: value if kind == "Utilization" else quantity(value)}
     told = {**amount, "type": str(kind)} if field == "target" else dict(amount)
-    if isinstance(trigger, Cpu):
-        return {"type": "Resource", "resource": {"name": "cpu", field: told}}
-    selector = {"matchLabels": {"scaledobject.keda.sh/name": name}}
-    metric = {"name": trigger.metric_name, "selector": selector}
+    if isinstance(trigger, Resource):
+        return {"type": "Resource", "resource": {"name": trigger.metric_name, field: told}}
+    labels = proposals.selector(trigger, name)
+    metric: Object = {"name": trigger.metric_name}
+    if labels:
+        metric["selector"] = {"matchLabels": labels}
     return {"type": "External", "external": {"metric": metric, field: told}}
 
 

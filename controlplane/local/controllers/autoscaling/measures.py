@@ -1,7 +1,7 @@
-"""What triggers read: Prometheus' answers, the time of day, the pods' processor time."""
+"""What triggers read: Prometheus' answers, the time of day, the pods' processor time and memory."""
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 import httpx
 
@@ -9,7 +9,7 @@ from controlplane import prometheus
 from controlplane.autoscale import fields
 from controlplane.autoscale import readings as keda
 from controlplane.autoscale.readings import PodUsage, Reading
-from controlplane.autoscale.rule import Cpu, Cron, Prometheus, Rule
+from controlplane.autoscale.rule import Cron, Prometheus, Resource, Rule
 from controlplane.kubernetes.meta import Object
 from controlplane.local.api.objects import Objects
 from controlplane.local.controllers.autoscaling.autoscalers import seconds
@@ -30,7 +30,7 @@ def asks_here(rule: Rule) -> bool:
 async def readings(
     client: httpx.AsyncClient, rule: Rule, local: str, now: float
 ) -> dict[str, Reading]:
-    """Read every trigger but cpu, all at once.
+    """Read every trigger but cpu and memory, all at once.
 
     Args:
         client: For queries.
@@ -50,7 +50,7 @@ async def readings(
         )
         return keda.prometheus(trigger, answer.values, answer.error)
 
-    triggers = [trigger for trigger in rule.triggers if not isinstance(trigger, Cpu)]
+    triggers = [trigger for trigger in rule.triggers if isinstance(trigger, Prometheus | Cron)]
     found = await asyncio.gather(*(one(trigger) for trigger in triggers))
     return {reading.metric_name: reading for reading in found}
 
@@ -68,35 +68,43 @@ async def is_scraped(client: httpx.AsyncClient, rule: Rule, local: str, since: f
 
 async def pods(
     client: httpx.AsyncClient, objects: Objects, rule: Rule, local: str
-) -> tuple[PodUsage, ...]:
-    """A Deployment's pods with their processor time, where a cpu trigger asks for it."""
-    if not any(isinstance(trigger, Cpu) for trigger in rule.triggers):
-        return ()
+) -> Mapping[str, tuple[PodUsage, ...]]:
+    """A Deployment's pods with what they use, for each resource that a trigger asks for."""
     labels = f'namespace="{rule.namespace}",deployment="{rule.target}"'
-    query = f"rate(process_cpu_seconds_total{{{labels}}}[{CPU_SECONDS}s])"
-    answer = await prometheus.ask(client, local, query, 3)
-    usage = {labels["pod"]: int(value * 1000) for labels, value in answer.elements}
-    own = (
+    queries = {
+        "cpu": f"rate(process_cpu_seconds_total{{{labels}}}[{CPU_SECONDS}s])",
+        "memory": f"process_resident_memory_bytes{{{labels}}}",
+    }
+    kinds = {one.metric_name for one in rule.triggers if isinstance(one, Resource)}
+    found = {}
+    for kind in sorted(kinds):
+        answer = await prometheus.ask(client, local, queries[kind], 3)
+        usage = {labels["pod"]: int(value * 1000) for labels, value in answer.elements}
+        found[kind] = tuple(_usages(_own(objects, rule), kind, usage))
+    return found
+
+
+def _own(objects: Objects, rule: Rule) -> Iterable[Object]:
+    return (
         pod
         for pod in objects.list_of("Pod", rule.namespace)
         if (pod["metadata"].get("labels") or {}).get("app") == f"isvc.{rule.target}"
     )
-    return tuple(_usages(own, usage))
 
 
-def _usages(pods: Iterable[Object], usage: dict[str, int]) -> Iterable[PodUsage]:
+def _usages(pods: Iterable[Object], kind: str, usage: Mapping[str, int]) -> Iterable[PodUsage]:
     for pod in pods:
         name, status = pod["metadata"]["name"], pod.get("status") or {}
         conditions = {one["type"]: one for one in status.get("conditions", ())}
         ready: Object = conditions.get("Ready", {})
         changed = ready.get("lastTransitionTime")
-        request = sum(
-            fields.quantity((one.get("resources") or {}).get("requests", {}).get("cpu", 0), "cpu")
+        requests = [
+            fields.quantity((one.get("resources") or {}).get("requests", {}).get(kind, 0), kind)
             for one in pod["spec"]["containers"]
-        )
+        ]
         yield PodUsage(
             name=name,
-            request=request,
+            request=sum(requests) if all(requests) else 0,
             usage=usage.get(name),
             phase=status.get("phase", "Pending"),
             ready=ready.get("status") == "True",

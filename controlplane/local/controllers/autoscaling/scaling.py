@@ -31,6 +31,7 @@ from controlplane.kubernetes.refusals import NotFound
 from controlplane.local.api.objects import Objects
 from controlplane.local.controllers import events
 from controlplane.local.controllers.autoscaling import autoscalers, measures
+from controlplane.local.controllers.autoscaling.horizontal import Horizontal
 from controlplane.local.controllers.fence import Fence, said
 
 TICK_SECONDS = 0.25
@@ -95,6 +96,7 @@ class Scaling:
         period = settings.seconds(settings.HPA_SYNC_PERIOD, 15)
         self.controller = Controller(sync_period_seconds=period)
         self._client = httpx.AsyncClient(trust_env=False)
+        self._horizontal = Horizontal(objects, self._client, fence, self.controller)
         self._scaled: dict[tuple[str, str, str], _Scaled] = {}
         self._task: asyncio.Task[None] | None = None
 
@@ -105,6 +107,7 @@ class Scaling:
     async def stop(self) -> None:
         """Decide nothing more."""
         tasks = [self._task, *(one.task for one in self._scaled.values())]
+        tasks += self._horizontal.tasks()
         for task in tasks:
             if task:
                 task.cancel()
@@ -137,6 +140,7 @@ class Scaling:
 
     def _look(self) -> None:
         self._collect_garbage()
+        self._horizontal.look(self._monitoring.url)
         there = self._objects.list_of("ScaledObject")
         for gone in self._scaled.keys() - {key_of(one) for one in there}:
             self._forget(gone)
@@ -314,15 +318,7 @@ class Scaling:
         self._objects.modify("Deployment", namespace, name, change)
 
     def _scale(self, namespace: str, rule: Rule) -> Scale | None:
-        deployment = self._objects.find("Deployment", namespace, rule.target)
-        if deployment is None:
-            return None
-        status = deployment.get("status") or {}
-        return Scale(
-            deployment["spec"].get("replicas", 1),
-            status.get("replicas", 0),
-            status.get("readyReplicas", 0),
-        )
+        return autoscalers.scale(self._objects.find("Deployment", namespace, rule.target))
 
     def _set_status(self, scaled: Object, status: Object) -> None:
         if scaled.get("status") != status:
