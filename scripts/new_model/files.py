@@ -23,7 +23,7 @@ MANIFESTS = (
     ),
 )
 VERSIONS = "kserve/components/versions/kustomization.yaml"
-LIKES = ("classifier", "regression")
+LIKES = ("classifier", "regression", "text", "image")
 """What a new model may begin as; of the first one the templates have no further name."""
 LONGEST = 30  # characters: Deployments, pods and hosts add theirs, and 63 is Kubernetes' limit
 _NAME = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")

@@ -252,6 +252,22 @@ def test_another_folder_of_hugging_face_is_refused_with_a_reason(
     assert sentence in refused(monkeypatch, model_files.texts(tmp_path / "mood", **config))
 
 
+@pytest.mark.parametrize(
+    ("config", "sentence"),
+    [(True, "optimum-cli export onnx --model"), (False, "holds weights alone (model.safetensors)")],
+)
+def test_weights_without_a_graph_name_the_way(
+    *, config: bool, sentence: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of safetensors is what a training leaves: one sentence says how to go on."""
+    folder = model_files.texts(tmp_path / "mood")
+    (folder / "model.onnx").rename(folder / "model.safetensors")
+    if not config:
+        (folder / "config.json").unlink()
+
+    assert sentence in refused(monkeypatch, folder)
+
+
 @pytest.mark.parametrize("missing", ["model.onnx", "tokenizer.json"])
 def test_a_folder_that_lacks_a_file_says_which(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -13,7 +13,7 @@ from scripts.checks.repository import ROOT, tracked
 from scripts.new_model import files
 from tests.support.platform import Platform
 
-CONTRACT = ("v2_rest", "v2_grpc", "v2_refusals", "manifests")
+CONTRACT = ("v2_rest", "v2_grpc", "v2_refusals", "v2_files", "manifests")
 WINE = [
     *("13.2", "1.78", "2.14", "11.2", "100", "2.65", "2.76"),
     *(".26", "1.28", "4.38", "1.05", "3.4", "1050"),
@@ -59,7 +59,26 @@ def run(checkout: Path, platform: Platform, *arguments: str) -> "subprocess.Comp
 @pytest.mark.timeout(600)
 def test_a_new_model_passes_the_checks_and_serves(checkout: Path, platform: Platform) -> None:
     """Untouched: the tools of `serin check` on its files, contract tests, training, serving."""
-    platform.serin("new", "model", "my-demo")
+    passes(checkout, platform, "classifier")
+    platform.serin("up", "my-demo")
+    answer = json.loads(platform.serin("infer", "my-demo", *WINE, "--json").stdout)
+
+    assert answer["model_name"] == "my-demo"
+    assert answer["outputs"][0]["data"] == [0]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("like", files.LIKES[1:])
+def test_a_model_of_each_kind_passes_the_checks(
+    like: str, checkout: Path, platform: Platform
+) -> None:
+    """Numbers, texts and pictures: untouched, each is a model like the others."""
+    passes(checkout, platform, like)
+
+
+def passes(checkout: Path, platform: Platform, like: str) -> None:
+    """Make a model; the tools of `serin check` and the contract tests find nothing in it."""
+    platform.serin("new", "model", "my-demo", "--like", like)
     written = [str(path) for path in files.new("my-demo")]
     python = [path for path in written if path.endswith(".py")]
     tools = [
@@ -72,13 +91,9 @@ def test_a_new_model_passes_the_checks_and_serves(checkout: Path, platform: Plat
     checked = [run(checkout, platform, "-m", *tool) for tool in tools]
     contract = [f"tests/contract/test_{name}.py" for name in CONTRACT]
     tested = run(checkout, platform, "-m", "pytest", "-q", "-k", "my-demo or manifests", *contract)
-    platform.serin("up", "my-demo")
-    answer = json.loads(platform.serin("infer", "my-demo", *WINE, "--json").stdout)
 
     assert [done.returncode for done in checked] == [0] * len(tools), checked
     assert tested.returncode == 0, tested.stdout
-    assert answer["model_name"] == "my-demo"
-    assert answer["outputs"][0]["data"] == [0]
 
 
 @pytest.mark.parametrize(

@@ -74,6 +74,12 @@ def _folder(path: Path) -> Source:
         raise PublishError(f"{path} has {len(graphs)} ONNX files ({', '.join(graphs)}): name one")
     if {"saved_model.pb", "MLmodel"} & {*names}:
         raise PublishError(f"{path} is a SavedModel or an MLflow folder: {_CONVERT}")
+    if weights := [name for name in names if name.endswith((".safetensors", ".bin", ".pt"))]:
+        raise PublishError(
+            f"{path} holds weights alone ({weights[0]}), without a graph and without config.json, "
+            "which say what to compute: export the model to ONNX where it was trained, and publish "
+            "that"
+        )
     raise PublishError(
         f"{path} has no .onnx file, and no config.json of a Hugging Face model: it is no model"
     )

@@ -14,10 +14,11 @@ def command() -> None:
 @click.argument("name")
 @click.option(
     "--like",
-    type=click.Choice(["classifier", "regression"]),
+    type=click.Choice(["classifier", "regression", "text", "image"]),
     default="classifier",
     show_default=True,
-    help="What it begins as: classes with probabilities, or a number.",
+    help="What it takes and answers at first: numbers and a class, numbers and a number, a text "
+    "or a picture and a class.",
 )
 def model(name: str, like: str) -> None:
     """Write a model called NAME that trains, serves and passes every check.
