@@ -7,6 +7,7 @@ import orjson
 import pytest
 
 from predictors.runtime.lean_kserve import pb
+from predictors.runtime.v2 import protobuf
 from predictors.runtime.v2.body.decode import decode
 from predictors.runtime.v2.datatypes import NUMPY_OF, to_wire
 from predictors.runtime.v2.errors import InvalidRequest
@@ -257,3 +258,41 @@ def test_a_model_of_optional_inputs_alone_still_wants_one() -> None:
     ):
         with pytest.raises(InvalidRequest, match="expected any of a"):
             refuse()
+
+
+@pytest.mark.parametrize(
+    ("datatype", "field", "values"),
+    [
+        ("INT64", "int64_contents", [1, -(2**63), 2**63 - 1, 5, 6, 7, 8]),
+        ("UINT64", "uint64_contents", [2**64 - 1, 0, 1, 2, 3, 4, 5]),
+        ("INT8", "int_contents", [1, -128, 127, 5, 6, 7, 8]),
+        ("FP32", "fp32_contents", [0.5, -1.5, 2.0, 3.0, 4.0, 5.0, 6.0]),
+        ("BOOL", "bool_contents", [True, False, True, True, False, False, True]),
+        ("BYTES", "bytes_contents", [b"a", b"", b"\xff", b"b", b"c", b"d", b"e"]),
+    ],
+)
+def test_typed_contents_are_read_some_at_a_time(
+    datatype: str, field: str, values: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However many are taken at once, the array is the same, and what is out of range refused."""
+    message = pb.ModelInferRequest()
+    tensor = message.inputs.add(name="x", datatype=datatype, shape=[len(values)])
+    getattr(tensor.contents, field).extend(values)
+    taken: list[int] = []
+    whole = protobuf._elements
+
+    def watched(spec: TensorSpec, some: Any) -> Any:
+        taken.append(len(some))
+        return whole(spec, some)
+
+    monkeypatch.setattr(protobuf, "_elements", watched)
+    for many in (7, 3, 1):
+        monkeypatch.setattr(protobuf, "_MANY", many)
+        array = decode_grpc(message, signature_of(datatype)).arrays["x"]
+        assert (array.dtype, array.tolist()) == (NUMPY_OF[datatype], values)
+        assert max(taken) == many
+        taken.clear()
+    if datatype == "INT8":
+        getattr(tensor.contents, field)[-1] = 128
+        with pytest.raises(InvalidRequest, match="128 is out of range of INT8"):
+            decode_grpc(message, signature_of(datatype))
