@@ -84,7 +84,7 @@ class Runs:
     @_told
     async def show(self, request: Request) -> Response:
         """One run."""
-        return JSONResponse(await self.find(request.path_params["run"]))
+        return JSONResponse(await self._find(request))
 
     @_told
     async def start(self, request: Request) -> Response:
@@ -118,7 +118,7 @@ class Runs:
     @_told
     async def cancel(self, request: Request) -> Response:
         """End one and remove its Job; what is half published is no version."""
-        return JSONResponse(await self.end(await self.find(request.path_params["run"])), 202)
+        return JSONResponse(await self.end(await self._find(request)), 202)
 
     async def end_job(self, name: str, model: str) -> Run:
         """Cancel the run of a Job, for whoever types its model's name.
@@ -151,7 +151,7 @@ class Runs:
         """A run whenever it changed, as server-sent events, until it is over."""
         if self._watchers >= WATCHERS:
             raise RefusedError(503, f"{WATCHERS} watch already: try again later.")
-        run = await self.find(request.path_params["run"])
+        run = await self._find(request)
         headers = {"Content-Type": "text/event-stream; charset=utf-8", "X-Accel-Buffering": "no"}
         return StreamingResponse(self._watched(run), headers=headers)
 
@@ -168,7 +168,7 @@ class Runs:
                     return
                 await asyncio.sleep(LOOK_SECONDS)
                 try:
-                    run = _named(await self.known(), run["run"])
+                    run = named(await self.known(), run["run"])
                 except SerinError as error:
                     yield f"data: {json.dumps({'error': str(error)})}\n\n".encode()
                     return
@@ -196,13 +196,8 @@ class Runs:
             jobs.append(job)
         return jobs
 
-    async def find(self, name: str) -> Run:
-        """The run whose name begins so.
-
-        Raises:
-            SerinError: There is none, or there are several; or there is no answer.
-        """
-        return _named(await self.known(), name)
+    async def _find(self, request: Request) -> Run:
+        return named(await self.known(), request.path_params["run"])
 
     async def _ensure(self, plural: str, document: Object) -> None:
         """Create what goes with a Job, where it is not there."""
@@ -225,8 +220,12 @@ class Runs:
             raise RefusedError(403, "This console only looks: it was started with --read-only.")
 
 
-def _named(known: list[Run], name: str) -> Run:
-    """The run whose name begins so."""
+def named(known: list[Run], name: str) -> Run:
+    """The run whose name begins so.
+
+    Raises:
+        RefusedError: There is none, or there are several.
+    """
     found = [run for run in known if name and run["run"].startswith(name)]
     if len(found) != 1:
         how = "There is no run" if not found else "Several runs begin with"

@@ -16,7 +16,7 @@ from controlplane.console.actions import Done
 from controlplane.console.pages import training
 from controlplane.console.render import Renderer
 from controlplane.console.rights import Rights
-from controlplane.console.runs import FLAGS, LONGEST_FLAG, RefusedError, Runs
+from controlplane.console.runs import FLAGS, LONGEST_FLAG, RefusedError, Runs, named
 from controlplane.console.settings import Settings
 from controlplane.console.sources import scripts
 from controlplane.console.sources.answer import SourceError, answered
@@ -55,6 +55,8 @@ def _told() -> Iterator[None]:
         yield
     except RefusedError as error:
         raise HTTPException(error.status, str(error)) from error
+    except SerinError as error:  # the store does not answer
+        raise SourceError(str(error)) from error
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,14 +81,12 @@ class Trainings:
         ]
 
     async def page(self, request: Request) -> Response:
-        """Jobs, and the runs that there were."""
+        """Jobs."""
         page = await training.page(self.sources, request.path_params.get("name", ""))
-        known = await answered(self.runs.known(), [])
         return self.render(
             request,
             "training.html",
             page=page,
-            known=known.value,
             trains=[] if self.settings.read_only else trainingjobs.models(),
             refused=await self.rights.refusals("train", "cancel"),
             here="training",
@@ -94,12 +94,17 @@ class Trainings:
 
     async def compare(self, request: Request) -> Response:
         """How two runs differ: what `serin runs compare` prints."""
-        asked = [request.query_params.get(key, "") for key in ("run", "other")]
         with _told():
-            pair = [await self.runs.find(name) for name in asked]
-        line = shlex.join([self.settings.command, "runs", "compare", *(run["run"] for run in pair)])
+            known = await self.runs.known()
+        asked = [request.query_params.get(key, "") for key in ("run", "other")]
+        page, line = None, ""
+        if any(asked):
+            with _told():
+                pair = [named(known, name) for name in asked]
+            page = training.compared(*pair)
+            line = shlex.join([self.settings.command, "runs", "compare", *page.names])
         return self.render(
-            request, "compare.html", page=training.compared(*pair), line=line, here="training"
+            request, "compare.html", page=page, known=known, line=line, here="training"
         )
 
     async def form(self, request: Request) -> Response:

@@ -12,7 +12,7 @@ from tests.support.platform import ROOT
 PAGES = (
     *("/", "/models/iris", "/models/mnist-forest", "/models/causal-lm", "/rollouts"),
     *("/channels", "/training", "/scaling", "/alerts", "/alerts/CanaryStuck", "/registry"),
-    *("/registry?model=iris", "/training/start/iris"),
+    *("/registry?model=iris", "/training/start/iris", "/training/compare"),
 )
 HOSTILE = "hostile"
 IMAGE = "<img src=x onerror=alert(1)>"

@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from controlplane.console.pages import charts
+from controlplane.console.runs import Runs
 from controlplane.console.sources import scripts
+from controlplane.errors import StoreError
 from tests.support.console_world import IMAGE, World
 from tests.unit.console.test_runs import job, world
 
@@ -76,7 +78,7 @@ def test_the_newest_run_stands_beside_the_one_before_it_of_its_model() -> None:
     for place, (made, model) in enumerate(zip(jobs, ("iris", "nli", "iris"), strict=True)):
         made["metadata"] |= {"uid": f"aaaa000{place}", "labels": {"app.kubernetes.io/name": model}}
         made["status"]["startTime"] = f"2026-01-01T00:00:0{place}Z"
-    text = world(*jobs).get("/training").text
+    text = world(*jobs).get("/training/compare").text
 
     assert text.index('"aaaa0000" selected') < text.index('"aaaa0002" selected')
     assert text.count(" selected") == 2
@@ -90,7 +92,7 @@ def test_two_runs_are_compared() -> None:
     where = world(job(), other)
     text = where.get("/training/compare?run=f78b&other=aaaa").text
 
-    assert 'id="compare"' in where.get("/training").text
+    assert 'href="/training/compare"' in where.get("/training").text
     assert "--seed=7" in text
     assert f"--seed=8 {IMAGE}" in unescape(text)
     assert IMAGE not in text
@@ -98,13 +100,28 @@ def test_two_runs_are_compared() -> None:
     assert "They do not differ." in where.get("/training/compare?run=f78b&other=f78b").text
 
 
-@pytest.mark.parametrize("query", ["", "?run=f78b", "?run=f78b&other=zz"])
+@pytest.mark.parametrize("query", ["?other=f78b", "?run=f78b", "?run=f78b&other=zz"])
 def test_a_run_that_is_not_there_is_compared_with_nothing(query: str) -> None:
     """A page that says which one is missing."""
-    answer = world(job()).get(f"/training/compare{query}")
+    where = world(job())
+    answer = where.get(f"/training/compare{query}")
 
+    assert "There are no two runs" in where.get("/training/compare").text
     assert answer.status_code == 404
     assert "There is no run" in answer.text
+
+
+def test_runs_that_cannot_be_read_are_said_on_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the store's own words."""
+
+    async def known(_: Runs) -> None:
+        raise StoreError(f"The store is away {IMAGE}")
+
+    monkeypatch.setattr(Runs, "known", known)
+    answer = world().get("/training/compare")
+
+    assert answer.status_code == 502
+    assert f"The store is away {IMAGE}" in unescape(answer.text)
 
 
 def line(step: Any, loss: Any) -> str:
