@@ -78,6 +78,15 @@ def test_describe_takes_a_pod_that_is_leaving(kubectl: Kubectl) -> None:
     assert "Termination Grace Period:  30s" in described[-1]
 
 
+def test_describe_takes_every_kind_of_object(kubectl: Kubectl) -> None:
+    """Its describers read fields without asking whether they are there."""
+    kinds = kubectl.out("api-resources", "--verbs=get,list", "-o", "name").split()
+    described = {kind: kubectl.out("describe", kind, "-A") for kind in kinds}
+
+    assert "Name:" in described["nodes"]
+    assert "Name:" in described["deployments.apps"]
+
+
 def test_explain_reads_the_real_schemas(kubectl: Kubectl) -> None:
     """Custom and built-in kinds."""
     assert "trafficPercent\t<integer> -required-" in kubectl.out("explain", "isvc.spec.canary")
