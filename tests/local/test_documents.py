@@ -5,7 +5,6 @@ commands are not, and why. Each document has a clone and a platform of its own, 
 of this repository is published and iris is served; the runbooks, which change little, share one.
 """
 
-import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -22,9 +21,6 @@ from tests.support.terminal import Shown, Terminal, fresh_clone
 
 COMMAND_SECONDS = 300
 RUNBOOKS = "docs/runbooks"
-IN_CI: tuple[str, ...] = ()
-"""Documents that every run of the tests reads; the others are read with RUN_DOCUMENTS=1. None yet:
-not one was seen whole three times on a machine that does little else."""
 
 CONSOLE_ELSEWHERE = ("README.md", "docs/autoscaling.md", "docs/load.md")
 """Documents whose console blocks test_readme.py runs, with what they show."""
@@ -249,20 +245,8 @@ def together() -> dict[str, list[str]]:
     }
 
 
-by_hand = pytest.mark.skipif(
-    "RUN_DOCUMENTS" not in os.environ,
-    reason="RUN_DOCUMENTS=1 runs every document; CI runs those that were seen whole often enough",
-)
-
-
 @pytest.mark.timeout(900)
-@pytest.mark.parametrize(
-    "read",
-    [
-        pytest.param(read, id=name, marks=() if name in IN_CI else by_hand)
-        for name, read in together().items()
-    ],
-)
+@pytest.mark.parametrize("read", together().values(), ids=together())
 def test_a_documents_commands_work_as_they_are_printed(read: list[str], reader: Reader) -> None:
     """One after another, each with exit code 0, or ended by Ctrl-C where it goes on for minutes."""
     for document in read:
@@ -270,7 +254,6 @@ def test_a_documents_commands_work_as_they_are_printed(read: list[str], reader: 
             reader.types(command)
 
 
-@by_hand
 @pytest.mark.timeout(600)
 def test_prometheus_takes_every_query_of_a_document(reader: Reader) -> None:
     """The laptop's own, as it runs."""
