@@ -254,6 +254,25 @@ def test_config_is_tritons_form_of_the_signature(predictor: Predictor) -> None:
             assert described["dims"] == tensor["shape"][1:]
 
 
+def test_no_extension_is_named_that_is_not_served(predictor: Predictor) -> None:
+    """perf_analyzer asks for statistics, traces and shared memory where a server names them."""
+    extensions = set(predictor.request("GET", "/v2").json["extensions"])
+    model = f"/v2/models/{predictor.model}"
+
+    for name, path in (
+        ("statistics", f"{model}/stats"),
+        ("trace", f"{model}/trace/setting"),
+        ("logging", "/v2/logging"),
+        ("system_shared_memory", "/v2/systemsharedmemory/status"),
+        ("cuda_shared_memory", "/v2/cudasharedmemory/status"),
+        ("model_repository", "/v2/repository/index"),
+        ("model_configuration", f"{model}/config"),
+        ("binary_tensor_data", model),
+    ):
+        served = predictor.request("GET", path).status == 200
+        assert (name in extensions) <= served, name
+
+
 @pytest.mark.parametrize(
     ("path", "instead"),
     [
