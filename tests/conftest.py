@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parents[1]
 TIMEOUT_SECONDS = {"unit": 60, "contract": 180, "local": 300, "cluster": 1200}
@@ -20,6 +21,8 @@ PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 def pytest_configure(config: pytest.Config) -> None:
     """Kserve parses sys.argv when it is imported: pytest's arguments are none of its business."""
     del sys.argv[1:]
+    settings.register_profile("a busy machine", settings(), deadline=None)
+    settings.load_profile("a busy machine")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
