@@ -190,7 +190,7 @@ def test_help_is_quick_installs_nothing_and_fits(command: str, run: Callable[[st
     assert "nstalling" not in shown.text
 
 
-@pytest.mark.parametrize("line", ["", "models --help", "new", "rollout", "channel", "runs"])
+@pytest.mark.parametrize("line", ["", "models --help", "runs --help", "new", "rollout", "channel"])
 def test_half_a_command_is_answered_with_its_help(line: str, run: Callable[[str], Shown]) -> None:
     """The verbs that there are, and exit code 2 where one was missing."""
     shown = run(line)
