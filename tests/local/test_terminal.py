@@ -12,7 +12,8 @@ RESIZED = """
 import os, signal, sys, time
 signal.signal(signal.SIGWINCH, lambda *_: sys.exit(print(*os.get_terminal_size())))
 print("ready", flush=True)
-signal.pause()
+while True:
+    time.sleep(0.05)
 """
 PARENT = """
 import subprocess, sys
@@ -37,7 +38,7 @@ def test_it_has_the_size_that_was_asked_for(columns: int, rows: int) -> None:
 def test_pulling_it_larger_tells_the_program() -> None:
     """SIGWINCH comes, and the new size is read."""
     running = Terminal().start(sys.executable, "-c", RESIZED)
-    running.until("ready")
+    running.until("ready\r\n")
     running.resize(120, 40)
 
     assert running.ended().lines == ["ready", "120 40"]
