@@ -78,6 +78,8 @@ def done(channel: Channel, done: Done) -> tuple[str, str]:
     said = f"{channel.uri} is {document['version']}, generation {document['generation']}."
     if not done.replicas:
         return said, nobody(channel)
+    if done.replicas == 1:
+        return said, f"1 replica switched, {done.seconds:.1f} s after the commit."
     return said, (
         f"{done.replicas} replicas switched {done.window * 1000:.0f} ms apart, "
         f"{done.seconds:.1f} s after the commit."

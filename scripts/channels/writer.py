@@ -109,7 +109,7 @@ class Writer:
         try:
             self.channel.write_state(document)
             if not document["next"]["arm"]:
-                self._tell(f"{self._wait(document)} ready replicas are prepared")
+                self._tell(f"all ready replicas are prepared: {self._wait(document)}")
                 lease.renew()
                 self._check_ours(document)
                 document = channels.armed(document, time.time())
