@@ -95,16 +95,11 @@ def test_killed_worker_loses_what_it_had_in_hand_and_nothing_else(
     clients = [(worker, client) for worker, listed in found.items() for client in listed]
     parent = psutil.Process(predictor.process.pid)
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        first = {id(listed[0]) for listed in found.values()}  # holds up its worker's others
-        slow = [
-            (worker, pool.submit(client.ask, HELD if id(client) in first else 0.01))
-            for worker, client in clients
-        ]
-        wait_until(
-            lambda: count(predictor, "predictor_requests_in_flight") == CONNECTIONS,
-            60,
-            "all in flight",
-        )
+        held = [(worker, listed[0]) for worker, listed in found.items()]
+        slow = [(worker, pool.submit(client.ask, HELD)) for worker, client in held]
+        in_flight(predictor, len(held))  # each holds up its worker's others
+        slow += [(each[0], pool.submit(each[1].ask, 0.01)) for each in clients if each not in held]
+        in_flight(predictor, CONNECTIONS)
         parent.children()[0].kill()
         let_go(predictor.folder)
         lost = {worker for worker, one in slow if one.exception() is not None}
@@ -124,6 +119,15 @@ def test_killed_worker_loses_what_it_had_in_hand_and_nothing_else(
     ready = predictor.call("ModelReady", pb.ModelReadyRequest(name="slow"))
     assert ready.ready
     assert predictor.stop() == 0
+
+
+def in_flight(predictor: Predictor, requests: int) -> None:
+    """Wait until so many are."""
+    wait_until(
+        lambda: count(predictor, "predictor_requests_in_flight") == requests,
+        60,
+        f"{requests} in flight",
+    )
 
 
 def test_sigterm_under_load_loses_nothing(predictor: Predictor, stack: ExitStack) -> None:
