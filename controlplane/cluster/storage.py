@@ -19,6 +19,7 @@ from controlplane.errors import SerinError
 BUCKET = "models"
 MINIO_URL = "http://minio.minio:9000"
 _READER, _WRITER, _REPLICA = "serin-reader", "serin-writer", "serin-replica"
+_PAIR = ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
 _HTTP = Timeout(connect=5, read=30)
 _OBJECTS, _WHOLE = f"arn:aws:s3:::{BUCKET}/*", f"arn:aws:s3:::{BUCKET}"
 _MAY_READ = ("s3:GetObject", "s3:ListBucket", "s3:GetBucketLocation")
@@ -123,12 +124,17 @@ def foreign_store(url: str, environment: dict[str, str]) -> list[Document]:
             "predictors get keys that only read"
         )
     replica = _pair(environment, "SERIN_S3_REPLICA_")
+    if replica is None and any(environment.get(f"SERIN_S3_REPLICA_{part}") for part in _PAIR):
+        raise KeysError(
+            "set both SERIN_S3_REPLICA_ACCESS_KEY_ID and SERIN_S3_REPLICA_SECRET_ACCESS_KEY, or "
+            "neither where no model follows a channel"
+        )
     return pod_secrets(url, reader, writer, replica, environment.get("AWS_REGION") or "us-east-1")
 
 
 def _pair(environment: dict[str, str], prefix: str) -> tuple[str, str] | None:
     prefix = prefix or "AWS_"
-    names = (f"{prefix}ACCESS_KEY_ID", f"{prefix}SECRET_ACCESS_KEY")
+    names = [f"{prefix}{part}" for part in _PAIR]
     found = [environment[name] for name in names if environment.get(name)]
     return (found[0], found[1]) if len(found) == len(names) else None
 

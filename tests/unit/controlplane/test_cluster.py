@@ -216,12 +216,19 @@ def test_a_foreign_store_needs_two_pairs_of_keys() -> None:
 
 
 def test_a_foreign_store_may_have_keys_for_replicas_of_channels() -> None:
-    """A third pair, for predictors that report what they serve."""
+    """A third pair, for predictors that report what they serve; half of it is refused."""
     environment = {
         f"{prefix}_{part}": f"{prefix}{part}"
         for prefix in ("AWS", "SERIN_S3_READER", "SERIN_S3_REPLICA")
         for part in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY")
     }
+    half = {
+        name: key
+        for name, key in environment.items()
+        if name != "SERIN_S3_REPLICA_SECRET_ACCESS_KEY"
+    }
+    with pytest.raises(storage.KeysError, match="set both SERIN_S3_REPLICA_ACCESS_KEY_ID and"):
+        storage.foreign_store("https://s3.example.com", half)
     replica = storage.foreign_store("https://s3.example.com", environment)[-1]
 
     assert replica["metadata"]["name"] == "s3-replica"

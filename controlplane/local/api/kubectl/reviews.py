@@ -29,11 +29,6 @@ _WHOLE: dict[str, tuple[str, str, Object]] = {
     ),
 }
 _ALLOWED: Object = {"allowed": True, "reason": "the one token may do all that is served here"}
-_PARTS = {
-    "log": ("get",),
-    "scale": ("get", "patch", "update"),
-    "status": ("get", "patch", "update"),
-}
 
 
 def is_review(path: str) -> bool:
