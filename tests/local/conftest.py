@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import trained as training
+from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform
 from tests.support.predictor import discovered_models
 from tests.support.s3 import S3Server
@@ -19,6 +20,19 @@ def s3(tmp_path: Path) -> Iterator[S3Server]:
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(scope="module")
+def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
+    """Kubectl, and a platform that serves iris, for the tests of one file."""
+    platform = Platform(tmp_path_factory.mktemp("kubectl") / "state")
+    platform.publish(training.brief("iris"))
+    try:
+        platform.serin("up", "iris")
+        yield Kubectl(platform)
+    finally:
+        platform.serin("down")
+        assert platform.leftovers() == []
 
 
 @pytest.fixture(scope="session")

@@ -1,28 +1,14 @@
 """What a Job asks for is what it gets: each field by its effect, with real processes."""
 
 import json
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from tests.support import trained
 from tests.support.kubectl import Kubectl
-from tests.support.platform import Platform, wait_for
+from tests.support.platform import wait_for
 
 SECONDS = 60
-
-
-@pytest.fixture(scope="module")
-def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    """Kubectl, and a platform that serves iris."""
-    platform = Platform(tmp_path_factory.mktemp("jobs") / "state")
-    platform.publish(trained.brief("iris"))
-    try:
-        platform.serin("up", "iris")
-        yield Kubectl(platform)
-    finally:
-        platform.serin("down")
 
 
 def apply(

@@ -5,29 +5,14 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support import trained
 from tests.support.kubectl import Kubectl
 from tests.support.platform import ROOT, Platform, wait_for
 
 RATE = '{"spec":{"predictor":{"timeout":%d}}}'
-
-
-@pytest.fixture(scope="module")
-def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    """Kubectl, and a platform that serves iris, for the tests of this file."""
-    platform = Platform(tmp_path_factory.mktemp("kubectl") / "state")
-    platform.publish(trained.brief("iris"))
-    try:
-        platform.serin("up", "iris")
-        yield Kubectl(platform)
-    finally:
-        platform.serin("down")
-        assert platform.leftovers() == []
 
 
 def timeout(kubectl: Kubectl) -> int:

@@ -1,25 +1,7 @@
 """What the real kubectl makes by itself: an autoscaler of a Deployment, a Job of a command."""
 
-from collections.abc import Iterator
-
-import pytest
-
-from tests.support import trained
 from tests.support.kubectl import Kubectl
-from tests.support.platform import Platform, wait_for
-
-
-@pytest.fixture(scope="module")
-def kubectl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kubectl]:
-    """Kubectl, and a platform that serves iris, for the tests of this file."""
-    platform = Platform(tmp_path_factory.mktemp("kubectl") / "state")
-    platform.publish(trained.brief("iris"))
-    try:
-        platform.serin("up", "iris")
-        yield Kubectl(platform)
-    finally:
-        platform.serin("down")
-        assert platform.leftovers() == []
+from tests.support.platform import wait_for
 
 
 def test_an_hpa_of_ones_own_scales(kubectl: Kubectl) -> None:
