@@ -54,8 +54,8 @@ class Console:
         self._settings = settings
         self._sources = sources
         self._live = Live(sources.cluster)
-        self._runs = Runs(settings, sources)
         self._rights = Rights(settings, sources.cluster)
+        self._runs = Runs(settings, sources, self._rights)
         self._render = Renderer(settings, sources.cluster.namespace)
         self._trainings = Trainings(settings, sources, self._runs, self._rights, self._render)
 
@@ -318,14 +318,13 @@ class Console:
         return None
 
     async def _failed(self, request: Request, error: Exception) -> Response:
-        status = {HTTPException: 500, SourceError: 502}.get(type(error), 500)
-        sentence = "This page failed; the console's log says where."
+        status, sentence = 500, "This page failed; the console's log says where."
         if isinstance(error, HTTPException):
             status, sentence = error.status_code, error.detail
         elif isinstance(error, SourceError):
-            sentence = str(error)
+            status, sentence = error.status, str(error)
         # A page that could not be read is drawn as soon as it can be.
-        heals = status == 502 and request.method == "GET"
+        heals = isinstance(error, SourceError) and request.method == "GET"
         return self._render(
             request,
             "failed.html",

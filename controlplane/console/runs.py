@@ -14,8 +14,9 @@ from starlette.responses import JSONResponse, Response, StreamingResponse
 from starlette.routing import BaseRoute, Route
 
 from controlplane import trainingjobs
+from controlplane.console.rights import Rights
 from controlplane.console.settings import Settings
-from controlplane.console.sources.answer import MALFORMED
+from controlplane.console.sources.answer import MALFORMED, SourceError
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import ConflictError, Object
 from controlplane.errors import SerinError
@@ -51,9 +52,10 @@ def _told(handler: Handler) -> Handler:
     async def answer(self: "Runs", request: Request) -> Response:
         try:
             return await handler(self, request)
-        except SerinError as error:
-            status = error.status if isinstance(error, RefusedError) else 502
-            return JSONResponse({"error": str(error)}, status)
+        except (RefusedError, SourceError) as error:
+            return JSONResponse({"error": str(error)}, error.status)
+        except SerinError as error:  # the store does not answer
+            return JSONResponse({"error": str(error)}, SourceError.status)
 
     return answer
 
@@ -61,8 +63,9 @@ def _told(handler: Handler) -> Handler:
 class Runs:
     """The routes below /api/runs."""
 
-    def __init__(self, settings: Settings, sources: Sources) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, sources: Sources, rights: Rights) -> None:
+        self._store = settings.store
+        self._rights = rights
         self._cluster = sources.cluster
         self._watchers = 0
 
@@ -97,7 +100,7 @@ class Runs:
         Raises:
             SerinError: It is refused; says why.
         """
-        self._may_change()
+        await self._may("train")
         try:
             documents = trainingjobs.documents(model)
             job = trainingjobs.job_of(documents, model)
@@ -140,7 +143,7 @@ class Runs:
         Raises:
             SerinError: It is refused; says why.
         """
-        self._may_change()
+        await self._may("cancel")
         if run["state"] in trainingjobs.OVER or not run.get("live"):
             raise RefusedError(409, f"Run {run['run']} is over already: {run['state']}.")
         await self._cluster.delete("jobs", run["job"])
@@ -181,8 +184,7 @@ class Runs:
         Raises:
             SerinError: There is no answer.
         """
-        store = self._settings.store
-        records = await asyncio.to_thread(runs.records, store) if store else ()
+        records = await asyncio.to_thread(runs.records, self._store) if self._store else ()
         return trainingjobs.merged(await self._jobs(), records)
 
     async def _jobs(self) -> list[Object]:
@@ -215,9 +217,10 @@ class Runs:
                 await asyncio.sleep(TRY_SECONDS)
         raise RefusedError(409, f"Another Job {job['metadata']['name']} is there: try again.")
 
-    def _may_change(self) -> None:
-        if self._settings.read_only:
-            raise RefusedError(403, "This console only looks: it was started with --read-only.")
+    async def _may(self, action: str) -> None:
+        """Refuse before anything is changed: half of it could be allowed."""
+        if why := await self._rights.refusal(action):
+            raise RefusedError(403, why)
 
 
 def named(known: list[Run], name: str) -> Run:

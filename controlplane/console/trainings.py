@@ -55,6 +55,8 @@ def _told() -> Iterator[None]:
         yield
     except RefusedError as error:
         raise HTTPException(error.status, str(error)) from error
+    except SourceError:
+        raise
     except SerinError as error:  # the store does not answer
         raise SourceError(str(error)) from error
 

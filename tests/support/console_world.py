@@ -122,6 +122,12 @@ class World:
             return self._change(request, parts)
         if parts[-1] == "log":
             return httpx.Response(200, text=self.log)
+        return self._read(parts)
+
+    def _read(self, parts: list[str]) -> httpx.Response:
+        """A kind's objects, or one of them."""
+        if f"list {parts[0]}" in self.forbidden:
+            return httpx.Response(403, json={"message": f"{parts[0]} is forbidden: {IMAGE}"})
         items = self.objects.get(parts[0], [])
         if len(parts) == 1:
             return httpx.Response(200, json={"items": items})

@@ -17,6 +17,15 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeE
 class SourceError(SerinError):
     """A source does not answer, refuses, or answers too much; one sentence."""
 
+    status = 502
+    """What the console answers then."""
+
+
+class ForbiddenError(SourceError):
+    """The console's credentials lack a right; the sentence is the source's own."""
+
+    status = 403
+
 
 @dataclass(frozen=True, slots=True)
 class Answer(Generic[Value]):

@@ -15,7 +15,7 @@ import httpx
 import yaml
 
 from controlplane.console.sources import bounded
-from controlplane.console.sources.answer import SourceError
+from controlplane.console.sources.answer import ForbiddenError, SourceError
 from controlplane.console.sources.bounded import Reply
 from controlplane.kubernetes.kinds import KINDS
 
@@ -226,5 +226,6 @@ def _document(reply: Reply) -> Object:
         raise SourceError(f"{WHO} answers {reply.status} without a JSON object.") from error
     if reply.is_error:
         said = document.get("message") or reply.status
-        raise SourceError(f"{WHO} refuses: {said}")
+        refused = ForbiddenError if reply.status == ForbiddenError.status else SourceError
+        raise refused(f"{WHO} refuses: {said}")
     return document

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from controlplane.console import runs
+from controlplane.console.rights import Rights
 from controlplane.console.runs import Runs
 from controlplane.console.settings import Settings
 from controlplane.console.sources.bundle import Sources
@@ -130,6 +131,25 @@ def test_a_console_that_only_looks_changes_nothing() -> None:
     assert len(where.objects["jobs"]) == 1
 
 
+def test_a_right_that_is_missing_is_403_with_the_servers_sentence() -> None:
+    """To list, to start in place of a run that is over, and to cancel: nothing is changed."""
+    blind = World(forbidden=("list jobs",))
+    refused = blind.get("/api/runs")
+    assert refused.status_code == 403
+    assert refused.json() == {"error": f"The Kubernetes API refuses: jobs is forbidden: {IMAGE}"}
+    assert blind.get("/training/compare").status_code == 403
+
+    over = World(objects={"jobs": [job("Complete")]}, forbidden=("create roles",))
+    status, told = start(over, model="iris")
+    assert (status, "may not create roles" in told["error"]) == (403, True)
+    assert over.objects == {"jobs": [job("Complete")]}
+
+    runs_on = World(objects={"jobs": [job()]}, forbidden=("delete jobs",))
+    answer = runs_on.ask("POST", "/api/runs/f78b/cancel", b"")
+    assert (answer.status_code, "may not delete jobs" in answer.json()["error"]) == (403, True)
+    assert runs_on.objects == {"jobs": [job()]}
+
+
 def test_a_run_is_watched_until_it_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
     """An event for each change; the last one says how it ended."""
     monkeypatch.setattr(runs, "LOOK_SECONDS", 0)
@@ -158,7 +178,7 @@ def test_the_description_has_every_route() -> None:
     sources = Sources.of(settings, Access("https://cluster", "models", TRUST, lambda: "t"))
     served = {
         (route.path, method)  # type: ignore[attr-defined]  # each is a Route
-        for route in Runs(settings, sources).routes()
+        for route in Runs(settings, sources, Rights(settings, sources.cluster)).routes()
         for method in route.methods - {"HEAD"}  # type: ignore[attr-defined]  # same
     }
 
