@@ -23,6 +23,12 @@ from tests.support.required import ROOT
 LAST = "test_down_leaves_the_cluster_as_it_was"
 # A training image holds the code of all models: these packages do for all that need torch.
 TRAINED_BY = {"iris": ("mnist-forest",), "nli": ("mnist-cnn", "causal-lm")}
+OTHERS = {
+    "activator": ("controlplane/activator",),
+    "causal-lm": ("predictors", "--build-arg", "MODEL=causal-lm"),
+    "console": ("controlplane/console",),
+}
+"""Images that some tests need, by their marker `image`: folder, and options of the build."""
 _STARTED = time.monotonic()
 Say = Callable[[str], None]
 
@@ -75,6 +81,11 @@ def models(session: pytest.Session) -> list[str]:
     return discovered_models() if every else [MODEL]
 
 
+def marked(session: pytest.Session) -> set[str]:
+    """The images of OTHERS that they need."""
+    return {mark.args[0] for one in ours(session) for mark in one.iter_markers("image")}
+
+
 @pytest.fixture(scope="session")
 def say(request: pytest.FixtureRequest) -> Say:
     """A line on the terminal while a fixture works for minutes."""
@@ -105,8 +116,10 @@ def kubeconfig(request: pytest.FixtureRequest, say: Say) -> Iterator[str]:
         for folder, model, name in wanted:
             testbed.build_model(folder, model, f"docker.io/serin/{name}:dev")
             say(f"docker.io/serin/{name}:dev is there")
-        if any(one.get_closest_marker("activator") for one in ours(request.session)):
-            testbed.build("controlplane/activator", "docker.io/serin/activator:dev")
+        for name in sorted(marked(request.session) - set(served)):
+            folder, *options = OTHERS[name]
+            testbed.build(folder, f"docker.io/serin/{name}:dev", *options)
+            say(f"docker.io/serin/{name}:dev is there")
         for model, others in trained_by.items():
             for other in others:
                 image = f"docker.io/serin/train-{model}:dev"

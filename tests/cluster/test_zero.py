@@ -17,7 +17,7 @@ from predictors.runtime.lean_kserve import pb
 from tests.support.cluster import CANARY, FLOWER, MODEL, Cluster, wait
 from tests.support.required import ROOT
 
-pytestmark = pytest.mark.activator
+pytestmark = pytest.mark.image("activator")
 DEPLOYMENT = "iris-predictor"
 COLD = 55  # seconds: more than a start takes, less than the route's limit
 SOON = {"cooldownPeriod": 5, "initialCooldownPeriod": 5}

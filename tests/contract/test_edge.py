@@ -1,11 +1,12 @@
 """The gateway's limits: a cluster's policies and the laptop's Envoy have the same numbers."""
 
+import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from controlplane.local.gateway import envoy, upstreams
+from controlplane.local.gateway import anyhost, envoy, upstreams
 from tests.contract.test_manifests import rendered
 from tests.contract.test_overlays import of_kind, with_component
 from tests.support.required import ROOT
@@ -69,6 +70,16 @@ def test_as_much_may_wait_for_pods_in_both_places(policies: dict[str, Any]) -> N
         "maxParallelRequests": limits["max_requests"],
         "maxParallelRetries": limits["max_retries"],
     }
+
+
+def test_the_gateway_refuses_in_the_same_words_in_both_places(policies: dict[str, Any]) -> None:
+    """V2's error for what has no valid key, and for what is too much of one client."""
+    told = {
+        entry["match"]["statusCodes"][0]["value"]: json.loads(entry["response"]["body"]["inline"])
+        for entry in policies["BackendTrafficPolicy"]["responseOverride"]
+    }
+
+    assert told == {401: {"error": anyhost.NO_KEY}, 429: {"error": anyhost.TOO_MANY}}
 
 
 def test_the_tls_component_adds_a_listener_with_a_certificate(tmp_path: Path) -> None:

@@ -1,9 +1,12 @@
 """The platform in a real cluster, and what tests ask of it."""
 
+import base64
 import json
 import subprocess
+import sys
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -182,6 +185,33 @@ class Cluster:
     ) -> Steady:
         """Open-loop requests for one flower, or for what a model takes."""
         return Steady(self.address, host(model), model, inputs, rate)
+
+
+@contextmanager
+def store(cluster: Cluster) -> Iterator[Mapping[str, str]]:
+    """The environment of a verb that reads and writes the cluster's store from this machine."""
+    data = cluster.get("secret", "s3-writer")["data"]
+    keys = {name: base64.b64decode(value).decode() for name, value in data.items()}
+    with cluster.api.forward("minio", "service/minio", 9000) as port:
+        yield {**cluster.environment, **keys, "SERIN_S3_ENDPOINT": f"http://127.0.0.1:{port}"}
+
+
+def serin(
+    environment: Mapping[str, str], *arguments: str, expect: int = 0, seconds: float = 300
+) -> str:
+    """What a verb says on both its outputs."""
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "scripts.cli", *arguments],
+        cwd=ROOT,
+        env={**environment, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        timeout=seconds,
+        check=False,
+    )
+    assert done.returncode == expect, done.stdout
+    return done.stdout
 
 
 def conditions(cluster: Cluster, scaled_object: str) -> dict[str, str]:

@@ -48,11 +48,11 @@ _METHODS = {  # service: method: (its request, the field that names a model, whe
 _SERVER_WIDE = ("/inference.GRPCInferenceService/Server", f"/{_HEALTH}/")
 _READY = "/v2/health/ready"
 NOTHING = "no model answers for this host and path"
-_NO_KEY = (
+NO_KEY = (
     "no valid API key: send one as `Authorization: Bearer KEY`, or in the header that the model's "
     "SecurityPolicy names"
 )
-_TOO_MANY = "too many requests: the model's rate limit for this client is used up"
+TOO_MANY = "too many requests: the model's rate limit for this client is used up"
 _OPENAI = r"/(v2/models/[^/]+/)?(openai/)?v1/(chat/completions|completions|models(/[^:]*)?)(\?.*)?"
 _NOT_FOUND, _UNIMPLEMENTED = 5, 12
 _VERSION = version("kserve")
@@ -154,10 +154,10 @@ def local_replies() -> list[Json]:
     is_openai = {"name": ":path", "string_match": {"safe_regex": {"regex": _OPENAI}}}
     no_key: Json = {
         "filter": _status("EQ", 401),
-        "body": {"inline_string": _NO_KEY},
+        "body": {"inline_string": NO_KEY},
         "headers_to_add": [{"header": {"key": "www-authenticate", "value": "Bearer"}}],
     }
-    too_many: Json = {"filter": _status("EQ", 429), "body": {"inline_string": _TOO_MANY}}
+    too_many: Json = {"filter": _status("EQ", 429), "body": {"inline_string": TOO_MANY}}
     return [
         *(
             {
