@@ -61,10 +61,14 @@ class Decision:
     def explain(self) -> str:
         """One line for a person."""
         arrow = f"{self.current} → {self.desired}" if self.changes else f"{self.current} stays"
-        parts = [f"{self.by} {self.rule}: {arrow}", self.message]
-        parts += [_seen(proposal) for proposal in self.proposals]
-        parts += [str(one) for one in self.counterfactuals]
-        return "; ".join(part for part in parts if part)
+        parts = [f"{self.by} {self.rule}: {arrow}", *self.reasons]
+        return "; ".join([*parts, *map(str, self.counterfactuals)])
+
+    @property
+    def reasons(self) -> list[str]:
+        """The message, and what each metric asks for."""
+        asked = [_seen(proposal) for proposal in self.proposals]
+        return [self.message, *asked] if self.message else asked
 
 
 def _seen(proposal: Proposal) -> str:

@@ -34,6 +34,7 @@ from controlplane.console.pages import (
 )
 from controlplane.console.pages.form import Answered, Form
 from controlplane.console.render import STATIC, Renderer
+from controlplane.console.replays import Replays
 from controlplane.console.rights import Rights
 from controlplane.console.runs import Runs
 from controlplane.console.settings import Settings
@@ -58,6 +59,7 @@ class Console:
         self._runs = Runs(settings, sources, self._rights)
         self._render = Renderer(settings, sources.cluster.namespace)
         self._trainings = Trainings(settings, sources, self._runs, self._rights, self._render)
+        self._replays = Replays(settings, sources, self._render)
 
     def app(self) -> ASGIApp:
         """The application, guarded."""
@@ -72,6 +74,7 @@ class Console:
             Route("/channels", self.channels),
             *self._trainings.routes(),
             Route("/scaling", self.scaling),
+            *self._replays.routes(),
             Route("/scaling/{name}/bounds", self.bound, methods=["POST"]),
             Route("/alerts", self.alerts),
             Route("/alerts/{name}", self.runbook),

@@ -9,7 +9,7 @@ import json
 import struct
 from dataclasses import asdict, dataclass
 
-from scripts.simulation.load import Load
+from controlplane.simulation.load import Load
 
 RECORD = struct.Struct("<dffHH")
 """planned, seconds since the start; departure and answer, seconds after that; outcome; version."""

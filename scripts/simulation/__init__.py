@@ -1,9 +1,7 @@
-"""What `serin simulate` is made of.
+"""What `serin simulate` prints of a replay, and what the rollouts' documents print of theirs.
 
-load      a curve of requests a second, built in or from a file
-signals   what a trigger's metric says, computed from the simulated pods or recorded
-service   pods that serve a queue, one request at a time
-replay    the rule against the load, second by second
-outcome   what came of it: latency, misses, replica-hours
+report    the outcome in words and numbers
 picture   the outcome as an SVG
+rollouts  the judgement of rollouts against versions that are the same, and worse
+shadows   the comparison of answers likewise
 """

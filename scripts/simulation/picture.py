@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from controlplane.simulation.replay import Run
 from scripts.show import curves
 from scripts.show.curves import POINTS, Line, Panel
-from scripts.simulation.replay import Run
 
 
 def picture(run: Run, panels: Sequence[Panel], note: str) -> str:

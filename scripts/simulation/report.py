@@ -4,8 +4,8 @@ import json
 from dataclasses import asdict
 
 from controlplane.autoscale.decision import Decision
-from scripts.simulation.outcome import Outcome
-from scripts.simulation.replay import Run
+from controlplane.simulation.outcome import Outcome
+from controlplane.simulation.replay import Run
 
 
 def text(run: Run, sums: Outcome | None) -> str:

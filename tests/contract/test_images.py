@@ -96,11 +96,13 @@ def test_dropped_packages_are_ones_that_pip_brings() -> None:
         (
             "console",
             {
+                "autoscale",
                 "console",
                 "differences",
                 "errors",
                 "kubernetes",
                 "rollout",
+                "simulation",
                 "statefolder",
                 "store",
                 "trainingjobs",

@@ -8,11 +8,11 @@ import click
 from scripts.verbs.values import ValuesCommand
 
 if TYPE_CHECKING:
+    from controlplane.simulation.load import Load
     from scripts.loadtest.process import EngineProcess
     from scripts.loadtest.tally import Tally
     from scripts.loadtest.target import Target
     from scripts.loadtest.view import View
-    from scripts.simulation.load import Load
 
 FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
 OUT = click.Path(dir_okay=False, path_type=Path)
@@ -170,7 +170,7 @@ def _watch(engine: "EngineProcess", tally: "Tally", view: "View") -> dict[str, o
 
 
 def _load(trace: Path | None, curve: str, rate: float, low: float, duration: float) -> "Load":
-    from scripts.simulation import load as loads
+    from controlplane.simulation import load as loads
 
     if trace:
         return loads.read(trace)

@@ -110,18 +110,22 @@ def command(
     import sys
 
     from controlplane.autoscale.rule import Controller
+    from controlplane.simulation import load as loads
+    from controlplane.simulation.outcome import outcome
+    from controlplane.simulation.replay import replay
+    from controlplane.simulation.service import PodModel, Service
+    from controlplane.simulation.signals import Recorded, Signal, Simulated, recordable
     from scripts.show.lines import wrapped
-    from scripts.simulation import load as loads
     from scripts.simulation import picture, report
-    from scripts.simulation.outcome import outcome
-    from scripts.simulation.replay import replay
-    from scripts.simulation.service import PodModel, Service
-    from scripts.simulation.signals import Recorded, Signal, Simulated
 
     if load and metrics:
         raise click.UsageError("--load simulates pods and --metrics needs none: give one of them.")
     rule = _rule(scaledobject)
-    recorded = Recorded(rule, metrics) if metrics else None
+    began = _seconds(start)
+    recorded = None
+    if metrics:
+        rows = loads.table(metrics, 1 + len(recordable(rule)))
+        recorded = Recorded(rule, rows, began)
     if recorded:
         wave = loads.Load((0.0,), (0.0,), recorded.duration)
     elif load:
@@ -134,7 +138,7 @@ def command(
     service = Service(model, arrivals, first)
     source = recorded or Simulated(rule, service, Signal(signal) if signal else None)
     controller = Controller(sync_period_seconds=sync_period)
-    run = replay(rule, wave, service, source, controller, _seconds(start))
+    run = replay(rule, wave, service, source, controller, began)
     sums = None if recorded else outcome(run, slo)
     if output:
         panels = picture.of_metric(run) if recorded else picture.of_service(run, slo)

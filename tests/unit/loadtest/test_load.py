@@ -5,13 +5,13 @@ import json
 import numpy as np
 import pytest
 
+from controlplane.simulation import load as loads
 from scripts.client.errors import UsageError
 from scripts.loadtest import inputs, target
 from scripts.loadtest.plan import RECORD, Plan
 from scripts.loadtest.rest import version_of
 from scripts.loadtest.tally import Tally
 from scripts.loadtest.wire import grpc_request, grpc_version, rest_request
-from scripts.simulation import load as loads
 
 TENSOR = {"name": "x", "shape": [2, 2], "datatype": "FP32", "data": [1.0, 2.0, 3.0, 4.0]}
 

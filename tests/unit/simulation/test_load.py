@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from controlplane.errors import SerinError
-from scripts.simulation import load
+from controlplane.simulation import load
 
 
 def written(tmp_path: Path, text: str) -> Path:

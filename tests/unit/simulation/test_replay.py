@@ -8,12 +8,13 @@ from xml.etree import ElementTree as ET
 import pytest
 
 from controlplane.autoscale.rule import Controller
-from scripts.simulation.load import Load, built_in
-from scripts.simulation.outcome import outcome
+from controlplane.simulation import load
+from controlplane.simulation.load import Load, built_in
+from controlplane.simulation.outcome import outcome
+from controlplane.simulation.replay import Run, replay
+from controlplane.simulation.service import PodModel, Service
+from controlplane.simulation.signals import Recorded, Signal, Simulated, meaning, window_seconds
 from scripts.simulation.picture import of_metric, of_service, picture
-from scripts.simulation.replay import Run, replay
-from scripts.simulation.service import PodModel, Service
-from scripts.simulation.signals import Recorded, Signal, Simulated, meaning, window_seconds
 from tests.support.rules import rule
 
 ONE = PodModel(cold_start_seconds=10, service_seconds=0.5, concurrency=1)
@@ -93,8 +94,9 @@ def test_a_quiet_load_sleeps_and_wakes() -> None:
     assert max(latency for _, latency in run.latencies) > 10  # the first one's cold start
 
 
-def test_a_recorded_metric(tmp_path: Path) -> None:
-    """Decisions on recorded values; a failed query changes nothing until the fallback."""
+@pytest.mark.parametrize("start", [0.0, 8 * 3600.0])
+def test_a_recorded_metric(tmp_path: Path, start: float) -> None:
+    """Decisions on recorded values, at any time of day; a failed query waits for the fallback."""
     path = tmp_path / "metric.csv"
     path.write_text("seconds,value\n0,10\n60,40\n120,error\n200,10\n400,10\n", "utf-8")
     wanted = rule(
@@ -102,9 +104,10 @@ def test_a_recorded_metric(tmp_path: Path) -> None:
         minReplicaCount=1,
         fallback={"failureThreshold": 2, "replicas": 6},
     )
-    source = Recorded(wanted, path)
+    source = Recorded(wanted, load.table(path, 2), start)
     service = Service(PodModel(1, 1, 1), iter(()), 1)
-    run = replay(wanted, Load((0.0,), (0.0,), source.duration), service, source, Controller())
+    wave = Load((0.0,), (0.0,), source.duration)
+    run = replay(wanted, wave, service, source, Controller(), start)
 
     assert [(at, decision.desired) for at, decision in run.changes] == [(60, 4), (135, 6), (210, 1)]
 

@@ -6,9 +6,9 @@ from controlplane.autoscale import scaler
 from controlplane.autoscale.decision import Decision
 from controlplane.autoscale.proposals import Scale
 from controlplane.autoscale.rule import Controller, Rule
-from scripts.simulation.load import Load
-from scripts.simulation.service import Service
-from scripts.simulation.signals import SCRAPE_SECONDS, Recorded, Simulated
+from controlplane.simulation.load import Load
+from controlplane.simulation.service import Service
+from controlplane.simulation.signals import SCRAPE_SECONDS, Recorded, Simulated
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,16 +4,14 @@ import math
 import re
 from bisect import bisect_right
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from pathlib import Path
 
 from controlplane.autoscale import readings
 from controlplane.autoscale.readings import PodUsage, Reading
-from controlplane.autoscale.rule import Cron, Prometheus, Resource, Rule
+from controlplane.autoscale.rule import Cron, Prometheus, Resource, Rule, Trigger
 from controlplane.errors import SerinError
-from scripts.simulation.load import table
-from scripts.simulation.service import Service
+from controlplane.simulation.service import Service
 
 SCRAPE_SECONDS = 5
 """As the PodMonitor has it."""
@@ -89,15 +87,20 @@ class Simulated:
 
 
 class Recorded:
-    """Readings from a CSV file: `seconds,value` for each trigger but cpu, in their order."""
+    """Readings as they were recorded: a value for each trigger but cpu and memory, in their order.
 
-    def __init__(self, rule: Rule, path: Path) -> None:
-        self._triggers = [one for one in rule.triggers if not isinstance(one, Resource)]
-        if any(isinstance(trigger, Resource) for trigger in rule.triggers):
-            raise SerinError(
-                f"{path}: a rule with a cpu or memory trigger cannot be replayed from metrics."
-            )
-        rows = table(path, 1 + len(self._triggers))
+    Args:
+        rule: The ScaledObject.
+        rows: Lines of time and a value for each trigger; what is no number (NaN) is a failure.
+        start: The time of a row that says 0, seconds since 1970.
+
+    Raises:
+        SerinError: A trigger reads its metric from single pods, of which nothing is recorded.
+    """
+
+    def __init__(self, rule: Rule, rows: Sequence[tuple[float, ...]], start: float = 0.0) -> None:
+        self._triggers = recordable(rule)
+        self._start = start
         self._times = [row[0] for row in rows]
         self._rows = [row[1:] for row in rows]
 
@@ -111,7 +114,7 @@ class Recorded:
 
     def read(self, now: float) -> Mapping[str, Reading]:
         """Each trigger's value of the last line up to now; what is no number is a failure."""
-        place = max(bisect_right(self._times, now) - 1, 0)
+        place = max(bisect_right(self._times, now - self._start) - 1, 0)
         found: dict[str, Reading] = {}
         for trigger, value in zip(self._triggers, self._rows[place], strict=True):
             name = trigger.metric_name
@@ -126,6 +129,17 @@ class Recorded:
     def pods(self, now: float) -> Mapping[str, tuple[PodUsage, ...]]:
         """None: recorded metrics say nothing of single pods."""
         return {}
+
+
+def recordable(rule: Rule) -> tuple[Trigger, ...]:
+    """The triggers of a rule, each of which has one value at a time.
+
+    Raises:
+        SerinError: One is a resource's.
+    """
+    if any(isinstance(trigger, Resource) for trigger in rule.triggers):
+        raise SerinError("A rule with a cpu or memory trigger cannot be replayed from metrics.")
+    return rule.triggers
 
 
 def meaning(query: str) -> Signal:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from scripts.simulation.replay import Run
+from controlplane.simulation.replay import Run
 
 
 @dataclass(frozen=True, slots=True)
