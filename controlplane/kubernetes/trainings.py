@@ -60,7 +60,8 @@ def state(job: Object) -> str:
             return over
     if job["spec"].get("suspend"):
         return "Suspended"
-    return "Running" if status.get("ready") else "Waiting"
+    # Between its pod's end and its condition no pod is ready: nobody waits for one then.
+    return "Running" if status.get("ready") or progress(job).uri else "Waiting"
 
 
 def is_over(job: Object) -> bool:

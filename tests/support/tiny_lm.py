@@ -194,8 +194,8 @@ def objects(values: list[bytes]) -> np.ndarray:
     return array
 
 
-def write_artifact(folder: Path, alphabet: str = "") -> Path:
-    """An artifact of this model, for a real predictor process."""
+def write_artifact(folder: Path, alphabet: str = "", name: str = "causal-lm") -> Path:
+    """An artifact of this model, for a real predictor process that serves it by a name."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "model.onnx").write_bytes(model(alphabet))
     tokenizer().save(str(folder / "tokenizer.json"))
@@ -208,7 +208,7 @@ def write_artifact(folder: Path, alphabet: str = "") -> Path:
     bench.finish(job)
     manifest = build_manifest(
         folder,
-        model="causal-lm",
+        model=name,
         engine="onnxruntime",
         inputs=CausalLmModel.inputs,
         outputs=CausalLmModel.outputs,

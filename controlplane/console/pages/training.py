@@ -14,6 +14,7 @@ from controlplane.console.pages.logs import LogLine
 from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, answered, each
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
+from controlplane.kubernetes import trainings
 
 JOBS = 60
 SELECTOR = "app.kubernetes.io/component=training"
@@ -99,7 +100,7 @@ async def page(sources: Sources, chosen: str) -> Training:
 
 def run(job: Object, pods: list[Object]) -> Run:
     """A Job from its object."""
-    name, spec, status = job["metadata"]["name"], job["spec"], job.get("status") or {}
+    name, status = job["metadata"]["name"], job.get("status") or {}
     conditions = {
         entry["type"]: entry
         for entry in status.get("conditions") or ()
@@ -116,12 +117,10 @@ def run(job: Object, pods: list[Object]) -> Run:
         words_ = (failed.get("reason"), said or failed.get("message"))
         state, reason = "Failed", ": ".join(str(word) for word in words_ if word)
         ended = failed.get("lastTransitionTime")
-    elif spec.get("suspend"):
-        state, reason = "Suspended", "spec.suspend is true"
-    elif status.get("ready") or status.get("active"):
-        state, reason = "Running", said
     else:
-        state, reason = "Waiting", said or "its pod is yet to start"
+        state = trainings.state(job)
+        waits = {"Suspended": "spec.suspend is true", "Waiting": said or "its pod is yet to start"}
+        reason = waits.get(state, said)
     begun = words.moment(status.get("startTime"))
     end = words.moment(ended) or (datetime.now(UTC) if state == "Running" else None)
     told = progress(job["metadata"].get("annotations") or {})

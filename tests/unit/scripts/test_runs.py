@@ -7,6 +7,7 @@ from typing import Any, cast
 import pytest
 
 from controlplane import trainingjobs
+from controlplane.console.pages import training
 from controlplane.errors import SerinError
 from controlplane.kubernetes import trainings
 from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
@@ -118,6 +119,15 @@ def test_a_job_says_its_state_and_its_record_the_rest(kept: list[Object]) -> Non
     assert (run["state"], run["progressPercentage"], run["by"]) == ("Running", 45, "ada")
     assert run["code"] == {"sha256": "1"}
     assert run["flags"] == ["--seed=7"]
+
+
+@pytest.mark.parametrize(("uri", "state"), [("", "Waiting"), ("s3://models/iris/1f2e", "Running")])
+def test_a_job_whose_pod_has_published_waits_for_none(uri: str, state: str) -> None:
+    """Between the end of its pod and its condition, on a cluster; the console says the same."""
+    ended = job(storageUri=uri)
+    ended["status"]["ready"] = 0
+
+    assert trainings.state(ended) == training.run(ended, []).state == state
 
 
 def test_a_run_whose_job_went_without_a_word_is_lost(kept: list[Object]) -> None:
