@@ -55,6 +55,11 @@ class Fleet:
         self.platform = platform
         self.versions = versions
 
+    @property
+    def address(self) -> str:
+        """Of the gateway."""
+        return urlsplit(self.platform.url).netloc
+
     def api(self) -> Kubernetes:
         """A client of the platform's API."""
         return Kubernetes(Access(self.platform.home / "kubeconfig", None, None))
@@ -177,10 +182,10 @@ def check(fleet: Fleet, history: list[Answered]) -> None:
     not SWAPS or RESULT is not None,
     reason="longer than a test of CI may take: SERIN_CHANNEL_SWAPS=4 runs it",
 )
-def test_swaps_under_load_lose_nothing(fleet: Fleet) -> None:
+def test_swaps_under_load_lose_nothing(fleet: Fleet, tmp_path: Path) -> None:
     """Through Envoy: by hand, with a kill amid a prepare, without a store, back, by a training."""
     versions, followed = fleet.versions, time.time()
-    with Traffic(urlsplit(fleet.platform.url).netloc, RATE) as traffic:
+    with Traffic(fleet.address, RATE, tmp_path / "answers") as traffic:
         said = fleet.platform.serin("channel", "set", "iris", versions[1]).stdout
         assert said == f"{URI} is {versions[1]}, generation 2.\n"
         swap = Swap(fleet, versions[2])
@@ -210,11 +215,11 @@ def test_swaps_under_load_lose_nothing(fleet: Fleet) -> None:
     reason="minutes: SERIN_CHANNEL_SWAPS=50 SERIN_CHANNEL_RESULT=FILE runs it",
 )
 @pytest.mark.timeout(300 + 60 * SWAPS)
-def test_many_swaps_with_every_trouble(fleet: Fleet) -> None:
+def test_many_swaps_with_every_trouble(fleet: Fleet, tmp_path: Path) -> None:
     """Swaps amid kills, stops, and a store or API that is away; FILE gets the figures."""
     run = Run(fleet)
     load = machine.load_average()
-    with Traffic(urlsplit(fleet.platform.url).netloc, RATE) as traffic:
+    with Traffic(fleet.address, RATE, tmp_path / "answers") as traffic:
         started = time.time()
         time.sleep(20)  # what latency is without swaps
         run.calm.append((started, time.time()))

@@ -1,14 +1,20 @@
 """Requests over REST and gRPC to a model that follows a channel, and the history of their answers.
 
 A request is never repeated by its client: what a replica cannot answer is the gateway's to mend.
+The clients are a process of their own, so that nothing a test does meanwhile is in their latencies.
 """
 
 import http.client
 import json
+import os
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import astuple, dataclass
+from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
@@ -19,6 +25,8 @@ from tests.support.platform import flower
 
 SECONDS = 60  # a request's time limit
 REST, GRPC = 6, 4  # clients of each kind; the first of each kind sends what it has seen
+Ask = Callable[[int], tuple[str, int]]
+"""Asks for an answer of this generation or newer; its version and generation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,28 +48,29 @@ class Traffic:
     Args:
         address: Of the gateway.
         rate: Requests a second, of all clients together.
+        file: Where they write a line for each answer.
     """
 
-    def __init__(self, address: str, rate: float) -> None:
-        self.history: list[Answered] = []  # appending is atomic
-        self._address = address
-        self._pause = (REST + GRPC) / rate
-        self._stop = threading.Event()
-        clients = [("rest", number, self._rest) for number in range(REST)]
-        clients += [("grpc", number, self._grpc) for number in range(GRPC)]
-        self._threads = [
-            threading.Thread(target=run, args=(f"{kind}-{number}", number == 0), daemon=True)
-            for kind, number, run in clients
-        ]
+    def __init__(self, address: str, rate: float, file: Path) -> None:
+        self._command = [sys.executable, "-m", __name__, address, str(rate)]
+        self._file = file
+        self._answers: list[Answered] = []
+        self._read_to = 0
 
     @property
-    def failures(self) -> list[Answered]:
-        """What was not answered."""
-        return [one for one in self.history if one.failure]
+    def history(self) -> list[Answered]:
+        """What was answered so far."""
+        with self._file.open("rb") as lines:
+            lines.seek(self._read_to)
+            whole = lines.read().rpartition(b"\n")[0]  # the last line may be half written
+        if whole:
+            self._answers += [Answered(*json.loads(line)) for line in whole.split(b"\n")]
+            self._read_to += len(whole) + 1
+        return self._answers
 
     def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
+        with self._file.open("wb") as file:
+            self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=file)
         return self
 
     def __exit__(
@@ -70,66 +79,78 @@ class Traffic:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(SECONDS + 5)
+        self._process.communicate(timeout=SECONDS + 30)  # the end of its input is its end
+        assert self._process.returncode == 0
 
-    def _each(self, client: str, monotonic: bool, ask: Callable[[int], tuple[str, int]]) -> None:
-        """Ask at the client's own pace; `ask` is given the newest generation that it has seen."""
+
+def main(address: str, rate: float) -> None:
+    """Ask until there is no more input; write each answer as a line."""
+    stop = threading.Event()
+    pause = (REST + GRPC) / rate
+
+    def client(name: str, asking: Callable[[str], Ask]) -> None:
+        ask, monotonic = asking(address), name.endswith("-0")
         newest, due = 0, time.monotonic()
-        while not self._stop.wait(max(due - time.monotonic(), 0.0)):
-            due = max(due + self._pause, time.monotonic() - 1)
+        while not stop.wait(max(due - time.monotonic(), 0.0)):
+            due = max(due + pause, time.monotonic() - 1)
             sent, failure, version, generation = time.time(), "", "", 0
             try:
                 version, generation = ask(newest if monotonic else 0)
             except (OSError, http.client.HTTPException, grpc.RpcError, ValueError) as error:
                 failure = f"{error!r:.300}"
-            self.history.append(Answered(client, sent, time.time(), failure, version, generation))
+            answered = Answered(name, sent, time.time(), failure, version, generation)
+            os.write(sys.stdout.fileno(), json.dumps(astuple(answered)).encode() + b"\n")
             newest = max(newest, generation)
 
-    def _rest(self, client: str, monotonic: bool) -> None:
-        connection = http.client.HTTPConnection(self._address, timeout=SECONDS)
-        body = json.dumps({"inputs": [flower()]})
+    with ThreadPoolExecutor(REST + GRPC) as threads:
+        ends = [threads.submit(client, f"rest-{number}", _rest) for number in range(REST)]
+        ends += [threads.submit(client, f"grpc-{number}", _grpc) for number in range(GRPC)]
+        sys.stdin.read()
+        stop.set()
+        for end in ends:
+            end.result()
 
-        def ask(newest: int) -> tuple[str, int]:
-            headers = {"Content-Type": "application/json"}
-            if newest:
-                headers["x-min-generation"] = str(newest)
-            try:
-                connection.request("POST", "/v2/models/iris/infer", body, headers)
-                answer = connection.getresponse()
-                text = answer.read()
-            except (OSError, http.client.HTTPException):
-                connection.close()
-                raise
-            if answer.status != 200:
-                raise ValueError(f"{answer.status} {text[:200]!r}")
-            return json.loads(text)["model_version"], int(answer.headers["serin-generation"])
 
+def _rest(address: str) -> Ask:
+    connection = http.client.HTTPConnection(address, timeout=SECONDS)
+    body = json.dumps({"inputs": [flower()]})
+
+    def ask(newest: int) -> tuple[str, int]:
+        headers = {"Content-Type": "application/json"}
+        if newest:
+            headers["x-min-generation"] = str(newest)
         try:
-            self._each(client, monotonic, ask)
-        finally:
+            connection.request("POST", "/v2/models/iris/infer", body, headers)
+            answer = connection.getresponse()
+            text = answer.read()
+        except (OSError, http.client.HTTPException):
             connection.close()
+            raise
+        if answer.status != 200:
+            raise ValueError(f"{answer.status} {text[:200]!r}")
+        return json.loads(text)["model_version"], int(answer.headers["serin-generation"])
 
-    def _grpc(self, client: str, monotonic: bool) -> None:
-        message = pb.ModelInferRequest(model_name="iris")
-        tensor = message.inputs.add(name="input-0", datatype="FP32", shape=[1, 4])
-        tensor.contents.fp32_contents.extend(flower()["data"])
-        options = [("grpc.use_local_subchannel_pool", 1)]
-        with grpc.insecure_channel(self._address, options) as channel:
-            stub = channel.unary_unary(
-                "/inference.GRPCInferenceService/ModelInfer",
-                lambda one: one.SerializeToString(),
-                pb.ModelInferResponse.FromString,
-            )
+    return ask
 
-            def ask(newest: int) -> tuple[str, int]:
-                metadata = (("x-min-generation", str(newest)),) if newest else ()
-                answer, call = stub.with_call(message, metadata=metadata, timeout=SECONDS)
-                trailers = {str(key): str(value) for key, value in call.trailing_metadata()}
-                return answer.model_version, int(trailers["serin-generation"])
 
-            self._each(client, monotonic, ask)
+def _grpc(address: str) -> Ask:
+    message = pb.ModelInferRequest(model_name="iris")
+    tensor = message.inputs.add(name="input-0", datatype="FP32", shape=[1, 4])
+    tensor.contents.fp32_contents.extend(flower()["data"])
+    channel = grpc.insecure_channel(address, [("grpc.use_local_subchannel_pool", 1)])
+    stub = channel.unary_unary(
+        "/inference.GRPCInferenceService/ModelInfer",
+        lambda one: one.SerializeToString(),
+        pb.ModelInferResponse.FromString,
+    )
+
+    def ask(newest: int) -> tuple[str, int]:
+        metadata = (("x-min-generation", str(newest)),) if newest else ()
+        answer, call = stub.with_call(message, metadata=metadata, timeout=SECONDS)
+        trailers = {str(key): str(value) for key, value in call.trailing_metadata()}
+        return answer.model_version, int(trailers["serin-generation"])
+
+    return ask
 
 
 def mixed_seconds(history: list[Answered]) -> dict[int, float]:
@@ -186,3 +207,7 @@ def told(history: list[Answered]) -> dict[str, Any]:
             "most": round(max(windows, default=0.0), 4),
         },
     }
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], float(sys.argv[2]))
