@@ -4,7 +4,7 @@ import contextlib
 import functools
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 
 from controlplane.prometheus import Prometheus, PrometheusError
@@ -19,7 +19,7 @@ from controlplane.rollout.judging.shadow import judge_shadow
 from controlplane.rollout.steps.acts import Next
 from controlplane.rollout.steps.machine import command, decide
 from controlplane.rollout.steps.mirror import mark
-from controlplane.rollout.steps.seen import Seen
+from controlplane.rollout.steps.seen import Seen, deployment_name
 from controlplane.rollout.steps.state import JUDGED, Phase, State
 
 LOOK_SECONDS = 2.0
@@ -126,11 +126,20 @@ class Engine:
     def _compare(self, state: State) -> Verdict:
         marked = mark(state.id, state.canary)
         if self._logs is None or self._logs.mark != marked:
-            self._logs = ShadowLogs(self.records.api, self._model, marked, state.since)
+            self._logs = ShadowLogs(self.records.api, marked, state.since)
         try:
-            return judge_shadow(self._logs.read(state.plan.shadow), state.plan)
+            found = self._logs.read(state.plan.shadow, self._shadowed())
+            return judge_shadow(found, state.plan)
         except ApiError as error:
             return Verdict(HOLD, str(error))
+
+    def _shadowed(self) -> Iterator[str]:
+        """Stable last: most have its answer by then, and fewer wait for the next look."""
+        for canary in (True, False):
+            app = deployment_name(self._model, canary=canary)
+            for pod in self.records.api.list("pods", labels=f"app=isvc.{app}"):
+                if (pod.get("status") or {}).get("phase") == "Running":
+                    yield pod["metadata"]["name"]
 
     def _judge(self, state: State, now: float) -> Verdict | None:
         seconds = now - state.since

@@ -54,12 +54,21 @@ def first(version: str, by: str, why: str, now: float, *, mode: str, keep: float
 
 
 def proposed(
-    document: Document, version: str, by: str, why: str, now: float, patience: float
+    document: Document,
+    version: str,
+    by: str,
+    why: str,
+    now: float,
+    patience: float,
+    shadow: int = 0,
 ) -> Document:
-    """Ask replicas to prepare a version; none serves it until it is committed."""
+    """Ask replicas to prepare a version; none serves it until it is committed.
+
+    With `shadow`, each compares that many of its answers with those of the version that serves.
+    """
     number = max(document["generation"], document["proposed"]) + 1
     coming = {"generation": number, "version": version, "by": by, "why": why, "at": now}
-    coming |= {"expires_at": now + patience, "arm": False}
+    coming |= {"expires_at": now + patience, "arm": False, "shadow": shadow}
     return document | {"proposed": number, "next": coming}
 
 
@@ -97,12 +106,21 @@ def committed(
         "mode": mode or document["mode"],
         "keep_seconds": document["keep_seconds"] if keep is None else keep,
         "next": None,
+        "refused": None,
     }
 
 
-def withdrawn(document: Document) -> Document:
-    """Take a proposal back; its number is never used again."""
-    return document | {"next": None}
+def withdrawn(document: Document, why: str) -> Document:
+    """Take a proposal back and say why; its number is never used again."""
+    coming = document["next"]
+    refused = {"generation": coming["generation"], "version": coming["version"], "why": why[:500]}
+    return document | {"next": None, "refused": refused}
+
+
+def mark(channel: str, document: Document) -> str:
+    """What answers that are compared for the proposal are known by in replicas' logs."""
+    coming = document["next"]
+    return f"{channel}-{coming['generation']}/{coming['version']}"
 
 
 def unprepared(

@@ -1,6 +1,7 @@
 """A channel in words."""
 
 import json
+import textwrap
 import time
 from datetime import UTC, datetime
 from typing import Any
@@ -34,8 +35,15 @@ def description(channel: Channel, document: Document) -> str:
         f"mode      {document['mode']}, keeps an engine for {document['keep_seconds']:g} s",
     ]
     if coming := document["next"]:
-        state = "being prepared" if time.time() < coming["expires_at"] else "expired"
+        shadow = f", --shadow {coming['shadow']}" if coming.get("shadow") else ""
+        state = f"being prepared{shadow}" if time.time() < coming["expires_at"] else "expired"
         lines.append(f"proposed  {coming['version']}, generation {coming['generation']}: {state}")
+    if refused := document.get("refused"):
+        said = f"refused   {refused['version']}, generation {refused['generation']}: "
+        indent = " " * 10
+        lines += textwrap.wrap(
+            said + refused["why"], 80, subsequent_indent=indent, break_on_hyphens=False
+        )
     return "\n".join(lines) + "\n"
 
 

@@ -11,6 +11,10 @@ from typing import Any
 
 from controlplane.errors import SerinError
 from controlplane.rollout.effects.kubernetes import ApiError, Kubernetes
+from controlplane.rollout.effects.podlogs import ShadowLogs
+from controlplane.rollout.judging.judgement import ABORT, CONTINUE, Verdict
+from controlplane.rollout.judging.shadow import judge_shadow
+from controlplane.rollout.plan import Plan
 from controlplane.store import channels
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
@@ -18,6 +22,7 @@ from scripts.channels import pods
 from scripts.channels.lease import Lease
 
 _LOOK_SECONDS = 0.1
+_LOG_LOOK_SECONDS = 1.0
 _BACK_PATIENCE_SECONDS = 10.0
 _SETTLE_SECONDS = 30.0
 """How long after an instant every ready replica must have switched."""
@@ -34,6 +39,8 @@ class Wish:
     keep: float | None
     """None: as it is, or 60 s."""
     patience: float
+    shadow: int = 0
+    """How many answers each replica compares before the commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,13 +73,24 @@ class Writer:
         with Lease(self._api, self.channel.model, self.channel.name) as lease:
             document = self.channel.read()
             if document is None:
+                if wish.shadow:
+                    raise SerinError(
+                        f"{self.channel.uri} serves nothing yet that answers could be compared "
+                        "with: set its first version without --shadow."
+                    )
                 return self._begin(lease, wish)
             if document["version"] == wish.version:
                 raise SerinError(f"{self.channel.uri} is {wish.version} already.")
             time.sleep(max(document["activate_at"] - time.time(), 0.0))
             lease.renew()
             document = channels.proposed(
-                document, wish.version, self._by, wish.why, time.time(), wish.patience
+                document,
+                wish.version,
+                self._by,
+                wish.why,
+                time.time(),
+                wish.patience,
+                wish.shadow,
             )
             return self._swap(lease, document, wish, channels.LEAD_SECONDS)
 
@@ -110,6 +128,8 @@ class Writer:
             self.channel.write_state(document)
             if not document["next"]["arm"]:
                 self._tell(f"all ready replicas are prepared: {self._wait(document)}")
+                if wish.shadow:
+                    self._compare(lease, document)
                 lease.renew()
                 self._check_ours(document)
                 document = channels.armed(document, time.time())
@@ -121,8 +141,8 @@ class Writer:
                 document, time.time(), mode=wish.mode, keep=wish.keep, lead=lead
             )
             self.channel.write(document)
-        except BaseException:
-            self._withdraw(lease, document)
+        except BaseException as error:
+            self._withdraw(lease, document, str(error) or "the writer was interrupted")
             raise
         return self._settled(document)
 
@@ -170,13 +190,38 @@ class Writer:
                 told = counted
             time.sleep(_LOOK_SECONDS)
 
-    def _withdraw(self, lease: Lease, document: Document) -> None:
+    def _compare(self, lease: Lease, document: Document) -> None:
+        """Wait until every ready replica has compared enough answers, judged as a rollout's are.
+
+        Raises:
+            SerinError: They do not agree, or there were too few in time.
+        """
+        coming, marked = document["next"], channels.mark(self.channel.name, document)
+        plan = Plan(steps=(100,), shadow=coming["shadow"])
+        logs: dict[str, ShadowLogs] = {}
+        while True:
+            lease.renew()
+            verdicts: dict[str, Verdict] = {}
+            for pod in pods.ready(pods.following(self._api, self.channel)):
+                log = logs.setdefault(pod, ShadowLogs(self._api, marked, coming["at"]))
+                verdicts[pod] = judge_shadow(log.read(plan.shadow, [pod]), plan)
+            waited_for = {pod: one for pod, one in verdicts.items() if one.decision != CONTINUE}
+            if verdicts and not waited_for:
+                self._tell(_reasons(verdicts))
+                return
+            differ = {pod: one for pod, one in verdicts.items() if one.decision == ABORT}
+            if differ or time.time() > coming["expires_at"] - 1.0:
+                said = _reasons(differ or waited_for) or "no replica is ready to compare answers"
+                raise SerinError(f"Nothing was committed: {said}.")
+            time.sleep(_LOG_LOOK_SECONDS)
+
+    def _withdraw(self, lease: Lease, document: Document, why: str) -> None:
         """Take the proposal back, if that is still ours to do; else its time ends it."""
         if document["next"] is None:
             return
         with suppress(SerinError):
             lease.renew()
-            self.channel.write_state(channels.withdrawn(document))
+            self.channel.write_state(channels.withdrawn(document, why))
             self._event("ChannelWithdrawn", document, warning=True)
 
     def _settled(self, document: Document) -> Done:
@@ -217,6 +262,10 @@ class Writer:
                 self._api.create(
                     "events", _event(service, self.channel, reason, document, warning=warning)
                 )
+
+
+def _reasons(verdicts: dict[str, Verdict]) -> str:
+    return "; ".join(f"{pod}: {verdict.reason}" for pod, verdict in sorted(verdicts.items()))
 
 
 def _event(

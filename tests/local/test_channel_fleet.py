@@ -3,7 +3,8 @@
 import json
 import threading
 import time
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Self, cast
@@ -15,17 +16,23 @@ from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
 from controlplane.store import artifacts
 from controlplane.store.followed import Channel
 from controlplane.store.s3 import Store
+from scripts.channels import shown
 from scripts.channels.writer import Wish, Writer
-from tests.support import trained
+from tests.support import guilty, trained
 from tests.support.channel import variant, version
 from tests.support.predictor import Predictor, running
 from tests.support.s3 import S3Server
 from training.publish.registry import Registry
 
 SWAPS = REPLICAS = 2
+NAMES = [f"replica-{number}" for number in range(REPLICAS)]
 URI = "s3://models/iris@stable"
 FLOWER = json.dumps(
-    {"inputs": [{"name": "input-0", "shape": [1, 4], "datatype": "FP32", "data": [5, 3, 1, 0]}]}
+    {
+        "inputs": [
+            {"name": "input-0", "shape": [1, 4], "datatype": "FP32", "data": [6, 2.7, 4.2, 1.3]}
+        ]
+    }
 ).encode()
 Seen = tuple[float, float, int, str, int]
 """Sent, answered, status, version and generation of one request."""
@@ -36,8 +43,9 @@ class Cluster:
 
     namespace = "models"
 
-    def __init__(self, pods: list[str]) -> None:
+    def __init__(self, pods: list[str], logs: Path = Path("/nowhere")) -> None:
         self.pods = pods
+        self._logs = logs
         self.leases: dict[str, dict[str, Any]] = {}
         self.events: list[dict[str, Any]] = []
 
@@ -51,6 +59,11 @@ class Cluster:
             {"metadata": {"name": name}, "spec": {"containers": [{"env": env}]}, "status": ready}
             for name in self.pods
         ]
+
+    def log(self, pod: str, container: str, since: float) -> str:
+        """What a predictor wrote."""
+        del container, since
+        return (self._logs / f"{pod}.log").read_text("utf-8")
 
     def get(self, plural: str, name: str) -> dict[str, Any] | None:
         """A Lease; there is no InferenceService."""
@@ -123,25 +136,16 @@ def writer(s3: S3Server, cluster: Cluster) -> Writer:
     return Writer(cast("Kubernetes", cluster), Channel(store, "iris", "stable"), lambda _: None)
 
 
-def test_replicas_swap_in_step_and_lose_nothing(s3: S3Server, tmp_path: Path) -> None:
-    """Every request is answered, by the version of its generation, and generations only rise."""
-    made = trained.brief("iris")
-    folders = [variant(made, number, tmp_path / f"v{number}") for number in range(3)]
-    registry = Registry(s3.environment)
-    for folder in folders:
-        registry.publish(folder, "iris")
-    versions = [version(folder) for folder in folders]
-    names = [f"replica-{number}" for number in range(REPLICAS)]
-    cluster = Cluster(names)
-    write = writer(s3, cluster)
-    write.set(Wish(versions[0], "", None, None, 60.0))
+@contextmanager
+def replicas(s3: S3Server, logs: Path, folder: Path) -> Iterator[list[Predictor]]:
+    """Processes that began with the version in a folder, and follow the channel."""
     with ExitStack() as stack:
-        replicas = [
+        yield [
             stack.enter_context(
                 running(
                     "iris",
-                    folders[0],
-                    tmp_path / f"{name}.log",
+                    folder,
+                    logs / f"{name}.log",
                     **s3.environment,
                     PREDICTOR_CHANNEL=URI,
                     PREDICTOR_REPLICA=name,
@@ -149,9 +153,19 @@ def test_replicas_swap_in_step_and_lose_nothing(s3: S3Server, tmp_path: Path) ->
                     PREDICTOR_LOG_LEVEL="WARNING",
                 )
             )
-            for name in names
+            for name in NAMES
         ]
-        with Clients(replicas) as clients:
+
+
+def test_replicas_swap_in_step_and_lose_nothing(s3: S3Server, tmp_path: Path) -> None:
+    """Every request is answered, by the version of its generation, and generations only rise."""
+    made = trained.brief("iris")
+    folders = [variant(made, number, tmp_path / f"v{number}") for number in range(3)]
+    versions = published(s3, folders)
+    write = writer(s3, Cluster(NAMES))
+    write.set(Wish(versions[0], "", None, None, 60.0))
+    with replicas(s3, tmp_path, folders[0]) as followers:
+        with Clients(followers) as clients:
             for number in range(1, SWAPS + 1):
                 wish = Wish(versions[number % 3], f"swap {number}", None, None, 60.0)
                 assert write.set(wish).replicas == REPLICAS
@@ -162,6 +176,38 @@ def test_replicas_swap_in_step_and_lose_nothing(s3: S3Server, tmp_path: Path) ->
         ):
             write.set(Wish("0123456789ab", "not there", None, None, 60.0))
     _check(clients.seen, write)
+
+
+def test_answers_are_compared_before_a_commit(s3: S3Server, tmp_path: Path) -> None:
+    """A version that swaps two classes is refused with the reason, and one that agrees is not."""
+    made = trained.brief("iris")
+    worse = guilty.make(made, "swapping", tmp_path / "worse")
+    first, same, other = published(s3, [made, variant(made, 1, tmp_path / "same"), worse])
+    write = writer(s3, Cluster(NAMES, tmp_path))
+    with pytest.raises(SerinError, match="set its first version without --shadow"):
+        write.set(Wish(first, "", None, None, 60.0, shadow=30))
+    write.set(Wish(first, "", None, None, 60.0))
+    with replicas(s3, tmp_path, made) as followers, Clients(followers) as clients:
+        with pytest.raises(SerinError, match="shadow flips: another class"):
+            write.set(Wish(other, "", None, None, 150.0, shadow=30))
+        refused = write.channel.read()
+        assert refused is not None
+        assert (refused["generation"], refused["version"]) == (1, first)
+        assert f"refused   {other}, generation 2" in shown.description(write.channel, refused)
+        assert "shadow flips: another class" in refused["refused"]["why"]
+        done = write.set(Wish(same, "", None, None, 150.0, shadow=30))
+        assert done.document["version"] == same
+        assert done.document["refused"] is None
+        assert done.replicas == REPLICAS
+    _check(clients.seen, write)
+
+
+def published(s3: S3Server, folders: list[Path]) -> list[str]:
+    """Put artifacts into the store; their versions."""
+    registry = Registry(s3.environment)
+    for folder in folders:
+        registry.publish(folder, "iris")
+    return [version(folder) for folder in folders]
 
 
 def _check(seen: list[list[Seen]], write: Writer) -> None:

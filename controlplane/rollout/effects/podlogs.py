@@ -6,13 +6,13 @@ reads what came since the one before; an engine that begins anew reads from the 
 
 import json
 import time
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.rollout.effects.kubernetes import Kubernetes
 from controlplane.rollout.judging.answers import Answer, Answers, Compared
 from controlplane.rollout.judging.evidence import CANARY, STABLE
-from controlplane.rollout.steps.seen import deployment_name
 
 CONTAINER = "kserve-container"
 MOST = 20
@@ -26,25 +26,23 @@ _SKEW_SECONDS = 10.0
 class ShadowLogs:
     """The answers to the requests with one mark."""
 
-    def __init__(self, api: Kubernetes, model: str, mark: str, since: float) -> None:
+    def __init__(self, api: Kubernetes, mark: str, since: float) -> None:
         """Read nothing yet.
 
         Args:
             api: The cluster.
-            model: The InferenceService.
-            mark: The header's value.
+            mark: The header's value, which ends in the version under trial.
             since: Unix time from which on there may be some.
         """
         self.mark = mark
         self._api = api
-        self._model = model
         self._since = since - _SKEW_SECONDS
         self._read_to: dict[str, float] = {}
         """Pod → the time of its newest line, by its own clock."""
         self._answers = Answers()
 
-    def read(self, enough: int) -> Compared:
-        """Read what is new; count everything.
+    def read(self, enough: int, pods: Iterable[str]) -> Compared:
+        """Read what is new in these running pods' logs; count everything.
 
         Raises:
             ApiError: A log cannot be read.
@@ -52,15 +50,11 @@ class ShadowLogs:
         found = self._answers.count(time.monotonic())
         if found.compared >= MOST * enough:
             return found
-        # Stable last: most have its answer by then, and fewer wait for the next look.
-        for arm in (CANARY, STABLE):
-            app = deployment_name(self._model, canary=arm == CANARY)
-            for pod in self._api.list("pods", labels=f"app=isvc.{app}"):
-                if (pod.get("status") or {}).get("phase") == "Running":
-                    self._read(arm, pod["metadata"]["name"])
+        for pod in pods:
+            self._read(pod)
         return self._answers.count(time.monotonic())
 
-    def _read(self, arm: int, pod: str) -> None:
+    def _read(self, pod: str) -> None:
         since = self._read_to.get(pod, self._since)
         newest = since
         for text in self._api.log(pod, CONTAINER, since - _OVERLAP_SECONDS).splitlines():
@@ -69,6 +63,8 @@ class ShadowLogs:
             line = _parsed(text)
             newest = max(newest, _time(line))
             if line.get("event") == "shadow" and line.get("shadow") == self.mark:
+                under_trial = self.mark.partition("/")[2]
+                arm = CANARY if line.get("model_version") == under_trial else STABLE
                 answer = Answer.of(pod, line)
                 self._answers.add(arm, str(line.get("x_request_id", "")), answer, time.monotonic())
         self._read_to[pod] = newest

@@ -55,6 +55,8 @@ class Proposal:
     expires_at: float
     arm: bool
     """Whether it may be committed from now on."""
+    shadow: bool = False
+    """Whether its answers are to be compared with those of the version that serves."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,6 +98,7 @@ def read(raw: bytes) -> Document:
                 _version(coming["version"]),
                 float(coming["expires_at"]),
                 coming["arm"] is True,
+                bool(coming.get("shadow")),
             ),
         )
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:

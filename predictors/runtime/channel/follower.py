@@ -50,6 +50,9 @@ class Host(Protocol):
     def resume(self) -> None:
         """Answer again."""
 
+    def shadow(self, version: str, mark: str) -> None:
+        """Have an engine answer beside the one that serves, for nobody; no version: none."""
+
     def drop(self, version: str) -> None:
         """Forget an engine once its requests are answered."""
 
@@ -77,6 +80,7 @@ class Follower:
         """When `act` has something to do."""
         self._serving = 0, replica.version
         self._engines = {replica.version}
+        self._shadowed: tuple[str, str] = "", ""
         self._suspended = ""
         self._told: dict[str, Any] = {}
         self._timer: asyncio.TimerHandle | None = None
@@ -202,6 +206,7 @@ class Follower:
         replica.tick(now)
         if replica.overdue and not was_overdue:
             self._poll_now.set()
+        self._shadow()  # before a switch: the one that serves is another then
         serving = replica.generation, replica.version
         if serving != self._serving:
             if serving[1] != self._serving[1]:
@@ -238,3 +243,12 @@ class Follower:
             self.due = due
             loop = asyncio.get_running_loop()
             self._timer = loop.call_later(max(due - now, 0.0), self.act)
+
+    def _shadow(self) -> None:
+        coming = self._replica.shadowed
+        version = coming.version if coming else ""
+        # What answers are known by in the log: serin-shadow's form, and channels.mark's.
+        mark = f"{self._store.address.name}-{coming.generation}/{version}" if coming else ""
+        if (version, mark) != self._shadowed:
+            self._host.shadow(version, mark)
+            self._shadowed = version, mark

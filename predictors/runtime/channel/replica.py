@@ -1,8 +1,8 @@
 """Replica: what one replica of a channel serves, prepares, keeps and refuses. No I/O, no clock.
 
 Its owner tells it what happened (`read`, `loaded`, `refused`) and what time it is (`tick`), and
-does what it says: load `wanted`, serve `serving`, drop what is not in `held`, answer nobody while
-`trouble` says why not.
+does what it says: load `wanted`, serve `version`, compare with what is `shadowed`, drop what is not
+in `held`, answer nobody while `trouble` says why not.
 
 Why no two replicas serve two versions for long: a commit is written only after every ready replica
 said that it is prepared, and then that it is *armed*: it has read that a commit may come. An armed
@@ -20,7 +20,7 @@ read just then may serve the newer version for up to LEASE_SECONDS more; it is t
 from dataclasses import dataclass, field
 from typing import Any
 
-from predictors.runtime.channel.document import Document
+from predictors.runtime.channel.document import Document, Proposal
 
 LEASE_SECONDS = 2.0
 """How old an armed replica's knowledge may be. The writer's lead is longer (channels.LEAD)."""
@@ -118,6 +118,14 @@ class Replica:
             if version not in self.held and generation not in self.failures:
                 return generation, version
         return None
+
+    @property
+    def shadowed(self) -> Proposal | None:
+        """The prepared proposal whose engine is to answer beside the one that serves."""
+        coming = self.document.next if self.document else None
+        if coming is None or not coming.shadow or coming.arm or coming.version not in self.held:
+            return None
+        return coming
 
     def armed(self, now: float) -> bool:
         """Whether a commit may come that nobody asks this replica about again."""

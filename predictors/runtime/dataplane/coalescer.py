@@ -239,6 +239,8 @@ class Coalescer:
         else:
             request = _decoded(caller)
             service.accept(caller, request)
+            if service.copies is not None:
+                service.copies.take(caller, request)
             if service.batcher.is_short(request):
                 return request
             self._submit(caller, request)

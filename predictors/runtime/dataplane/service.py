@@ -1,11 +1,12 @@
 """What both transports do alike around `infer`: admission, the in-flight gauge, outcome and log."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 from predictors.runtime.dataplane.batcher import Batcher
 from predictors.runtime.dataplane.model import V2Model
-from predictors.runtime.dataplane.shadow import Shadow
+from predictors.runtime.dataplane.shadow import Copies, Shadow
 from predictors.runtime.dataplane.streaming import StreamingModel
 from predictors.runtime.observe.logs import RequestLog
 from predictors.runtime.observe.metrics import ModelMetrics
@@ -47,6 +48,8 @@ class Service:
         """What every answer's headers say of it."""
         self.last_request = time.perf_counter()
         self.metrics = metrics
+        self.copies: Copies | None = None
+        """Where another engine answers copies of this one's requests."""
         self._tracing = tracing
         self._shadow = Shadow(model.name, model.version, model.outputs)
 
@@ -143,15 +146,10 @@ class Service:
 
     def end(self, record: Record, error: V2Error | None, outputs: Outputs | None = None) -> None:
         """Count a request out and log it; `outputs` are what was answered, where it was."""
-        outcome = "ok" if error is None else error.outcome
-        status: int | str
-        if record.protocol == "rest":
-            status = 200 if error is None else error.status
-        else:
-            status = "OK" if error is None else error.grpc_code
+        outcome, status = record.ended(error)
         seconds = time.perf_counter() - record.started
         if record.shadow:
-            self.log.answered(self._shadow.line(record, seconds, outcome, status, outputs))
+            self.log.answered(self._shadow.line(record, seconds, error, outputs))
         if record.shadow and self._shadow.is_copy(record.shadow):
             self.metrics.end_copy(outcome)
         else:
@@ -161,6 +159,10 @@ class Service:
             self.log.write((time.time(), record, seconds, outcome, status, text))
         if self._tracing is not None:
             self._tracing.record(record, seconds, outcome, status)
+
+    def copies_of(self, mark: bytes, begin: Callable[[], None]) -> Copies:
+        """Have this engine answer copies; see Copies."""
+        return Copies(self.model, self._shadow, self.log, mark, begin)
 
     def forget(self) -> None:
         """Free the engine: whoever still refers to the model holds an empty one."""

@@ -115,6 +115,13 @@ class Engines:
         for service in self._services.values():
             service.resume()
 
+    def shadow(self, version: str, mark: str) -> None:
+        if self._current.copies is not None:
+            self._current.copies.close()
+        self._current.copies = (
+            self._services[version].copies_of(mark.encode(), _lower_priority) if version else None
+        )
+
     def drop(self, version: str) -> None:
         task = asyncio.create_task(self._forget(version, self._services.pop(version)))
         self._draining.add(task)

@@ -3,6 +3,8 @@
 import time
 from dataclasses import dataclass
 
+from predictors.runtime.v2.errors import V2Error
+
 
 @dataclass(slots=True)
 class Timing:
@@ -43,3 +45,9 @@ class Record:
         self.shadow = b""  # serin-shadow: this answer is to be compared with another version's
         self.rows = 0
         self.timing: Timing | None = None
+
+    def ended(self, error: V2Error | None) -> tuple[str, int | str]:
+        """Its outcome as it is counted, and its transport's status."""
+        if error is None:
+            return "ok", 200 if self.protocol == "rest" else "OK"
+        return error.outcome, error.status if self.protocol == "rest" else error.grpc_code

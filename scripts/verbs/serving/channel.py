@@ -104,7 +104,14 @@ def command() -> None:
     default=120.0,
     show_default=True,
     metavar="SECONDS",
-    help="How long replicas may take to prepare.",
+    help="How long replicas may take to prepare, and to compare.",
+)
+@click.option(
+    "--shadow",
+    type=click.IntRange(min=0, max=100_000),
+    default=0,
+    metavar="N",
+    help="Commit only if each replica's answers to N requests agree with those that it serves.",
 )
 @_opened
 def set_(
@@ -114,6 +121,7 @@ def set_(
     mode: str | None,
     keep: float | None,
     timeout: float,
+    shadow: int,
 ) -> None:
     """Have every replica of MODEL serve VERSION; its beginning is enough.
 
@@ -124,7 +132,7 @@ def set_(
 
     api, channel = opened
     whole = Catalog(channel.store).find(channel.model, version).version
-    done = Writer(api, channel, _say).set(Wish(whole, why, mode, keep, timeout))
+    done = Writer(api, channel, _say).set(Wish(whole, why, mode, keep, timeout, shadow))
     _tell(channel, done)
 
 

@@ -209,7 +209,8 @@ class Channel(RuleBasedStateMachine):
 
     @rule(who=st.integers(0, 1))
     def withdraw(self, who: int) -> None:
-        self.write(who, channels.withdrawn)
+        if self.state["next"] is not None:
+            self.write(who, lambda state: channels.withdrawn(state, "no"))
 
     @rule(who=st.integers(0, 1))
     def go_back(self, who: int) -> None:

@@ -1,7 +1,11 @@
 """A channel in a terminal."""
 
+import time
 from typing import Any
 
+from controlplane.store import channels
+from controlplane.store.followed import Channel
+from controlplane.store.s3 import Store
 from scripts.channels import shown
 from scripts.show import columns
 
@@ -31,3 +35,22 @@ def test_a_row_fits_80_columns_and_what_a_replica_says_is_below() -> None:
         f"{NAME}: the channel was not read for 3 s",
         f"{SILENT}: no report yet",
     ]
+
+
+def test_what_was_refused_is_said_until_the_next_commit() -> None:
+    """With the version, the generation and the reason, in lines of 80 columns."""
+    store = Store("http://127.0.0.1:9", "a", "b")
+    state = channels.first("0" * 12, "ann", "", 1.0, mode="strict", keep=60.0)
+    state = channels.proposed(state, "1" * 12, "ann", "", time.time(), 60.0, 200)
+    channel = Channel(store, "iris", "stable")
+    assert "generation 2: being prepared, --shadow 200\n" in shown.description(channel, state)
+
+    why = f"Nothing was committed: {NAME}: shadow flips: another class 41 of 60; limit 0.05."
+    said = shown.description(channel, channels.withdrawn(state, why))
+    assert "proposed" not in said
+    refusal = said[said.index("refused") :]
+    assert refusal.split() == ["refused", "1" * 12 + ",", "generation", "2:", *why.split()]
+    assert max(map(len, said.splitlines())) <= 80
+
+    state = channels.armed(channels.proposed(state, "2" * 12, "ann", "", 2.0, 60.0), 2.0)
+    assert "refused" not in shown.description(channel, channels.committed(state, 3.0))
