@@ -77,6 +77,16 @@ def newest_pod(api: Kubernetes, job: str) -> Object | None:
     return max(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp")), default=None)
 
 
+def killed(place: Place, run: Run) -> str:
+    """Why a container of its newest pod ended, where that was not the script's own doing."""
+    pod = newest_pod(place.api, run["job"]) or {}
+    for container in (pod.get("status") or {}).get("containerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated") or {}
+        if ended.get("reason") == "OOMKilled":
+            return f"its pod {pod['metadata']['name']} used more memory than its limit (OOMKilled)"
+    return ""
+
+
 def log(place: Place, run: Run) -> str:
     """A run's log: of its pod while that is there, else the end that its record kept."""
     pod = newest_pod(place.api, run["job"]) if run.get("live") else None

@@ -169,8 +169,9 @@ def _train_as_job(
             smoke = "--smoke" in arguments
             click.echo(_next(model, arguments, uri.rpartition("/")[2], smoke=smoke), err=True)
             return 0
+        why = listed.killed(place, run)
         last = listed.log(place, run).strip().rpartition("\n")[2]
-    said = ". ".join(filter(None, (run["error"], last.removeprefix("error: "))))
+    said = ". ".join(filter(None, (run["error"], why, last.removeprefix("error: "))))
     raise SerinError(f"Run {run['run']} of {model} failed: {said}. More: ./serin runs logs {name}")
 
 

@@ -130,6 +130,19 @@ def test_a_job_whose_pod_has_published_waits_for_none(uri: str, state: str) -> N
     assert trainings.state(ended) == training.run(ended, []).state == state
 
 
+@pytest.mark.parametrize(("reason", "said"), [("OOMKilled", "more memory than"), ("Error", "")])
+def test_a_pod_that_ran_out_of_memory_is_named(reason: str, said: str) -> None:
+    """A cluster's Job says only that its limit of tries is reached."""
+    where, ended = place(job("Failed")), {"terminated": {"reason": reason, "exitCode": 137}}
+    status = {"containerStatuses": [{"name": "train", "state": ended}]}
+    pod = {"metadata": {"name": "train-iris-x"}, "status": status}
+    cast("Api", where.api).kept["pods", "train-iris-x"] = pod
+    (run,) = trainingjobs.merged(listed.jobs(where.api), ())
+
+    why = listed.killed(where, run)
+    assert (said in why, bool(why)) == (True, bool(said))
+
+
 def test_a_run_whose_job_went_without_a_word_is_lost(kept: list[Object]) -> None:
     """Its record says that it runs, and nothing does."""
     kept.append(record("03c1aaaa", "Running"))
