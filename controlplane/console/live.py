@@ -16,7 +16,7 @@ LISTENERS = 32
 LOOK_SECONDS = 1.5
 TICKS = 4
 """Looks after which numbers are drawn anew."""
-_KINDS = (
+KINDS = (
     *("inferenceservices", "deployments", "pods", "jobs", "leases", "events"),
     "horizontalpodautoscalers",
 )
@@ -68,7 +68,7 @@ class Live:
 
     async def _digest(self) -> str:
         try:
-            lists = await asyncio.gather(*(self._cluster.list(kind) for kind in _KINDS))
+            lists = await asyncio.gather(*(self._cluster.list(kind) for kind in KINDS))
             return _digest_of(item for items in lists for item in items)
         except SourceError as error:
             return str(error)

@@ -108,6 +108,19 @@ def test_pages_say_what_kubectl_says(cluster: Cluster, console: httpx.Client, se
     assert cluster.first in training, "the log ends with its version"
 
 
+@pytest.mark.parametrize(
+    "path",
+    [
+        *("/", "/rollouts", "/channels", "/training", "/training/compare", "/scaling"),
+        *(f"/scaling/{MODEL}-predictor", "/alerts", "/registry", f"/models/{MODEL}/try"),
+    ],
+)
+def test_every_page_may_read_what_it_shows(console: httpx.Client, path: str) -> None:
+    """The component's account has each right that a page needs, and its sources are reached."""
+    wait(lambda: console.get(path).status_code == 200, SECONDS, path)
+    assert "The Kubernetes API refuses" not in page(console, path)
+
+
 def shows_pods(cluster: Cluster, console: httpx.Client) -> bool:
     """Whether the page of the model has kubectl's pods, and how ready each is."""
     label = f"serving.kserve.io/inferenceservice={MODEL}"

@@ -1,6 +1,7 @@
 """What a cluster would be sent: overlays and components, by the schemas and by their meaning."""
 
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from controlplane.cluster.releases import versions
+from controlplane.console import live
 from controlplane.kubernetes.kinds import KINDS
 from controlplane.local.api.schemas import schema_of
 from controlplane.rollout.steps.mirror import mirror_route
@@ -16,6 +18,7 @@ from tests.contract.test_manifests import rendered, schemas, strict
 from tests.support.required import ROOT
 
 __all__ = ["schemas"]
+CONSOLE = ROOT / "controlplane" / "console"
 OVERLAYS = sorted(path.parent.name for path in ROOT.glob("kserve/overlays/*/kustomization.yaml"))
 COMPONENTS = sorted(
     path.parent
@@ -210,6 +213,21 @@ def test_the_console_only_looks_and_nobody_reaches_it(tmp_path: Path) -> None:
     assert container["securityContext"]["readOnlyRootFilesystem"] is True
     assert pod["spec"]["securityContext"]["runAsNonRoot"] is True
     assert "livenessProbe" not in container
+
+
+def test_the_consoles_account_may_read_what_its_pages_ask_for() -> None:
+    """Every kind that its sources name, by the verb that they use, and no other."""
+    (role,) = of_kind(rendered(ROOT / "kserve" / "components" / "console"), "Role")
+    allowed = {
+        (verb, kind)
+        for rule in role["rules"]
+        for kind in rule["resources"]
+        for verb in rule["verbs"]
+    }
+    sources = "".join(path.read_text("utf-8") for path in CONSOLE.rglob("*.py"))
+    asked = set(re.findall(r'cluster\.(get|list)\(\s*"(\w+)"', sources))
+
+    assert asked | {("list", kind) for kind in live.KINDS} == allowed - {("get", "pods/log")}
 
 
 def test_predictors_read_and_jobs_write() -> None:
