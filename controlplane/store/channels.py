@@ -12,6 +12,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from controlplane.errors import SerinError
+from controlplane.kubernetes.names import SOURCE
 
 Document = dict[str, Any]
 FOLDER = "channels"
@@ -27,6 +28,7 @@ BACK_SECONDS = 0.5
 _ARMED_SECONDS = 15.0
 """How long a writer may take from arming to the commit."""
 _KEPT_MARGIN_SECONDS = 2.0
+_VARIABLE = "PREDICTOR_CHANNEL"
 _CHANNEL = re.compile(r"s3://([^/@]+)/([^/@]+)@([a-z0-9](?:[-a-z0-9]*[a-z0-9])?)")
 
 
@@ -34,6 +36,17 @@ def parsed(uri: str) -> tuple[str, str, str] | None:
     """Bucket, model and name of s3://models/iris@stable; None of any other URI."""
     match = _CHANNEL.fullmatch(uri.rstrip("/"))
     return (match[1], match[2], match[3]) if match else None
+
+
+def follows(pod: Mapping[str, Any], uri: str) -> bool:
+    """Whether a pod follows it: on the laptop by its storageUri, in a cluster by a variable."""
+    if (pod["metadata"].get("annotations") or {}).get(SOURCE) == uri:
+        return True
+    return any(
+        entry.get("name") == _VARIABLE and entry.get("value") == uri
+        for container in pod["spec"].get("containers") or ()
+        for entry in container.get("env") or ()
+    )
 
 
 def first(version: str, by: str, why: str, now: float, *, mode: str, keep: float) -> Document:

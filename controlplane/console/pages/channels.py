@@ -10,13 +10,10 @@ from controlplane.console.sources.answer import MALFORMED, Answer, answered, eac
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 from controlplane.console.sources.registry import Followed
-from controlplane.kubernetes.names import SOURCE
-from controlplane.store.channels import DEFAULT, Document, parsed
+from controlplane.store.channels import DEFAULT, Document, follows, parsed
 
 CHANNELS = 50
 ENTRIES = 20
-_VARIABLE = "PREDICTOR_CHANNEL"
-"""What names the channel to a pod of a cluster; on a laptop the storageUri does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,12 +173,6 @@ def _at(seconds: float) -> datetime | None:
 
 def _follows(pod: Object, uri: str) -> bool:
     try:
-        if (pod["metadata"].get("annotations") or {}).get(SOURCE) == uri:
-            return True
-        return any(
-            entry.get("name") == _VARIABLE and entry.get("value") == uri
-            for container in pod["spec"].get("containers") or ()
-            for entry in container.get("env") or ()
-        )
+        return follows(pod, uri)
     except MALFORMED:
         return False
