@@ -11,18 +11,16 @@ from typing import Any
 
 from controlplane.errors import SerinError
 from controlplane.rollout.effects.kubernetes import ApiError, Kubernetes
-from controlplane.rollout.effects.podlogs import ShadowLogs
-from controlplane.rollout.judging.judgement import ABORT, CONTINUE, Verdict
-from controlplane.rollout.judging.shadow import judge_shadow
-from controlplane.rollout.plan import Plan
 from controlplane.store import channels
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
 from scripts.channels import pods
+from scripts.channels.comparison import Comparison
 from scripts.channels.lease import Lease
 
 _LOOK_SECONDS = 0.1
 _LOG_LOOK_SECONDS = 1.0
+_REFUSAL = 500  # characters of an Event, which may have 1,024
 _BACK_PATIENCE_SECONDS = 10.0
 _SETTLE_SECONDS = 30.0
 """How long after an instant every ready replica must have switched."""
@@ -169,7 +167,7 @@ class Writer:
 
     def _wait(self, document: Document) -> int:
         """Wait until all ready replicas are as far as the proposal wants; how many they are."""
-        until, told = document["next"]["expires_at"] - 1.0, ""
+        until, told = _until(document), ""
         while True:
             followers = pods.ready(pods.following(self._api, self.channel))
             reports = self.channel.reports()
@@ -191,28 +189,20 @@ class Writer:
             time.sleep(_LOOK_SECONDS)
 
     def _compare(self, lease: Lease, document: Document) -> None:
-        """Wait until every ready replica has compared enough answers, judged as a rollout's are.
+        """Wait until every ready replica has compared enough answers.
 
         Raises:
             SerinError: They do not agree, or there were too few in time.
         """
-        coming, marked = document["next"], channels.mark(self.channel.name, document)
-        plan = Plan(steps=(100,), shadow=coming["shadow"])
-        logs: dict[str, ShadowLogs] = {}
+        comparison, until = Comparison(self._api, self.channel.name, document), _until(document)
         while True:
             lease.renew()
-            verdicts: dict[str, Verdict] = {}
-            for pod in pods.ready(pods.following(self._api, self.channel)):
-                log = logs.setdefault(pod, ShadowLogs(self._api, marked, coming["at"]))
-                verdicts[pod] = judge_shadow(log.read(plan.shadow, [pod]), plan)
-            waited_for = {pod: one for pod, one in verdicts.items() if one.decision != CONTINUE}
-            if verdicts and not waited_for:
-                self._tell(_reasons(verdicts))
+            comparison.look(pods.ready(pods.following(self._api, self.channel)))
+            if comparison.holds:
+                self._tell(comparison.said)
                 return
-            differ = {pod: one for pod, one in verdicts.items() if one.decision == ABORT}
-            if differ or time.time() > coming["expires_at"] - 1.0:
-                said = _reasons(differ or waited_for) or "no replica is ready to compare answers"
-                raise SerinError(f"Nothing was committed: {said}.")
+            if comparison.fails or time.time() > until:
+                raise SerinError(f"Nothing was committed: {comparison.said}.")
             time.sleep(_LOG_LOOK_SECONDS)
 
     def _withdraw(self, lease: Lease, document: Document, why: str) -> None:
@@ -222,7 +212,7 @@ class Writer:
         with suppress(SerinError):
             lease.renew()
             self.channel.write_state(channels.withdrawn(document, why))
-            self._event("ChannelWithdrawn", document, warning=True)
+            self._event("ChannelWithdrawn", document, why)
 
     def _settled(self, document: Document) -> Done:
         """Wait until every ready replica serves it, and measure how far apart they switched."""
@@ -245,7 +235,7 @@ class Writer:
                 )
             time.sleep(_LOOK_SECONDS)
         late = [one["switched_late_seconds"] for one in there if one["generation"] == number]
-        self._event("ChannelCommitted", document, warning=False)
+        self._event("ChannelCommitted", document)
         for gone in reports.keys() - {
             str(pod["metadata"]["name"]) for pod in pods.following(self._api, self.channel)
         }:
@@ -254,27 +244,27 @@ class Writer:
         lead = document["activate_at"] - document["at"]
         return Done(document, len(late), lead + max(late) if late else 0.0, window)
 
-    def _event(self, reason: str, document: Document, *, warning: bool) -> None:
+    def _event(self, reason: str, document: Document, refusal: str = "") -> None:
         """An Event on each InferenceService of the model's name; telling must stop nothing."""
         with suppress(ApiError):
             service = self._api.get("inferenceservices", self.channel.model)
             if service is not None:
-                self._api.create(
-                    "events", _event(service, self.channel, reason, document, warning=warning)
-                )
+                self._api.create("events", _event(service, self.channel, reason, document, refusal))
 
 
-def _reasons(verdicts: dict[str, Verdict]) -> str:
-    return "; ".join(f"{pod}: {verdict.reason}" for pod, verdict in sorted(verdicts.items()))
+def _until(document: Document) -> float:
+    """How long to wait for replicas: a moment less than they know of the proposal."""
+    return float(document["next"]["expires_at"]) - 1.0
 
 
 def _event(
-    service: dict[str, Any], channel: Channel, reason: str, document: Document, *, warning: bool
+    service: dict[str, Any], channel: Channel, reason: str, document: Document, refusal: str
 ) -> dict[str, Any]:
     metadata = service["metadata"]
     now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     shown = document["next"] or document
     text = f"generation {shown['generation']} of {channel.name}: {shown['version']}"
+    text += f". {refusal[:_REFUSAL]}" if refusal else ""
     return {
         "apiVersion": "v1",
         "kind": "Event",
@@ -290,7 +280,7 @@ def _event(
             "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"],
         },
-        "type": "Warning" if warning else "Normal",
+        "type": "Warning" if refusal else "Normal",
         "reason": reason,
         "message": text,
         "source": {"component": "serin-channel"},
