@@ -1,8 +1,6 @@
 """Trainings as Jobs that one starts, watches, kills and cancels: `train --job` and `runs`."""
 
 import json
-import os
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,18 +15,12 @@ from tests.support.platform import ROOT, Platform, wait_for
 from tests.support.terminal import Terminal
 
 SECONDS = 250
-pytestmark = [
-    pytest.mark.timeout(600),  # several trainings, each a Python that imports scikit-learn
-    pytest.mark.skipif(
-        "RUN_TRAININGS" not in os.environ,
-        reason="minutes on a busy machine: RUN_TRAININGS=1 runs them; not seen on an idle one yet",
-    ),
-]
+pytestmark = pytest.mark.timeout(600)  # several trainings, each a Python that imports scikit-learn
 COLUMNS = ROOT / "training" / "jobs" / "columns.txt"
 FLAGS = ("--set", "trees=60", "--set", "shifts=0")
-"""Of mnist-forest: some times as long, from its record to its version, as a verb takes to start."""
+"""Of mnist-forest: from its record to its version it takes many looks at a folder."""
 LONG = ("--set", "trees=500", "--set", "shifts=0")
-"""As many verbs after each other could not outlast it."""
+"""As a verb takes to start, many times."""
 
 
 @pytest.fixture(scope="module")
@@ -62,16 +54,24 @@ def versions(platform: Platform, model: str) -> list[Path]:
     return [path.parent for path in manifests]
 
 
-def trainers(platform: Platform, module: str) -> list[psutil.Process]:
-    """The processes that train."""
+def trainers(platform: Platform) -> list[psutil.Process]:
+    """The processes that train mnist-forest."""
     found = []
     for process in platform.processes():
         try:
-            if module in process.cmdline():
+            if "training.mnist_forest" in process.cmdline():
                 found.append(process)
         except psutil.Error:  # it ended meanwhile
             continue
     return found
+
+
+def halted(platform: Platform, before: set[Path]) -> psutil.Process:
+    """The training of mnist-forest, stopped where it has its record and no version yet."""
+    wait_for(lambda: set(recorded(platform, "mnist-forest")) - before, SECONDS, "the run's record")
+    (trainer,) = trainers(platform)
+    trainer.suspend()
+    return trainer
 
 
 def test_a_job_says_how_far_it_is_wherever_one_looks(platform: Platform) -> None:
@@ -106,12 +106,9 @@ def test_a_killed_training_is_tried_again_and_publishes_one_version(platform: Pl
     """The Job's next pod; a second Job of the model is refused meanwhile."""
     before = set(recorded(platform, "mnist-forest"))
     with platform.start("train", "mnist-forest", "--job", *FLAGS) as watched:
-        wait_for(
-            lambda: set(recorded(platform, "mnist-forest")) - before, SECONDS, "the run's record"
-        )
-        (trainer,) = trainers(platform, "training.mnist_forest")
-        os.kill(trainer.pid, signal.SIGKILL)
+        trainer = halted(platform, before)
         refused = platform.serin("train", "mnist-forest", "--job", expect=1)
+        trainer.kill()
         out, err = watched.communicate(timeout=SECONDS)
     (version,) = versions(platform, "mnist-forest")
     (row,) = (job for job in platform.state()["jobs"] if job["name"] == "train-mnist-forest")
@@ -128,14 +125,15 @@ def test_a_killed_training_is_tried_again_and_publishes_one_version(platform: Pl
 def test_ctrl_c_leaves_a_job_running_and_cancel_leaves_nothing_half(platform: Platform) -> None:
     """The verb says how to go on; the cancelled run has a record, and no version."""
     versions_before = set(versions(platform, "mnist-forest"))
-    records_before = set(recorded(platform, "mnist-forest"))
+    before = set(recorded(platform, "mnist-forest"))
     settings = {"SERIN_HOME": str(platform.home), "SERIN_S3_PORT": "0", "KUBECONFIG": ""}
     watched = Terminal(settings=settings).begin("train", "mnist-forest", "--job", *LONG)
     watched.until("Running", SECONDS)
-    wait_for(lambda: set(recorded(platform, "mnist-forest")) - records_before, SECONDS, "a record")
+    trainer = halted(platform, before)
     watched.interrupt()
     left = watched.ended()
     run = runs(platform, "mnist-forest")[0]
+    trainer.resume()
     cancelled = platform.serin("runs", "cancel", run["run"], seconds=SECONDS)
     after = runs(platform, "mnist-forest")[0]
 
@@ -145,6 +143,6 @@ def test_ctrl_c_leaves_a_job_running_and_cancel_leaves_nothing_half(platform: Pl
     assert "nothing was published" in cancelled.stdout
     assert (after["run"], after["state"], after["storageUri"]) == (run["run"], "Stopped", "")
     assert set(versions(platform, "mnist-forest")) == versions_before
-    assert trainers(platform, "training.mnist_forest") == []
+    assert trainers(platform) == []
     again = platform.serin("runs", "cancel", run["run"], expect=1)
     assert "is over already: Stopped" in again.stderr

@@ -207,7 +207,8 @@ def _decisions(events: Iterable[Object], about: set[str]) -> list[Decision]:
             if subject.get("name") not in about or event.get("reason") not in _SCALED:
                 continue
             at = words.moment(event.get("lastTimestamp") or event.get("eventTime"))
-            text = words.short(str(event.get("message") or event["reason"]), 300)
+            said = str(event.get("message") or event["reason"])
+            text = words.short(_SELECTOR.sub("", said), 300)
             read.append(Decision(at, text, event.get("type") == "Warning"))
         except MALFORMED:
             continue

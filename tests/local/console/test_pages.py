@@ -13,6 +13,7 @@ PAGES = (
     *("/", "/models/iris", "/models/mnist-forest", "/models/causal-lm", "/rollouts"),
     *("/channels", "/training", "/scaling", "/alerts", "/alerts/CanaryStuck", "/registry"),
     *("/registry?model=iris", "/training/start/iris", "/training/compare"),
+    *("/scaling/iris-predictor", "/scaling/iris-predictor?load=spike"),
 )
 HOSTILE = "hostile"
 IMAGE = "<img src=x onerror=alert(1)>"
