@@ -97,7 +97,8 @@ def done(channel: Channel, done: Done) -> tuple[str, str]:
 def nobody(channel: Channel) -> str:
     """How replicas come to follow a channel."""
     return (
-        f"No replica follows it yet: kubectl patch isvc {channel.model} --type merge -p "
+        "No replica follows it yet. In a cluster, add kserve/components/channels to the overlay; "
+        f"on a laptop: kubectl patch isvc {channel.model} --type merge -p "
         f'\'{{"spec":{{"predictor":{{"model":{{"storageUri":"{channel.uri}"}}}}}}}}\''
     )
 

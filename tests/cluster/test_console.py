@@ -70,7 +70,7 @@ def test_nobody_comes_in_but_by_kubernetes_and_the_token(
 ) -> None:
     """No port of the pod answers; what is forwarded wants the token, its own name and origin."""
     (pod,) = pods(cluster)
-    with pytest.raises(OSError, match="refused"):
+    with pytest.raises(OSError, match=r"refused|timed out"):
         socket.create_connection((pod["status"]["podIP"], PORT), timeout=30)
     stranger = httpx.Client(base_url=console.base_url, trust_env=False, timeout=60.0)
     with stranger:
@@ -165,7 +165,6 @@ def test_the_page_of_a_rollout_says_what_its_lease_says(
         wait(partial(shows_rollout, cluster, console, "Aborted"), 240, "its end")
 
     assert re.search(r'aria-current="step"><b>20 %</b>', text)
-    assert "aborted" in page(console, f"/rollouts/{MODEL}").lower()
 
 
 def shows_rollout(cluster: Cluster, console: httpx.Client, word: str) -> bool:
