@@ -5,6 +5,8 @@ import json
 import shutil
 import signal
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -172,6 +174,34 @@ def test_workers_do_not_outlive_their_parent(predictor: Predictor) -> None:
 
     assert len(workers) == 2
     assert psutil.wait_procs(workers, STOP_SECONDS)[1] == []
+
+
+ENDLESS = """
+import os, signal, time
+from predictors.runtime.process.workers import Workers
+
+def serve(metrics):
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    print(os.getpid(), flush=True)
+    while True:
+        time.sleep(60)
+
+Workers(1, serve, "m", "v", "e", leave_seconds=0.1).run("127.0.0.1", 0)
+"""
+
+
+def test_a_worker_that_does_not_end_is_ended_once_its_parent_is_gone() -> None:
+    """A call that goes on for ever keeps no process longer than a drain may take."""
+    command = [sys.executable, "-c", ENDLESS]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        assert parent.stdout is not None
+        worker = psutil.Process(int(parent.stdout.readline()))
+        parent.kill()
+        alive = psutil.wait_procs([worker], STOP_SECONDS)[1]
+        for process in alive:
+            process.kill()
+
+    assert alive == []
 
 
 def test_workers_that_cannot_start_end_it_all(artifact: Path, tmp_path: Path) -> None:

@@ -55,6 +55,8 @@ class Caller(Record):
     waits = False
     """Whether its answer comes in a later turn."""
     job: Job | None = None
+    timer: asyncio.TimerHandle | None = None
+    """Ends its waiting at its deadline."""
 
     @property
     def gone(self) -> bool:
@@ -260,23 +262,35 @@ class Coalescer:
 
     def left(self, caller: Caller) -> None:
         """Learn that a client has gone while its request waits."""
+        self._give_up(caller, ClientGone("the client left"))
+
+    def _give_up(self, caller: Caller, error: V2Error) -> None:
+        """End a request's waiting before its answer is there, for which nobody waits any more."""
         if not self._back(caller):
             return
         hold, caller.hold = caller.hold, None  # held until batcher or thread let go of it
         if caller.job is not None:
             caller.job.gone = True
-        self.refuse(caller, ClientGone("the client left"))
+        self.refuse(caller, error)
         caller.hold = hold
 
-    def _wait(self, caller: Caller) -> None:
+    def _wait(self, caller: Caller, deadline: float | None) -> None:
         self._waiting += 1
         caller.waits = True
         caller.wait()
+        if deadline is not None:
+            left = max(deadline - time.perf_counter(), 0)
+            late = DeadlineExceeded("the deadline passed before the answer was there")
+            loop = asyncio.get_running_loop()
+            caller.timer = loop.call_later(left, self._give_up, caller, late)
 
     def _back(self, caller: Caller) -> bool:
         """End a request's waiting; whether its client still waits for it."""
         waits, caller.waits = caller.waits, False
         self._waiting -= waits
+        if caller.timer is not None:
+            caller.timer.cancel()
+            caller.timer = None
         return waits
 
     def _submit(self, caller: Caller, request: Request) -> None:
@@ -292,7 +306,7 @@ class Coalescer:
         job.timing = request.timing
         caller.service.batcher.submit(job)
         caller.job = job
-        self._wait(caller)
+        self._wait(caller, deadline)
 
     def _computed(self, caller: Caller, request: Request) -> None:
         job, caller.job = caller.job, None  # each knows the other: nothing would free them soon
@@ -321,7 +335,7 @@ class Coalescer:
     def _read_apart(self, caller: Caller) -> None:
         if len(self._large) * _LARGE_SHARE >= self._queue_size:
             raise self.overloaded
-        self._wait(caller)
+        self._wait(caller, caller.deadline)
         self._do_apart(caller, partial(_decoded, caller), partial(self._read, caller))
 
     def _read(self, caller: Caller, request: Request | V2Error) -> None:

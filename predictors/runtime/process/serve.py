@@ -44,6 +44,7 @@ from predictors.runtime.rest.app import RestApp
 from predictors.runtime.rest.protocol import direct_protocol, refresh_paths
 
 _QUIET_SECONDS = 1.0  # a drain ends once this long passed without a request
+_GRACE_SECONDS = 30  # for what is under way when a drain ends
 _BACKLOG = 2048
 logger = logging.getLogger("serin.server")
 
@@ -125,7 +126,13 @@ def _serve_with_workers(
                 _serve(model_class, flags, settings, manifest, metrics)
 
         facts = flags.model_name, manifest.version, manifest.engine
-        made = Workers(flags.workers, worker, *facts, classes_of(model_class.outputs))
+        made = Workers(
+            flags.workers,
+            worker,
+            *facts,
+            classes_of(model_class.outputs),
+            leave_seconds=settings.drain_seconds + _GRACE_SECONDS,
+        )
         return made.run(settings.host, settings.metrics_port)
 
 
@@ -204,7 +211,7 @@ class V2Server(ModelServer):
             server_header=False,
             proxy_headers=False,
             timeout_keep_alive=self.timeout_keep_alive,
-            timeout_graceful_shutdown=self.grace_period,
+            timeout_graceful_shutdown=_GRACE_SECONDS,
             backlog=_BACKLOG,
         )
         server = _Uvicorn(config)
@@ -234,7 +241,7 @@ class V2Server(ModelServer):
                 logger.error("following the channel failed", exc_info=following.exception())
         await self._drain()
         server.should_exit = True
-        await asyncio.gather(serving, self._grpc.stop(self.grace_period))
+        await asyncio.gather(serving, self._grpc.stop(_GRACE_SECONDS))
         name = self._service.model.name
         await asyncio.to_thread(self._service.close)
         if self._engines is not None:

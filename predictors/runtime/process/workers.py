@@ -45,6 +45,8 @@ class Workers:
         version: str,
         engine: str,
         classes: Sequence[str] = (),
+        *,
+        leave_seconds: float,
     ) -> None:
         memory = memoryview(mmap.mmap(-1, count * _SLOT_BYTES))
         self._serve = serve  # loads and serves until SIGTERM, counting in the metrics it is given
@@ -58,6 +60,7 @@ class Workers:
             )
             for place in range(count)
         ]
+        self._leave_seconds = leave_seconds  # what a worker without a parent has to drain
         self._pids: dict[int, int] = {}  # place by process id
         self._served = [False] * count  # whether the place ever had a worker that was ready
         self._failures = [0] * count  # in a row, before it was ready
@@ -127,9 +130,15 @@ class Workers:
             os._exit(code if isinstance(code, int) else 1)
 
     def _follow_parent(self) -> None:
-        """In a worker: leave when the parent has gone without a word."""
+        """In a worker: leave when the parent has gone without a word, whatever is computed.
+
+        With a parent, it is for whoever ends that one to lose patience.
+        """
         os.read(self._alive_reader, 1)
         os.kill(os.getpid(), signal.SIGTERM)
+        time.sleep(self._leave_seconds)
+        logger.error("the parent is gone and a call does not end: ending without its answer")
+        os._exit(1)
 
     def _stop(self, *_: Any) -> None:
         """Let every worker drain; they answer what they have."""

@@ -25,10 +25,16 @@ _MAX_JSON_NANOSECONDS = 25_000_000
 
 # ModelInferRequest's fields, and InferInputTensor's
 _REQUEST_PARAMETERS, _INPUTS, _OUTPUTS, _RAW = 4, 5, 6, 7
-_TENSOR_SHAPE, _TENSOR_PARAMETERS = 3, 4
+_TENSOR_SHAPE, _TENSOR_PARAMETERS, _TENSOR_CONTENTS = 3, 4, 5
 _OUTPUT_PARAMETERS = 2
 _VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5  # wire types
 _VARINT_BYTES = 10
+
+# Of typed contents: protobuf makes one value after the other and holds Python's lock meanwhile, on
+# a quiet machine some 12 ns a packed number and 40 ns an element of bytes. Floats are copied whole.
+_MAX_NUMBERS, _MAX_ELEMENTS, _MAX_FIELDS = 1 << 21, 1 << 19, 1 << 12
+_BYTES_ELEMENT = 8 << 3 | _BYTES  # the tag of one of bytes_contents
+_VARINTS = {1, 2, 3, 4, 5}  # fields of numbers of any length
 
 Limits = dict[int, int]
 """How often a field may come, by its number; any other at most _OTHERS times in all."""
@@ -75,18 +81,59 @@ def check_message(message: bytes, signature: Signature) -> None:
 
     Raises:
         InvalidRequest: naming what there is too much of; or the message is damaged.
+        BodyTooLarge: it has too many elements in typed contents.
     """
     inputs, outputs = len(signature.inputs), len(signature.outputs)
     tops = {_REQUEST_PARAMETERS: _PARAMETERS, _INPUTS: inputs, _OUTPUTS: outputs, _RAW: inputs}
+    contents = _Contents()
     for number, start, end in _limited(message, 0, len(message), tops, "the request"):
         if number == _INPUTS:
             tensor = {_TENSOR_PARAMETERS: _PARAMETERS, _TENSOR_SHAPE: 32}
             for inner, first, last in _limited(message, start, end, tensor, "an input"):
                 if inner == _TENSOR_SHAPE and last - first > _SHAPE_BYTES:
                     raise InvalidRequest("an input's shape has too many sizes")
+                if inner == _TENSOR_CONTENTS:
+                    contents.count(message, first, last)
         elif number == _OUTPUTS:
             for _ in _limited(message, start, end, {_OUTPUT_PARAMETERS: _PARAMETERS}, "an output"):
                 pass
+
+
+class _Contents:
+    """What typed contents of a request hold together."""
+
+    def __init__(self) -> None:
+        self._elements = self._numbers = self._fields = 0
+
+    def count(self, message: bytes, start: int, end: int) -> None:
+        """Walk those of a tensor, until they are too many; raises BodyTooLarge."""
+        elements = self._elements
+        while start < end:
+            if message[start] == _BYTES_ELEMENT:
+                size, start = _varint(message, start + 1, end)
+                start += size
+                elements += 1
+                if elements > _MAX_ELEMENTS:
+                    raise _too_many(_MAX_ELEMENTS, "elements of BYTES")
+                continue
+            field = _limited(message, start, end, {}, "an input's contents")
+            number, first, start = next(field)
+            self._fields += 1
+            if self._fields > _MAX_FIELDS:
+                raise _too_many(_MAX_FIELDS, "numbers that are not packed")
+            if number in _VARINTS:
+                octets = np.frombuffer(message, np.uint8, start - first, first)
+                self._numbers += int(np.count_nonzero(octets < 0x80))
+                if self._numbers > _MAX_NUMBERS:
+                    raise _too_many(_MAX_NUMBERS, "numbers")
+        self._elements = elements
+
+
+def _too_many(limit: int, what: str) -> BodyTooLarge:
+    return BodyTooLarge(
+        f"the request has more than {limit} {what} in typed contents: send fewer rows, or "
+        "raw_input_contents"
+    )
 
 
 def _limited(
@@ -120,6 +167,8 @@ def _limited(
 
 def _varint(message: bytes, start: int, end: int) -> tuple[int, int]:
     """A number, and where it ends."""
+    if start < end and message[start] < 0x80:
+        return message[start], start + 1
     value = 0
     for place in range(start, min(end, start + _VARINT_BYTES)):
         byte = message[place]

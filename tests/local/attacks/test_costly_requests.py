@@ -45,6 +45,9 @@ MESSAGES: dict[str, Callable[[], bytes]] = {
     "empty inputs": lambda: b"\x2a\x00" * (ROOM // 2),
     "dimensions of a shape": lambda: IRIS + inside(0x2A, 0x1A, content=b"\x01" * ROOM),
     "empty bytes_contents": lambda: IRIS + inside(0x2A, 0x2A, content=b"\x42\x00" * (ROOM // 2)),
+    "int_contents, not packed": lambda: (
+        IRIS + inside(0x2A, 0x2A, content=b"\x10\x01" * (ROOM // 2))
+    ),
     "packed int_contents": lambda: (
         IRIS + inside(0x2A, 0x2A, content=inside(0x12, content=b"\1" * ROOM))
     ),
