@@ -34,7 +34,9 @@ def requested(part: str) -> Iterator[str]:
 def pinned(part: str) -> dict[str, str]:
     """Version of each package in `part`.txt."""
     lines = (REQUIREMENTS / f"{part}.txt").read_text().splitlines()
-    requirements = [line.split(";")[0].strip() for line in lines if line and line[0] != "#"]
+    requirements = [
+        line.removesuffix(" \\").split(";")[0].strip() for line in lines if line[0] != " "
+    ]
     assert all(re.fullmatch(r"[a-z0-9-]+==[\w.+]+", line) for line in requirements), requirements
     return dict(line.split("==") for line in requirements)
 
@@ -49,6 +51,30 @@ def canonical(requirement: str) -> str:
 def test_what_is_asked_for_is_pinned(part: str) -> None:
     """Every line of an .in has its exact version in the .txt, which names no host and no path."""
     assert set(requested(part)) <= set(pinned(part))
+
+
+@pytest.mark.parametrize("part", [*PARTS, "cuda", "torch-cpu"])
+def test_what_is_pinned_has_the_hashes_of_its_files(part: str) -> None:
+    """Every package of a .txt is followed by sha256 sums, without which pip installs nothing."""
+    text = (REQUIREMENTS / f"{part}.txt").read_text()
+    entry = r"[a-z0-9-]+==\S+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
+
+    assert re.fullmatch(f"({entry})+", text)
+
+
+def test_torch_without_cuda_is_the_same_version() -> None:
+    """What is taken where pip finds it satisfies what the parts pin."""
+    assert pinned("torch-cpu") == {"torch": f"{pinned('torch')['torch']}+cpu"}
+
+
+def test_pip_installs_only_what_has_a_hash() -> None:
+    """The wrapper and every image ask for hashes, and for nothing beside the file's packages."""
+    for path in [Path("serin"), *tracked("Dockerfile")]:
+        text = (ROOT / path).read_text().replace("\\\n", " ")
+        installs = re.findall(r"pip(?: --python \S+)? install ([^\n&;]*)", text)
+        assert installs, path
+        for options in installs:
+            assert {"--require-hashes", "--no-deps"} <= set(options.split()), f"{path}: {options}"
 
 
 def test_no_folder_is_a_hall() -> None:

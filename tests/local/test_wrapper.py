@@ -1,11 +1,13 @@
 """The ./serin wrapper: .venv made once, repaired, kept, and found from anywhere."""
 
+import hashlib
 import os
 import shutil
 import socket
 import subprocess
 import sys
 import sysconfig
+import zipfile
 from importlib.metadata import version
 from pathlib import Path
 
@@ -49,10 +51,16 @@ echo "{site}" >"$3/lib/{here}/site-packages/borrowed.pth"
 
 
 def run(
-    command: Path, *arguments: str, python: Path | str = sys.executable, cwd: Path | None = None
+    command: Path,
+    *arguments: str,
+    python: Path | str = sys.executable,
+    cwd: Path | None = None,
+    wheels: Path | str = "",
 ) -> subprocess.CompletedProcess[str]:
     """Run the wrapper."""
     env = {**os.environ, "SERIN_PYTHON": str(python), "PIP_NO_INDEX": "1"}
+    if wheels:
+        env["PIP_FIND_LINKS"] = str(wheels)
     return subprocess.run(
         [command, *arguments],
         cwd=cwd or command.parent,
@@ -200,6 +208,32 @@ def test_on_a_terminal_pips_words_are_shown_where_it_fails(checkout: Path, quick
     assert shown.code == 1
     assert "No matching distribution found for no-such-package-here==1" in shown.words
     assert "pip could not install requirements/base.txt; its message is above" in shown.words
+
+
+def test_a_package_that_is_not_the_one_meant_is_refused(checkout: Path, quick: Path) -> None:
+    """A file with another hash than the requirements name, or with none, is not installed."""
+    wheel = checkout.parent / "wheels" / "mine-1-py3-none-any.whl"
+    wheel.parent.mkdir()
+    with zipfile.ZipFile(wheel, "w") as made:
+        made.writestr("mine.py", "")
+        made.writestr(
+            "mine-1.dist-info/METADATA", "Metadata-Version: 2.1\nName: mine\nVersion: 1\n"
+        )
+        made.writestr(
+            "mine-1.dist-info/WHEEL",
+            "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
+        )
+        made.writestr("mine-1.dist-info/RECORD", "")
+    right = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    extra = checkout / "requirements" / "extra.txt"
+    ended = []
+    for line in (f"mine==1 --hash=sha256:{'0' * 64}", "mine==1", f"mine==1 --hash=sha256:{right}"):
+        extra.write_text(f"{line}\n", "utf-8")
+        ended.append(run(checkout / "serin", "install", "extra", python=quick, wheels=wheel.parent))
+
+    assert [one.returncode for one in ended] == [1, 1, 0], [one.stderr for one in ended]
+    assert "DO NOT MATCH THE HASHES" in ended[0].stderr
+    assert "Hashes are required" in ended[1].stderr
 
 
 def test_ctrl_c_while_packages_are_fetched_says_how_to_go_on(checkout: Path, quick: Path) -> None:
