@@ -8,6 +8,7 @@ import argparse
 import hashlib
 import resource
 import shutil
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from training.progress import Reporter
 from training.publish.artifact import Destination, code_identity, write_manifest
 
 _MEMORY_BYTES = 12 << 30  # of a file of 2 GiB: parsed, checked, loaded twice
+_SECONDS = 600  # of processor time
 Parity = Callable[[sample.Arrays, sample.Arrays], float]
 
 
@@ -46,6 +48,9 @@ def main() -> None:
     args = parser.parse_args()
     # What a file makes a parser or an engine ask for ends here, and not with the machine.
     resource.setrlimit(resource.RLIMIT_DATA, (_MEMORY_BYTES, _MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_CPU, (_SECONDS, _SECONDS + 1))
+    # An engine amid a call would let Python's own handler wait; nothing here needs to be put away.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
     destination = Destination(args.name, args.output)
     report = Reporter(args.name)
     try:

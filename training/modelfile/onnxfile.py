@@ -1,6 +1,8 @@
 """ONNX files: read without trust, with the weights beside them, and freed of maps."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from graphlib import CycleError, TopologicalSorter
+from math import inf
 from pathlib import Path
 
 import onnx
@@ -11,6 +13,9 @@ from training.modelfile.errors import PublishError
 from training.modelfile.source import require_size
 
 Labels = dict[str, tuple[str, ...]]
+Call = tuple[str, str, str]  # domain, name and overload
+_MAX_NODES = 1 << 18
+"""Of a graph with its functions put in, as engines do: each may call another twice, and so on."""
 
 
 def read(path: Path) -> onnx.ModelProto:
@@ -26,7 +31,35 @@ def read(path: Path) -> onnx.ModelProto:
     # Protobuf reads many other bytes as a message without any field that it knows.
     if not model.graph.output or not model.ir_version or not model.opset_import:
         raise PublishError(_no_model(path))
+    if _expanded(model) > _MAX_NODES:
+        raise PublishError(
+            f"its functions call each other so often that it has over {_MAX_NODES} nodes"
+        )
     return model
+
+
+def _expanded(model: onnx.ModelProto) -> float:
+    """How many nodes there are once each call of a function is its nodes."""
+    bodies = {
+        (one.domain, one.name, one.overload): list(_called(one.node)) for one in model.functions
+    }
+    sizes: dict[Call, float] = {}
+    try:
+        for function in TopologicalSorter(bodies).static_order():
+            body = bodies.get(function)
+            sizes[function] = 1.0 if body is None else sum(map(sizes.__getitem__, body), 0.0)
+    except CycleError:
+        return inf
+    return sum((sizes.get(one, 1.0) for one in _called(model.graph.node)), 0.0)
+
+
+def _called(nodes: Iterable[onnx.NodeProto]) -> Iterator[Call]:
+    """What nodes are, those of their graphs too."""
+    for node in nodes:
+        yield node.domain, node.op_type, node.overload
+        for attribute in node.attribute:
+            for graph in (attribute.g, *attribute.graphs):
+                yield from _called(graph.node)
 
 
 def _no_model(path: Path) -> str:

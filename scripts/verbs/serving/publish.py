@@ -84,18 +84,21 @@ def command(name: str, path: Path, sample: Path | None, trust_pickle: bool) -> N
 
 def _run(command: list[str], env: dict[str, str], path: Path) -> int:
     """The exit code of the process that publishes; a file that ends it is told as a sentence."""
+    import signal
     import subprocess
 
     from controlplane.errors import SerinError
     from scripts.verbs import modules
 
+    late = (
+        f"{path} was not read, tried and published within {SECONDS:.0f} s: nothing was published."
+    )
     try:
         code = modules.run(command, env, SECONDS)
     except subprocess.TimeoutExpired:
-        raise SerinError(
-            f"{path} was not read, tried and published within {SECONDS:.0f} s: nothing was "
-            "published."
-        ) from None
+        raise SerinError(late) from None
+    if code == -signal.SIGXCPU:
+        raise SerinError(late)
     if code < 0:
         raise SerinError(
             f"{path} ended the process that tried it (signal {-code}): it is damaged, or asks for "
