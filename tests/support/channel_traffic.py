@@ -21,7 +21,7 @@ from typing import Any, Self
 import grpc
 
 from predictors.runtime.lean_kserve import pb
-from tests.support.platform import flower
+from tests.support.platform import flower, wait_for
 
 SECONDS = 60  # a request's time limit
 REST, GRPC = 6, 4  # clients of each kind; the first of each kind sends what it has seen
@@ -69,8 +69,10 @@ class Traffic:
         return self._answers
 
     def __enter__(self) -> Self:
+        """Start them, and wait for the first answer."""
         with self._file.open("wb") as file:
             self._process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=file)
+        wait_for(lambda: self.history, SECONDS, "the first answer")
         return self
 
     def __exit__(
