@@ -39,7 +39,8 @@ def test_a_stream_ends_on_the_engine_that_admitted_it(s3: S3Server, tmp_path: Pa
     instant = hand.state["activate_at"]
     assert streams.failures == []
     for stream in streams.seen:
-        letters, generation = {(first,): (FIRST, 1), (second,): (SECOND, 2)}[stream.versions]
+        (answered_by,) = stream.versions
+        letters, generation = {first: (FIRST, 1), second: (SECOND, 2)}[answered_by]
         assert len(stream.text) > 100
         assert set(stream.text) <= set(letters), stream.text
         assert stream.generation == generation

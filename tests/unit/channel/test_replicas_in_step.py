@@ -199,8 +199,7 @@ class Channel(RuleBasedStateMachine):
             return  # another's, or not that far
         if channels.unprepared(state, self.listed(), self.reports):
             return
-        now = self.time
-        lead = self.writers[who].lead
+        now, lead = self.time, self.writers[who].lead
         try:
             self.write(who, lambda state: channels.committed(state, now, lead=lead))
         except SerinError:
