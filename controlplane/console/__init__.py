@@ -8,6 +8,7 @@ render     templates, with everything in them escaped
 guard      who may come in: Host, token, cookie, Origin; the headers of every answer
 live       server-sent events: something changed, ask again
 trainings  their pages: a form of a script's own flags, two runs beside each other
+replayform what their form says, within limits
 replays    a ScaledObject's rule against what was recorded, or a load
 runs       /api/runs: trainings, for programs
 rights     what of that Kubernetes allows to the console's credentials

@@ -5,11 +5,10 @@ so each decision comes with what would have been without the rules that mattered
 """
 
 import asyncio
-import copy
 import math
 import random
 import shlex
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -19,12 +18,21 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from controlplane.autoscale import admission, parsing, readings
+from controlplane.autoscale import parsing, readings
 from controlplane.autoscale.decision import Decision
 from controlplane.autoscale.rule import Controller, Cron, Prometheus, Rule
 from controlplane.console.pages import charts, model, words
 from controlplane.console.pages.charts import Chart
 from controlplane.console.render import Renderer
+from controlplane.console.replayform import (
+    FIELDS,
+    LOADS,
+    RECORDED,
+    Asked,
+    changed,
+    minutes,
+    read_form,
+)
 from controlplane.console.settings import Settings
 from controlplane.console.sources.answer import MALFORMED, SourceError, answered
 from controlplane.console.sources.bundle import Sources
@@ -38,16 +46,6 @@ from controlplane.simulation.replay import Run, replay
 from controlplane.simulation.service import PodModel, Service
 from controlplane.simulation.signals import Recorded, Simulated, recordable
 
-RECORDED = "recorded"
-LOADS = (RECORDED, *loads.CURVES)
-FIELDS: Mapping[str, tuple[str, float, float, float]] = {
-    "low": ("Requests a second, low", 5, 0, 10_000),
-    "high": ("Requests a second, high", 50, 0, 10_000),
-    "service": ("Seconds of one request", 0.05, 0.0001, 600),
-    "concurrency": ("Requests that a pod works on at once", 8, 1, 10_000),
-    "start": ("Seconds until a pod is ready", 10, 0, 3_600),
-}
-"""Of a load that is made up: name → label, default, least and most."""
 REQUESTS = 100_000
 """Of one replay: some seconds of work."""
 POINTS, DECISIONS = 240, 40
@@ -56,18 +54,6 @@ STEP_SECONDS = 5.0
 Row = tuple[float, ...]
 """Seconds, and a value of each trigger."""
 Values = Sequence[float | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What the form says."""
-
-    load: str
-    minutes: int
-    low: int
-    high: int
-    threshold: str
-    numbers: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,9 +103,9 @@ class Replays:
         given = request.query_params
         result, problem, asked = None, "", None
         try:
-            asked = _asked(document, given)
+            asked = read_form(document, given)
             async with self._turn:
-                result = await self._replayed(_changed(document, asked), asked)
+                result = await self._replayed(changed(document, asked), asked)
         except (SerinError, SourceError) as error:
             problem = words.short(str(error), 400)
         except MALFORMED:
@@ -147,7 +133,7 @@ class Replays:
         document = await self._document(name)
         try:
             rule = parsing.rule(document)
-            _, rows, _ = await self._recorded(rule, _minutes(request.query_params))
+            _, rows, _ = await self._recorded(rule, minutes(request.query_params))
         except MALFORMED as error:
             raise SourceError("The object does not have a ScaledObject's form.") from error
         except SerinError as error:
@@ -214,60 +200,6 @@ class Replays:
         rows = list(zip(*(column[first:] for column in columns), strict=True))
         times = (place * moments.step for place in range(moments.count))
         return moments, [(at, *row) for at, row in zip(times, rows, strict=True)], had[first:]
-
-
-def _asked(document: Object, given: Mapping[str, str]) -> Asked:
-    spec = document["spec"]
-    numbers = {
-        key: _number(given.get(key), label, default, least, most)
-        for key, (label, default, least, most) in FIELDS.items()
-    }
-    load = given.get("load", RECORDED)
-    if load not in LOADS:
-        raise SourceError(f"A load is one of: {', '.join(LOADS)}.")
-    least, most = spec.get("minReplicaCount"), spec.get("maxReplicaCount")
-    return Asked(
-        load=load,
-        minutes=_minutes(given),
-        low=int(_number(given.get("from"), "From", 0 if least is None else int(least), 0, 9999)),
-        high=int(_number(given.get("to"), "To", 100 if most is None else int(most), 1, 9999)),
-        threshold=given.get("threshold") or _threshold(document),
-        numbers=numbers,
-    )
-
-
-def _minutes(given: Mapping[str, str]) -> int:
-    periods = {str(period): period for period in model.PERIODS}
-    return periods.get(given.get("minutes", ""), model.PERIODS[0])
-
-
-def _number(text: str | None, label: str, default: float, least: float, most: float) -> float:
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not least <= value <= most:  # NaN is not, either
-        raise SourceError(f"{label}: a number from {least:g} to {most:g}, not {text[:40]!r}.")
-    return value
-
-
-def _threshold(document: Object) -> str:
-    """The first trigger's, where it has one."""
-    metadata = document["spec"]["triggers"][0].get("metadata") or {}
-    return words.short(str(metadata.get("threshold") or ""), 40)
-
-
-def _changed(document: Object, asked: Asked) -> Object:
-    """The ScaledObject with the form's numbers, as far as KEDA would take it."""
-    changed = copy.deepcopy(document)
-    changed["spec"] |= {"minReplicaCount": asked.low, "maxReplicaCount": asked.high}
-    if asked.threshold != _threshold(document):
-        changed["spec"]["triggers"][0]["metadata"]["threshold"] = asked.threshold
-    if refused := admission.refusals(changed, ()):
-        raise SourceError(f"KEDA would refuse it: {'; '.join(refused)}.")
-    return changed
 
 
 def _column(trigger: Prometheus, series: Sequence[Series], moments: Moments) -> list[float]:
