@@ -215,6 +215,7 @@ class Batcher:
                 batch = self._gather()
             if batch:
                 self._compute(batch)
+            batch = []  # it would hold the last request and its answer until the next one
 
     def _gather(self) -> list[tuple[Job, Arrays, int]]:
         """Take rows from the front of the queue up to a batch; drop jobs that nobody waits for."""

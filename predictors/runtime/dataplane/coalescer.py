@@ -36,6 +36,7 @@ from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Outputs, Request
 
 _TOGETHER = 64
+_REST_SECONDS = 1.0  # until large requests are computed and their answers sent
 _LARGE_SHARE = 4  # large requests take a quarter of the queue: small ones do not wait for them
 T = TypeVar("T")
 
@@ -387,7 +388,12 @@ class Coalescer:
             if self._large:
                 self._begin_apart()
             else:
-                self._apart.submit(_give_back)
+                asyncio.get_running_loop().call_later(_REST_SECONDS, self._give_back)
+
+    def _give_back(self) -> None:
+        """Give back what large requests took once they are answered, and no other is read."""
+        if not self._large:
+            self._apart.submit(_trim)
 
 
 def _decoded(caller: Caller) -> Request:
@@ -409,7 +415,7 @@ def tried(record: Record, act: Callable[[], T]) -> T | V2Error:
         return crashed(record, error)
 
 
-def _give_back() -> None:
+def _trim() -> None:
     """Let the system have what large requests took: glibc keeps what was freed in small parts."""
     trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:

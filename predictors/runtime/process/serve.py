@@ -36,7 +36,7 @@ from predictors.runtime.observe.together import Together
 from predictors.runtime.process.artificial_load import slow_down
 from predictors.runtime.process.engine import metrics_of, service_of
 from predictors.runtime.process.engines import Engines, Make
-from predictors.runtime.process.memory import held_limit
+from predictors.runtime.process.memory import held_limit, share_arena
 from predictors.runtime.process.ports import listen, reserve
 from predictors.runtime.process.settings import Settings
 from predictors.runtime.process.workers import Workers
@@ -54,6 +54,7 @@ def serve(model_class: type[V2Model]) -> None:
     # Process 1 of a container gets no signal that it did not ask for: a pod deleted while its
     # model loads would be waited for until it is killed.
     signal.signal(signal.SIGTERM, _terminate)
+    share_arena()
     try:
         settings = Settings()
     except ValidationError as error:

@@ -1,13 +1,37 @@
 """What is attacked; see tests/support/attack.py."""
 
+import time
 from collections.abc import Iterator
 
+import psutil
 import pytest
 
 from tests.support import tiny_lm, trained
-from tests.support.attack import FLOWER, HELD_BYTES
+from tests.support.attack import FLOWER, HELD_BYTES, called, rows, say
 from tests.support.honest import Honest, honest
 from tests.support.predictor import Predictor, running
+
+BASES: dict[int, int] = {}
+"""What each predictor had before it was attacked, by its process."""
+
+
+@pytest.fixture
+def memory_comes_back(iris: Predictor, client: Honest) -> Iterator[None]:
+    """A minute after an attack the predictor has what it had before the first, and a tenth more."""
+    del client  # asks all the while
+    process = psutil.Process(iris.process.pid)
+    if process.pid not in BASES:
+        assert called(iris, rows(60_000), 2) == {"OK"}  # as somebody who behaves may ask
+        BASES[process.pid] = process.memory_info().rss
+    base = BASES[process.pid]
+    yield
+    rss = process.memory_info().rss
+    start = time.monotonic()
+    while rss > 1.1 * base and time.monotonic() < start + 60:
+        time.sleep(0.1)
+        rss = process.memory_info().rss
+    say(f"{base >> 20} MiB before, {rss >> 20} after {time.monotonic() - start:.1f} s")
+    assert rss <= 1.1 * base
 
 
 @pytest.fixture(scope="module")

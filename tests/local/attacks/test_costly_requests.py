@@ -20,7 +20,7 @@ from tests.support.wire import (
     head,
 )
 
-pytestmark = pytest.mark.calm
+pytestmark = [pytest.mark.calm, pytest.mark.usefixtures("memory_comes_back")]
 
 
 def varint(value: int) -> bytes:

@@ -16,7 +16,7 @@ from tests.support.attack import FLOOD_SECONDS, FLOWER, say, watched
 from tests.support.honest import Honest
 from tests.support.predictor import Predictor
 
-pytestmark = pytest.mark.calm
+pytestmark = [pytest.mark.calm, pytest.mark.usefixtures("memory_comes_back")]
 
 HEAD = "POST /v2/models/iris/infer HTTP/1.1\r\nHost: a\r\n"
 ENDLESS: dict[str, tuple[str, str]] = {
