@@ -110,8 +110,8 @@ class Coalescer:
         self._service = service
         self.agenda: Agenda | None = None  # where a channel is followed
         self.budget = budget
-        self.overloaded = QueueFull(service.model.name, queue_size)
         self._queue_size = queue_size
+        self.overloaded = self._queue_full()
         self._waiting = 0  # requests begun and not answered that are not of this turn
         self._collected: list[Caller] = []
         self._turn = service  # that of all who are collected
@@ -155,6 +155,10 @@ class Coalescer:
             return self._met + self._waiting >= self._queue_size
         return True
 
+    def _queue_full(self) -> QueueFull:
+        """The refusal, to be raised: one raised twice would hold the frames of the first time."""
+        return QueueFull(self._service.model.name, self._queue_size)
+
     def turn_away(self) -> Overloaded:
         """Count a request that is refused unread; the refusal."""
         self.service.turn_away()
@@ -168,7 +172,7 @@ class Coalescer:
         """
         self.service.check_ready()
         if self._met + self._waiting >= self._queue_size:
-            raise self.overloaded
+            raise self._queue_full()
         self._waiting += 1
 
     def leave(self) -> None:
@@ -335,7 +339,7 @@ class Coalescer:
 
     def _read_apart(self, caller: Caller) -> None:
         if len(self._large) * _LARGE_SHARE >= self._queue_size:
-            raise self.overloaded
+            raise self._queue_full()
         self._wait(caller, caller.deadline)
         self._do_apart(caller, partial(_decoded, caller), partial(self._read, caller))
 
