@@ -122,7 +122,7 @@ def test_what_arrives_during_a_call_shares_the_next(slow: Predictor) -> None:
     """While one call runs, waiting requests gather into one batch; a lone one waits for none."""
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(ask, slow, HELD)
-        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
+        wait_until(lambda: taken(slow) == 1, 60, "the first request under way")
         others = [pool.submit(ask, slow, 0.01) for _ in range(3)]
         wait_until(lambda: in_flight(slow) == 4, 60, "three requests waiting behind it")
         let_go(slow.folder)
@@ -135,7 +135,7 @@ def test_one_bad_row_does_not_fail_its_neighbours(slow: Predictor) -> None:
     """In a shared batch the invalid row is a 400, the crashing one a 500, the others 200."""
     with ThreadPoolExecutor(8) as pool:
         first = pool.submit(ask, slow, HELD)
-        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
+        wait_until(lambda: taken(slow) == 1, 60, "the first request under way")
         others = [pool.submit(ask, slow, value) for value in (0.01, float("nan"), -1.0)]
         wait_until(lambda: in_flight(slow) == 4, 60, "three requests waiting behind it")
         let_go(slow.folder)
@@ -170,7 +170,7 @@ def test_past_the_queue_requests_are_refused_at_once(slow: Predictor) -> None:
     """429 with Retry-After over REST and RESOURCE_EXHAUSTED over gRPC, while others wait."""
     with ThreadPoolExecutor(16) as pool:
         first = pool.submit(ask, slow, HELD)
-        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
+        wait_until(lambda: taken(slow) == 1, 60, "the first request under way")
         waiting = [pool.submit(ask, slow, 0.01) for _ in range(3)]
         wait_until(lambda: in_flight(slow) == 4, 60, "three requests waiting behind it")
         refused = ask(slow, 0.01)
@@ -200,7 +200,7 @@ def test_grpc_past_the_queue_is_resource_exhausted(slow: Predictor) -> None:
 
     with ThreadPoolExecutor(13) as pool:
         first = pool.submit(ask, slow, HELD)
-        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
+        wait_until(lambda: taken(slow) == 1, 60, "the first request under way")
         asked = [pool.submit(code) for _ in range(12)]
         wait_until(lambda: sum(one.done() for one in asked) == 9, 60, "nine refusals")
         let_go(slow.folder)
@@ -217,7 +217,7 @@ def test_expired_deadlines_and_departed_clients_are_not_computed(slow: Predictor
     )
     with ThreadPoolExecutor(4) as pool:
         first = pool.submit(ask, slow, HELD)
-        wait_until(lambda: in_flight(slow) == 1, 60, "the first request in flight")
+        wait_until(lambda: taken(slow) == 1, 60, "the first request under way")
         late = pool.submit(ask, slow, 0.01, **{"x-request-timeout-ms": "50"})
         wait_until(lambda: in_flight(slow) == 2, 60, "another behind it")
         gone = http.client.HTTPConnection("127.0.0.1", slow.http_port, timeout=20)
@@ -289,6 +289,11 @@ def test_every_request_leaves_a_line(slow: Predictor) -> None:
     assert lines[0]["model_version"] == slow.manifest.version
     assert 0.01 <= lines[0]["duration_seconds"] < 5
     assert "NaN" in lines[1]["error"]
+
+
+def taken(predictor: Predictor) -> float:
+    """Requests that the model's thread has taken from the queue: none joins them any more."""
+    return metric(predictor.metrics(), "predictor_queue_duration_seconds_count")
 
 
 def in_flight(predictor: Predictor) -> float:
