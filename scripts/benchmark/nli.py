@@ -4,7 +4,7 @@
     .venv/bin/python -m scripts.benchmark.nli ARTIFACT [--connections 8] [--seconds 5] [--rounds 3]
 
 ARTIFACT is what `python -m training.nli --output ARTIFACT` wrote. Prints JSON; one answer that
-differs, and there is none.
+differs by more than rounding, and there is none.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from typing import Any
 from scripts.benchmark.beside_stock import both, compare, post, report
 from scripts.benchmark.errors import BenchmarkError
 
-TOLERANCE = 1e-4
+TOLERANCE = 0.1  # of a probability: matrices have 8 bits here and 32 there
 SUBJECTS = (  # what people write, by length
     "A man is walking in the garden.",
     "Four goats are lying down in the office at night.",

@@ -4,11 +4,15 @@
     token_type_ids  (pairs, tokens) int64    0 for the premise, 1 for the hypothesis
     probabilities   (pairs, labels) float32
 
-The score of a label is linear in the mean of the tokens' last states. Constants have the names and
-shapes of transformers' BertModel.
+The score of a label is linear in the mean of the tokens' last states. Constants have the names of
+transformers' BertModel.
+
+The layers' matrices have 8 bits, with a scale for each output, and a token's values are rounded to
+8 bits by its own largest one (Dettmers et al. 2022, arXiv:2208.07339). Sums of integers are exact,
+so a pair's answer depends neither on the pairs beside it nor on the order of adding up.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,6 +23,12 @@ from onnx import TensorProto
 from training.export.graph import Graph, tensor
 
 Weights = Mapping[str, npt.NDArray[np.float32]]
+LEVELS = 90
+"""Of a code, each side of zero. Two products of a token's code, of at most 181, and a weight's fit
+16 bits: processors without VNNI add them up in those, and cut off what does not fit.
+"""
+_CENTRE = LEVELS + 1  # a token's codes have no sign
+_SMALLEST = 1e-9  # of a token's or an output's largest value: nothing is divided by zero
 
 
 def to_onnx(config: Mapping[str, Any], weights: Weights, temperature: float) -> onnx.ModelProto:
@@ -43,6 +53,36 @@ def to_onnx(config: Mapping[str, Any], weights: Weights, temperature: float) -> 
         product = graph.node("MatMul", [x, turned])
         return graph.node("Add", [product, graph.constant(bias, weights[bias])])
 
+    def scalar(name: str, value: float) -> str:
+        return graph.constant(name, np.array(value, np.float32))
+
+    def rounded(names: Sequence[str], x: str) -> list[str]:
+        """What layers of 8 bits make of the same values."""
+        axis = graph.constant("features", np.array([-1]))
+        largest = graph.node("ReduceMax", [graph.node("Abs", [x]), axis], keepdims=1)
+        largest = graph.node("Max", [largest, scalar("smallest", _SMALLEST)])
+        levels = graph.node("Div", [scalar("levels", LEVELS), largest])
+        # A cast cuts off what is behind the point, so half a level more rounds.
+        raised = graph.node("Add", [graph.node("Mul", [x, levels]), scalar("raise", _CENTRE + 0.5)])
+        codes = graph.node("Cast", [raised], to=TensorProto.UINT8)
+        level = graph.node("Mul", [largest, scalar("level", 1 / LEVELS)])
+        centre = graph.constant("centre", np.array(_CENTRE, np.uint8))
+        made = []
+        for name in names:
+            matrix = weights[f"{name}.weight"].T
+            scales = np.abs(matrix).max(0).clip(_SMALLEST) / LEVELS
+            given = [
+                codes,
+                graph.constant(f"{name}.weight", np.rint(matrix / scales).astype(np.int8)),
+                scalar("unit", 1),
+                graph.constant(f"{name}.scales", scales),
+                centre,
+            ]
+            product = graph.node("MatMulIntegerToFloat", given, domain="com.microsoft")
+            bias = graph.constant(f"{name}.bias", weights[f"{name}.bias"])
+            made.append(graph.node("Add", [graph.node("Mul", [product, level]), bias]))
+        return made
+
     def normalised(name: str, x: str) -> str:
         parts = [graph.constant(f"{name}.{part}", weights[f"{name}.{part}"]) for part in _SCALE]
         return graph.node("LayerNormalization", [x, *parts], axis=-1, epsilon=epsilon)
@@ -65,14 +105,16 @@ def to_onnx(config: Mapping[str, Any], weights: Weights, temperature: float) -> 
     x = normalised("embeddings.LayerNorm", x)
     for number in range(int(config["num_hidden_layers"])):
         layer = f"encoder.layer.{number}"
-        parts = [linear(f"{layer}.attention.self.{name}", x) for name in ("query", "key", "value")]
+        parts = rounded([f"{layer}.attention.self.{name}" for name in _QKV], x)
         attended = graph.node(
             "MultiHeadAttention", [*parts, "", mask], domain="com.microsoft", num_heads=heads
         )
-        x = graph.node("Add", [x, linear(f"{layer}.attention.output.dense", attended)])
+        (seen,) = rounded([f"{layer}.attention.output.dense"], attended)
+        x = graph.node("Add", [x, seen])
         x = normalised(f"{layer}.attention.output.LayerNorm", x)
-        inner = graph.node("Gelu", [linear(f"{layer}.intermediate.dense", x)])
-        x = graph.node("Add", [x, linear(f"{layer}.output.dense", inner)])
+        (inner,) = rounded([f"{layer}.intermediate.dense"], x)
+        (outer,) = rounded([f"{layer}.output.dense"], graph.node("Gelu", [inner]))
+        x = graph.node("Add", [x, outer])
         x = normalised(f"{layer}.output.LayerNorm", x)
     tokens = graph.node("Cast", [real], to=TensorProto.FLOAT)
     tokens = graph.node("Unsqueeze", [tokens, graph.constant("last", np.array([-1]))])
@@ -86,4 +128,4 @@ def to_onnx(config: Mapping[str, Any], weights: Weights, temperature: float) -> 
     return graph.finished("nli", [tensor("probabilities", TensorProto.FLOAT, ["pairs", labels])])
 
 
-_SCALE = ("weight", "bias")
+_SCALE, _QKV = ("weight", "bias"), ("query", "key", "value")

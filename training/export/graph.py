@@ -27,8 +27,9 @@ class Graph:
         self._inputs = inputs
 
     def constant(self, name: str, array: Array) -> str:
-        """A weight as float32, integers as int64, codes as bytes."""
+        """A weight as float32, integers as int64, codes of 8 bits as they are."""
         kind = {"i": np.int64, "u": np.uint8}.get(array.dtype.kind, np.float32)
+        kind = np.int8 if array.dtype == np.int8 else kind
         stored = np.asarray(array, kind, order="C")
         self._constants[name] = numpy_helper.from_array(stored, name)
         return name

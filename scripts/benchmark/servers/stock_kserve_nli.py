@@ -31,6 +31,10 @@ class NliModel(Model):
             tensor.name: torch.from_numpy(numpy_helper.to_array(tensor).copy())
             for tensor in graph.initializer
         }
+        for name, codes in weights.items():  # of 8 bits, (in, out), beside each output's scale
+            if codes.dtype == torch.int8:
+                scales = weights[name.removesuffix("weight") + "scales"]
+                weights[name] = (codes * scales).T.contiguous()
         (attention, *rest) = (node for node in graph.node if node.op_type == "MultiHeadAttention")
         (heads,) = (part.i for part in attention.attribute if part.name == "num_heads")
         words, width = weights["embeddings.word_embeddings.weight"].shape
