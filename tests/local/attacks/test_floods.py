@@ -36,7 +36,7 @@ from tests.support.wire import (
     repeated,
 )
 
-pytestmark = pytest.mark.calm
+pytestmark = [pytest.mark.calm, pytest.mark.usefixtures("memory_comes_back")]
 
 
 def streams(first: int = 1) -> Iterator[int]:
