@@ -17,7 +17,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from controlplane.console import actions
+from controlplane.console import actions, swaps
 from controlplane.console.fields import fields
 from controlplane.console.guard import Guard
 from controlplane.console.live import Live
@@ -72,6 +72,7 @@ class Console:
             Route("/rollouts", self.rollouts),
             Route("/rollouts/{name}", self.rollout),
             Route("/channels", self.channels),
+            Route("/channels/{word}", self.swap, methods=["POST"]),
             *self._trainings.routes(),
             Route("/scaling", self.scaling),
             *self._replays.routes(),
@@ -218,7 +219,21 @@ class Console:
     async def channels(self, request: Request) -> Response:
         """Channels that are followed."""
         page = await channels.page(self._sources, self._settings.command)
-        return self._render(request, "channels.html", page=page, here="channels")
+        return self._render(
+            request,
+            "channels.html",
+            page=page,
+            refused=await self._rights.refusals("channel"),
+            swaps=swaps.can_swap(self._settings),
+            here="channels",
+        )
+
+    async def swap(self, request: Request) -> Response:
+        """Have all replicas of a model swap versions."""
+        given = await self._rights.order(request, "channel")
+        done = await swaps.swap(self._sources, self._settings, request.path_params["word"], given)
+        back = ("/channels", "Channels")
+        return self._render(request, "done.html", done=done, back=back, here="channels")
 
     async def scaling(self, request: Request) -> Response:
         """ScaledObjects."""

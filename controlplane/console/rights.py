@@ -20,6 +20,7 @@ NEEDS = {
     "rollback": (_SERVICE,),
     "start": (_SERVICE, _LEASE, ("create", "leases")),
     **dict.fromkeys(ORDERS, (_LEASE,)),
+    "channel": (_LEASE, ("create", "leases")),
     "bounds": (("patch", "scaledobjects"),),
     "train": tuple(
         ("create", plural) for plural in ("jobs", "serviceaccounts", "roles", "rolebindings")

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import click
 
+from controlplane.channels.writer import Wish, Writer
 from controlplane.store.channels import parsed
 from controlplane.store.followed import Channel
 from controlplane.store.s3 import Store
 from scripts.channels import shown
-from scripts.channels.writer import Wish, Writer
 from scripts.rollouts.target import Target
 
 

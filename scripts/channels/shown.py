@@ -6,11 +6,11 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
+from controlplane.channels import pods
+from controlplane.channels.writer import Done
 from controlplane.rollout.effects.kubernetes import Object
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
-from scripts.channels import pods
-from scripts.channels.writer import Done
 
 REPLICAS = ("REPLICA", "READY", "GEN", "VERSION", "NEXT", "SWITCHED")
 HISTORY = ("GENERATION", "VERSION", "COMMITTED", "BY", "WHY")

@@ -11,13 +11,13 @@ from typing import Any, Self, cast
 
 import pytest
 
+from controlplane.channels.writer import Wish, Writer
 from controlplane.errors import SerinError
 from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
 from controlplane.store import artifacts
 from controlplane.store.followed import Channel
 from controlplane.store.s3 import Store
 from scripts.channels import shown
-from scripts.channels.writer import Wish, Writer
 from tests.support import guilty, trained
 from tests.support.channel import variant, version
 from tests.support.predictor import Predictor, running
@@ -225,7 +225,7 @@ def _check(seen: list[list[Seen]], write: Writer) -> None:
 
 def test_one_writer_at_a_time(s3: S3Server) -> None:
     """A second writer is told who is at it, and one that was overtaken writes nothing more."""
-    from scripts.channels.lease import Lease
+    from controlplane.channels.lease import Lease
 
     cluster = Cluster([])
     api = cast("Kubernetes", cluster)

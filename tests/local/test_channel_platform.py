@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 import psutil
 import pytest
 
+from controlplane.channels import pods
+from controlplane.channels.writer import Done, Wish, Writer
 from controlplane.errors import SerinError
 from controlplane.rollout.effects.kubernetes import Access, Kubernetes
 from controlplane.statefolder import Home
@@ -29,8 +31,6 @@ from controlplane.store.s3 import of_platform
 from predictors.runtime.channel.replica import NEW_SECONDS
 from scripts.benchmark.result.provenance import provenance
 from scripts.benchmark.serving import machine
-from scripts.channels import pods
-from scripts.channels.writer import Done, Wish, Writer
 from tests.support import channel_traffic, trained
 from tests.support.channel import variant, version
 from tests.support.channel_traffic import Answered, Traffic, percentile

@@ -1,6 +1,7 @@
 """Channels: what each stands for now, how its replicas follow, and every commit."""
 
 import asyncio
+import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -63,6 +64,13 @@ class Channel:
     replicas: tuple[Replica, ...] = ()
     history: tuple[Commit, ...] = ()
     line: str = ""
+    back: str = ""
+    """The command lines that set it, and that go back."""
+    refused: str = ""
+    """The version that was proposed last and not committed, and why."""
+    model: str = ""
+    versions: tuple[str, ...] = ()
+    """What it could stand for instead, the newest first."""
 
 
 async def page(sources: Sources, command: str) -> Answer[list[Channel]]:
@@ -105,8 +113,21 @@ async def _channel(
         lambda followed: _read(followed, head, [pod for pod in pods if _follows(pod, uri)]),
         lambda _: Channel(head.uri, names, "The channel's state has an unexpected form."),
     )
-    option = "" if name == DEFAULT else f" --channel {name}"
-    return replace(channel, line=f"{command} channel set {model} VERSION{option}")
+    published = await answered(sources.registry.versions(), [])
+    others = (entry.version for entry in published.value if entry.model == model)
+    return replace(
+        channel,
+        model=model,
+        versions=tuple(version for version in others if version != channel.version)[:ENTRIES],
+        line=line(command, "set", model, name, "VERSION"),
+        back=line(command, "rollback", model, name),
+    )
+
+
+def line(command: str, word: str, model: str, name: str, *more: str) -> str:
+    """The command line of an action on a channel."""
+    option = [] if name == DEFAULT else ["--channel", name]
+    return shlex.join([command, "channel", word, model, *more, *option])
 
 
 def _read(followed: Followed, head: Channel, pods: Iterable[Object]) -> Channel:
@@ -122,7 +143,7 @@ def _read(followed: Followed, head: Channel, pods: Iterable[Object]) -> Channel:
         if report["generation"] == state["generation"]:
             late.append(float(report["switched_late_seconds"]))
         replicas.append(_replica(name, ready, report, state["generation"]))
-    coming = state["next"] or {}
+    coming, refused = state["next"] or {}, state.get("refused")
     return Channel(
         uri=head.uri,
         services=head.services,
@@ -131,6 +152,7 @@ def _read(followed: Followed, head: Channel, pods: Iterable[Object]) -> Channel:
         previous=words.short(state["previous"], 64),
         mode=words.short(state["mode"], 40),
         coming=words.short(coming.get("version", ""), 64),
+        refused=words.short(f"{refused['version']}: {refused['why']}", 600) if refused else "",
         at=_at(state["activate_at"]),
         by=words.short(state["by"], 60),
         why=words.short(state["why"], 300),

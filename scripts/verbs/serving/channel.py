@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
+    from controlplane.channels.writer import Done
     from controlplane.rollout.effects.kubernetes import Kubernetes
     from controlplane.store.followed import Channel
-    from scripts.channels.writer import Done
 
 _OPTIONS = (
     click.option("--channel", default="stable", show_default=True, metavar="NAME"),
@@ -127,8 +127,8 @@ def set_(
 
     Ctrl-C before the commit takes the proposal back.
     """
+    from controlplane.channels.writer import Wish, Writer
     from controlplane.store.catalog import Catalog
-    from scripts.channels.writer import Wish, Writer
 
     api, channel = opened
     whole = Catalog(channel.store).find(channel.model, version).version
@@ -145,7 +145,7 @@ def rollback(opened: "tuple[Kubernetes, Channel]", why: str) -> None:
 
     While its engine is kept everywhere, that takes a second; else it is prepared first.
     """
-    from scripts.channels.writer import Writer
+    from controlplane.channels.writer import Writer
 
     api, channel = opened
     _tell(channel, Writer(api, channel, _say).back(why))
@@ -157,7 +157,8 @@ def rollback(opened: "tuple[Kubernetes, Channel]", why: str) -> None:
 @_opened
 def status(opened: "tuple[Kubernetes, Channel]", output: str | None) -> None:
     """Show what MODEL's channel says, and a line for each replica."""
-    from scripts.channels import pods, shown
+    from controlplane.channels import pods
+    from scripts.channels import shown
     from scripts.show import columns
 
     api, channel = opened

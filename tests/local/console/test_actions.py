@@ -6,6 +6,7 @@ import signal
 import urllib.error
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
@@ -70,6 +71,45 @@ def test_a_version_is_rolled_back_from_the_page(shop: Shop, tabs: Tabs) -> None:
     page.get_by_role("link", name="Back to iris").click()
     expect(page.locator(".parts .stable dd").first).to_have_text(target)
     assert shop.served() == target
+
+
+def test_replicas_swap_versions_from_the_page(shop: Shop, tabs: Tabs) -> None:
+    """Only with the model's name typed; all serve the other version, and then the first again."""
+    before = shop.served()
+    target = shop.new if before == shop.old else shop.old
+    shop.platform.serin("channel", "set", "iris", before)
+    shop.kubectl.patch("isvc/iris", source("s3://models/iris@stable"))
+    page = tabs.open("/channels")
+    replicas = page.get_by_role("group", name="Replicas of s3://models/iris@stable")
+    try:
+        expect(replicas).to_contain_text(before)
+        expect(replicas).to_contain_text("Ready")
+        form = page.locator("form").filter(has=page.get_by_role("button", name="Swap"))
+        for name, said in (("irish", "Type the model's name"), ("iris", target)):
+            form.get_by_role("combobox").select_option(target)
+            form.get_by_label("because").fill("to try it")
+            form.get_by_label("Type").fill(name)
+            form.get_by_role("button").click()
+            expect(page.locator("main")).to_contain_text(said)
+            tabs.visit(page, "/channels")
+        expect(replicas).to_contain_text(target)
+        commits = page.get_by_role("group", name="Commits of s3://models/iris@stable")
+        expect(commits.get_by_role("row").nth(1)).to_contain_text("to try it")
+        assert violations(page) == []
+
+        form = page.locator("form").filter(has=page.get_by_role("button", name="back"))
+        form.get_by_role("textbox").fill("iris")
+        form.get_by_role("button").click()
+        expect(page.locator(".cmd")).to_have_text("./serin channel rollback iris")
+        tabs.visit(page, "/channels")
+        expect(commits.get_by_role("row").nth(1)).to_contain_text(before)
+    finally:
+        shop.kubectl.patch("isvc/iris", source(f"s3://models/iris/{before}"))
+
+
+def source(uri: str) -> dict[str, Any]:
+    """A spec that serves it."""
+    return {"predictor": {"model": {"storageUri": uri}}}
 
 
 def test_a_canarys_share_is_set_in_one_page_and_seen_in_another(shop: Shop, tabs: Tabs) -> None:

@@ -8,7 +8,7 @@ from controlplane.console.sources.answer import SourceError
 from controlplane.console.sources.registry import Followed, Registry
 from controlplane.kubernetes.names import SOURCE
 from controlplane.store import channels
-from tests.support.console_world import IMAGE, World, deployment, pod, service
+from tests.support.console_world import IMAGE, World, deployment, pod, published, service
 
 URI = "s3://models/iris@stable"
 
@@ -112,3 +112,51 @@ def test_a_store_that_does_not_answer_is_said(monkeypatch: pytest.MonkeyPatch) -
 def test_without_a_follower_the_page_says_how_to_have_one() -> None:
     """And nothing is asked of the store."""
     assert "No InferenceService follows a channel" in World().get("/channels").text
+
+
+def test_what_was_refused_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the version and the reason, until the next commit."""
+    begun = channels.first("v1", "ann", "", 0.0, mode="strict", keep=60.0)
+    coming = channels.proposed(begun, "v2", "bob", "", 1.0, 60.0)
+    refused = channels.withdrawn(coming, f"the signature differs {IMAGE}")
+    answering(monkeypatch, Followed(refused, {}, [begun]))
+    text = world().get("/channels").text
+
+    assert "Not committed: v2: the signature differs" in text
+    assert IMAGE not in text
+
+
+@pytest.mark.parametrize(
+    ("given", "sentence"),
+    [
+        ({}, "Type the model&#39;s name, iris"),
+        ({"name": "iris", "version": "v9"}, "&#39;v9&#39; is no other published version of iris."),
+        ({"name": "iris", "version": "v2"}, "writes no channel. Type: ./serin channel set iris v2"),
+        ({"name": "iris", "uri": "s3://models/iris@other"}, "No InferenceService follows"),
+        ({"name": "iris", "uri": IMAGE}, "No InferenceService follows"),
+    ],
+)
+def test_a_swap_that_cannot_be_says_why(
+    given: dict[str, str], sentence: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the store is not this console's to write, the verb is named."""
+    begun = channels.first("v1", "ann", "", 0.0, mode="strict", keep=60.0)
+    answering(monkeypatch, Followed(begun, {}, [begun]))
+    shop = world()
+    shop.versions = [published("iris", "v1"), published("iris", "v2")]
+    answer = shop.ask("POST", "/channels/set", {"uri": URI, **given})
+
+    assert answer.status_code == 502
+    assert sentence in answer.text
+
+
+def test_no_swap_is_offered_without_the_right(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither in the page nor to a form that is sent all the same."""
+    begun = channels.first("v1", "ann", "", 0.0, mode="strict", keep=60.0)
+    answering(monkeypatch, Followed(begun, {}, [begun]))
+    shop = world()
+    shop.forbidden = ("patch leases",)
+    answer = shop.ask("POST", "/channels/set", {"uri": URI, "name": "iris", "version": "v2"})
+
+    assert answer.status_code == 403
+    assert 'action="/channels/set"' not in shop.get("/channels").text

@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
+from controlplane.channels import pods
+from controlplane.channels.comparison import Comparison
+from controlplane.channels.lease import Lease
 from controlplane.errors import SerinError
 from controlplane.rollout.effects.kubernetes import ApiError, Kubernetes
 from controlplane.store import channels
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
-from scripts.channels import pods
-from scripts.channels.comparison import Comparison
-from scripts.channels.lease import Lease
 
 _LOOK_SECONDS = 0.1
 _LOG_LOOK_SECONDS = 1.0
@@ -56,11 +56,13 @@ class Done:
 class Writer:
     """Writes one channel."""
 
-    def __init__(self, api: Kubernetes, channel: Channel, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, api: Kubernetes, channel: Channel, tell: Callable[[str], None], by: str = ""
+    ) -> None:
         self._api = api
         self.channel = channel
         self._tell = tell
-        self._by = getpass.getuser()
+        self._by = by or getpass.getuser()
 
     def set(self, wish: Wish) -> Done:
         """Have every replica serve a version.
