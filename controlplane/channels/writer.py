@@ -19,6 +19,8 @@ from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
 
 _LOOK_SECONDS = 0.1
+_ARMED_LOOK_SECONDS = 0.02
+"""While replicas are about to switch, which is over soon."""
 _LOG_LOOK_SECONDS = 1.0
 _REFUSAL = 500  # characters of an Event, which may have 1,024
 _BACK_PATIENCE_SECONDS = 10.0
@@ -188,7 +190,7 @@ class Writer:
             if counted != told and not document["next"]["arm"]:
                 self._tell(counted)
                 told = counted
-            time.sleep(_LOOK_SECONDS)
+            time.sleep(_ARMED_LOOK_SECONDS if document["next"]["arm"] else _LOOK_SECONDS)
 
     def _compare(self, lease: Lease, document: Document) -> None:
         """Wait until every ready replica has compared enough answers.

@@ -7,6 +7,7 @@ waits of 1 to 10 s, 200 to 700 MiB, broken streams.
 
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from typing import Self
 
@@ -94,7 +95,7 @@ class Stories:
                     self.whole += 1
 
 
-HOST = "causal-lm-models.localhost"
+HOST, IRIS = "causal-lm-models.localhost", "iris-models.localhost"
 WATCH = "/grpc.health.v1.Health/Watch"
 SHARED: dict[str, Callable[[int], bytes]] = {
     "unknown method": lambda n: head(n, "/no/such", authority=HOST),
@@ -141,8 +142,37 @@ def test_compressed_rows_through_the_gateway(platform: Platform) -> None:
     message = packed(rows())
     with honest(port, "/v2/models/iris/infer", FLOWER) as client, watched(pod, client, "40 × rows"):
         for stream in range(1, 81, 2):
-            opened = head(stream, INFER, GZIP, authority="iris-models.localhost")
+            opened = head(stream, INFER, GZIP, authority=IRIS)
             attacker.send(opened + body(stream, message, ended=True, packed=True))
         attacker.wait(40, 20)
     attacker.close()
     assert attacker.ended == 40
+
+
+def test_bodies_without_an_end_through_the_gateway(platform: Platform) -> None:
+    """S6: 90 messages of 4 MB whose streams do not end; 24 KB of others pass beside them."""
+    port = int(platform.url.rpartition(":")[2])
+    pod = platform.pods("iris")[0]["pid"]
+    message = rows(250_000)
+    attackers = [Attacker(port) for _ in range(3)]
+    codes: Counter[str] = Counter()
+    with (
+        honest(port, "/v2/models/iris/infer", FLOWER) as client,
+        watched(pod, client, "90 bodies without an end, through Envoy"),
+        grpc.insecure_channel(f"127.0.0.1:{port}", [("grpc.default_authority", IRIS)]) as channel,
+    ):
+        for attacker in attackers:
+            for stream in range(1, 61, 2):
+                opened = head(stream, INFER, authority=IRIS)
+                attacker.send(opened + body(stream, message, ended=False), 1)
+        call = channel.unary_unary(INFER, None, None)
+        for _ in range(10):
+            try:
+                call(rows(1_500), timeout=10)
+                codes["OK"] += 1
+            except grpc.RpcError as error:
+                codes[f"{error.code().name} {error.details()}"] += 1
+    for attacker in attackers:
+        attacker.close()
+    say(codes)
+    assert codes.keys() == {"OK"}
