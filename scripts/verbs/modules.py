@@ -6,7 +6,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 STOP_SECONDS = 1.0
 """For its own clean-up, after Ctrl-C."""
@@ -26,19 +26,37 @@ def run(command: Sequence[str], env: Mapping[str, str], seconds: float | None = 
     Raises:
         subprocess.TimeoutExpired: it took longer, and was ended.
     """
-    with tempfile.TemporaryDirectory(prefix="serin-") as folder:
-        process = subprocess.Popen(
-            [sys.executable, "-P", "-m", *command],
-            env={**env, "TMPDIR": folder},
-            process_group=0,
-        )
-        try:
-            return process.wait(seconds)
-        except BaseException:
-            process.terminate()
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(STOP_SECONDS)
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            raise
+    with tempfile.TemporaryDirectory(prefix="serin-") as folder, contextlib.ExitStack() as ends:
+        with _one_step():
+            process = subprocess.Popen(
+                [sys.executable, "-P", "-m", *command],
+                env={**env, "TMPDIR": folder},
+                process_group=0,
+            )
+            ends.callback(_end, process)
+        return process.wait(seconds)
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a process with all that it started; one that ended has nobody left."""
+    if process.returncode is not None:
+        return
+    process.terminate()
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+
+
+@contextlib.contextmanager
+def _one_step() -> Iterator[None]:
+    """A block that Ctrl-C ends after its last line: a process is started, and known, or neither."""
+    asked: list[int] = []
+    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, before)
+    if asked:
+        raise KeyboardInterrupt
