@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+
+from controlplane.local.node.processes import one_step
 
 STOP_SECONDS = 1.0
 """For its own clean-up, after Ctrl-C."""
@@ -27,7 +29,7 @@ def run(command: Sequence[str], env: Mapping[str, str], seconds: float | None = 
         subprocess.TimeoutExpired: it took longer, and was ended.
     """
     with tempfile.TemporaryDirectory(prefix="serin-") as folder, contextlib.ExitStack() as ends:
-        with _one_step():
+        with one_step():
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", *command],
                 env={**env, "TMPDIR": folder},
@@ -47,16 +49,3 @@ def _end(process: subprocess.Popen[bytes]) -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
     process.wait()
-
-
-@contextlib.contextmanager
-def _one_step() -> Iterator[None]:
-    """A block that Ctrl-C ends after its last line: a process is started, and known, or neither."""
-    asked: list[int] = []
-    before = signal.signal(signal.SIGINT, lambda number, _: asked.append(number))
-    try:
-        yield
-    finally:
-        signal.signal(signal.SIGINT, before)
-    if asked:
-        raise KeyboardInterrupt

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
 
+from controlplane.local.node.processes import Child
 from scripts.verbs import modules
 
 
@@ -40,3 +42,21 @@ def test_ctrl_c_while_the_process_is_made_leaves_none(monkeypatch: pytest.Monkey
 def test_the_exit_code_is_the_modules() -> None:
     """And its group is gone with it."""
     assert modules.run(["json.tool", "/no/such/file"], os.environ) == 2
+
+
+def test_ctrl_c_amid_a_fork_is_not_lost(tmp_path: Path) -> None:
+    """Python drops what its hooks raise there: the interrupt comes when the process is made."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    asked = [True]  # a hook stays for good, and this one does nothing once that is empty
+
+    def interrupt() -> None:
+        if asked:
+            signal.raise_signal(signal.SIGINT)
+
+    os.register_at_fork(after_in_parent=interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            Child("one", [sys.executable, "-c", "pass"], tmp_path / "log", os.environ)
+    finally:
+        asked.clear()
+        signal.signal(signal.SIGINT, before)

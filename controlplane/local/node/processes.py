@@ -15,8 +15,9 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import IO
@@ -261,14 +262,45 @@ def _start(
             if os.getppid() != parent:  # the parent died before the line above
                 os._exit(1)
 
-    return subprocess.Popen(
-        command,
-        stdin=subprocess.DEVNULL,
-        stdout=output,
-        stderr=subprocess.STDOUT,
-        env=dict(env),
-        cwd=cwd,
-        process_group=0 if own_group else None,
-        # Between fork and exec it makes two system calls and takes no lock.
-        preexec_fn=die_with_parent if _libc else None,  # noqa: PLW1509  one system call
-    )
+    with contextlib.ExitStack() as ends:
+        with one_step():
+            process = subprocess.Popen(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                env=dict(env),
+                cwd=cwd,
+                process_group=0 if own_group else None,
+                # Between fork and exec it makes two system calls and takes no lock.
+                preexec_fn=die_with_parent if _libc else None,  # noqa: PLW1509  one system call
+            )
+            ends.callback(process.wait)
+            ends.callback(process.kill)
+        ends.pop_all()
+    return process
+
+
+@contextlib.contextmanager
+def one_step() -> Iterator[None]:
+    """A block that Ctrl-C ends after its last line: a process is made, and known, or neither.
+
+    Python drops an exception that is raised in a hook around a fork, and a process whose making
+    ends by one is nobody's.
+    """
+    asked: list[int] = []
+    numbers = [
+        number
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+        if signal.getsignal(number) is signal.default_int_handler
+        and threading.current_thread() is threading.main_thread()
+    ]
+    for number in numbers:
+        signal.signal(number, lambda given, _: asked.append(given))
+    try:
+        yield
+    finally:
+        for number in numbers:
+            signal.signal(number, signal.default_int_handler)
+    if asked:
+        raise KeyboardInterrupt
