@@ -10,7 +10,7 @@ live       server-sent events: something changed, ask again
 trainings  their pages: a form of a script's own flags, two runs beside each other
 replayform what their form says, within limits
 replays    a ScaledObject's rule against what was recorded, or a load
-swaps      a channel's next version, and back to the one before
+swaps      the page of channels: a next version for all replicas, and back
 runs       /api/runs: trainings, for programs
 rights     what of that Kubernetes allows to the console's credentials
 actions    what a person may change, each with the command line that does the same

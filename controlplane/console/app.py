@@ -17,13 +17,12 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from controlplane.console import actions, swaps
+from controlplane.console import actions
 from controlplane.console.fields import fields
 from controlplane.console.guard import Guard
 from controlplane.console.live import Live
 from controlplane.console.pages import (
     alerts,
-    channels,
     form,
     lines,
     model,
@@ -42,6 +41,7 @@ from controlplane.console.sources.answer import MALFORMED, Answer, SourceError, 
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 from controlplane.console.sources.gateway import Address
+from controlplane.console.swaps import Swaps
 from controlplane.console.trainings import Trainings
 from controlplane.rollout.plan import Plan
 
@@ -59,6 +59,7 @@ class Console:
         self._runs = Runs(settings, sources, self._rights)
         self._render = Renderer(settings, sources.cluster.namespace)
         self._trainings = Trainings(settings, sources, self._runs, self._rights, self._render)
+        self._swaps = Swaps(settings, sources, self._rights, self._render)
         self._replays = Replays(settings, sources, self._render)
 
     def app(self) -> ASGIApp:
@@ -71,8 +72,7 @@ class Console:
             Route("/models/{name}/actions/{action}", self.act, methods=["POST"]),
             Route("/rollouts", self.rollouts),
             Route("/rollouts/{name}", self.rollout),
-            Route("/channels", self.channels),
-            Route("/channels/{word}", self.swap, methods=["POST"]),
+            *self._swaps.routes(),
             *self._trainings.routes(),
             Route("/scaling", self.scaling),
             *self._replays.routes(),
@@ -215,25 +215,6 @@ class Console:
         return self._render(
             request, "rollout.html", page=page, lines=known, refused=refused, here="rollouts"
         )
-
-    async def channels(self, request: Request) -> Response:
-        """Channels that are followed."""
-        page = await channels.page(self._sources, self._settings.command)
-        return self._render(
-            request,
-            "channels.html",
-            page=page,
-            refused=await self._rights.refusals("channel"),
-            swaps=swaps.can_swap(self._settings),
-            here="channels",
-        )
-
-    async def swap(self, request: Request) -> Response:
-        """Have all replicas of a model swap versions."""
-        given = await self._rights.order(request, "channel")
-        done = await swaps.swap(self._sources, self._settings, request.path_params["word"], given)
-        back = ("/channels", "Channels")
-        return self._render(request, "done.html", done=done, back=back, here="channels")
 
     async def scaling(self, request: Request) -> Response:
         """ScaledObjects."""

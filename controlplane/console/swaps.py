@@ -1,11 +1,18 @@
-"""What a person may have all replicas of a model do: swap to another version, or back."""
+"""The page of channels, and what a person may have all replicas of a model do: swap, or go back."""
 
 import asyncio
 import threading
 from collections.abc import Mapping
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
 
 from controlplane.console.actions import BY, Done
 from controlplane.console.pages import channels
+from controlplane.console.render import Renderer
+from controlplane.console.rights import Rights
 from controlplane.console.settings import Settings
 from controlplane.console.sources.answer import SourceError
 from controlplane.console.sources.bundle import Sources
@@ -20,6 +27,41 @@ ANSWER_SECONDS = 2.0
 """What takes longer goes on, and the page of channels shows it."""
 WORDS = ("set", "rollback")
 _WHY = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Swaps:
+    """The handlers below /channels."""
+
+    settings: Settings
+    sources: Sources
+    rights: Rights
+    render: Renderer
+
+    def routes(self) -> list[BaseRoute]:
+        """For the console's application, behind its guard."""
+        return [
+            Route("/channels", self.page),
+            Route("/channels/{word}", self.swap, methods=["POST"]),
+        ]
+
+    async def page(self, request: Request) -> Response:
+        """Channels that are followed."""
+        return self.render(
+            request,
+            "channels.html",
+            page=await channels.page(self.sources, self.settings.command),
+            refused=await self.rights.refusals("channel"),
+            swaps=can_swap(self.settings),
+            here="channels",
+        )
+
+    async def swap(self, request: Request) -> Response:
+        """Have all replicas of a model swap versions."""
+        given = await self.rights.order(request, "channel")
+        done = await swap(self.sources, self.settings, request.path_params["word"], given)
+        back = ("/channels", "Channels")
+        return self.render(request, "done.html", done=done, back=back, here="channels")
 
 
 def can_swap(settings: Settings) -> bool:
