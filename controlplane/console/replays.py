@@ -48,6 +48,8 @@ from controlplane.simulation.signals import Recorded, Simulated, recordable
 
 REQUESTS = 100_000
 """Of one replay: some seconds of work."""
+REPLICAS = 500
+"""Likewise; each is looked at in every second of it."""
 POINTS, DECISIONS = 240, 40
 SLO_SECONDS = 0.5
 STEP_SECONDS = 5.0
@@ -106,7 +108,7 @@ class Replays:
             asked = read_form(document, given)
             async with self._turn:
                 result = await self._replayed(changed(document, asked), asked)
-        except (SerinError, SourceError) as error:
+        except SerinError as error:
             problem = words.short(str(error), 400)
         except MALFORMED:
             problem = "The object does not have a ScaledObject's form."
@@ -116,7 +118,6 @@ class Replays:
             code=400 if problem and given else 200,
             name=name,
             asked=asked,
-            given=given,
             fields=FIELDS,
             loads=LOADS,
             periods=model.PERIODS,
@@ -169,6 +170,11 @@ class Replays:
 
     async def _replayed(self, document: Object, asked: Asked) -> Replayed:
         rule = parsing.rule(document)
+        if max(rule.min_replica_count, rule.max_replica_count) > REPLICAS:
+            raise SourceError(
+                f"At most {REPLICAS} replicas are replayed here, not {rule.max_replica_count}: "
+                "give a smaller number, or take `serin simulate`."
+            )
         if asked.load != RECORDED:
             return await asyncio.to_thread(_made_up, rule, asked)
         return await asyncio.to_thread(_again, rule, *await self._recorded(rule, asked.minutes))

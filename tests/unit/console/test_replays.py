@@ -74,6 +74,7 @@ def test_a_load_is_replayed_with_its_sums_and_its_command() -> None:
         ("load=tide", "A load is one of: recorded"),
         ("load=spike&service=nan", "Seconds of one request: a number from"),
         ("from=5&to=2", "minReplicaCount"),
+        ("to=9999&threshold=0.001", "At most 500 replicas"),
         ("threshold=often", "threshold"),
         ("threshold=" + IMAGE, "threshold"),
     ],
@@ -104,6 +105,17 @@ def test_a_rule_that_cannot_be_replayed_says_why(spec: dict[str, Any]) -> None:
     assert answer.status_code == 200
     assert 'class="problem"' in answer.text
     assert IMAGE not in answer.text
+
+
+@pytest.mark.parametrize("least", [0, 501])
+def test_a_rule_of_endless_replicas_costs_the_console_nothing(least: int) -> None:
+    """Whatever an object allows and a metric asks for; the form takes a smaller number."""
+    endless = scaled(minReplicaCount=least, maxReplicaCount=2**31 - 1)
+    world = World(objects={"scaledobjects": [endless]}, metrics=busy(1e9))
+    page = "/scaling/iris-predictor"
+
+    assert "At most 500 replicas are replayed here, not 2147483647" in world.get(page).text
+    assert "by this rule" in world.get(f"{page}?from=0&to=500").text
 
 
 def test_no_scaledobject_is_a_404() -> None:
