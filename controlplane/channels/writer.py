@@ -18,7 +18,8 @@ from controlplane.store import channels
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
 
-_LOOK_SECONDS = 0.1
+_LOOK_SECONDS = 0.25
+"""While replicas prepare: each look costs the store and the API what requests could have had."""
 _ARMED_LOOK_SECONDS = 0.02
 """While replicas are about to switch, which is over soon."""
 _LOG_LOOK_SECONDS = 1.0

@@ -43,6 +43,8 @@ class Channel:
         self.folder = f"{model}/{FOLDER}/{name}"
         self.store = store
         self._client: S3Store = artifacts.client(store, bucket)
+        self._known: dict[str, tuple[str, Document]] = {}
+        """What was read, with its ETag, by its key: what has not changed is not read again."""
 
     @property
     def uri(self) -> str:
@@ -103,19 +105,32 @@ class Channel:
 
     def forget(self, replica: str) -> None:
         """Remove the report of a replica that is no more."""
+        key = f"{self.folder}/replicas/{replica}.json"
+        self._known.pop(key, None)
         with artifacts.told(self.store), suppress(FileNotFoundError):
-            self._client.delete(f"{self.folder}/replicas/{replica}.json")
+            self._client.delete(key)
 
     def _all(self, kind: str, fields: Mapping[str, Types]) -> dict[str, Document]:
         found = {}
         for entry in artifacts.objects(self.store, self.bucket, f"{self.folder}/{kind}"):
             if entry["size"] > MOST_BYTES:
                 continue  # nobody's who follows or writes this
-            raw = self._get(entry["path"])
-            document = None if raw is None else _shaped(raw, fields)
+            document = self._document(entry["path"], entry["e_tag"], fields)
             if document is not None:  # else half written: the next look has it
                 found[entry["path"].rpartition("/")[2].removesuffix(".json")] = document
         return found
+
+    def _document(
+        self, key: str, e_tag: str | None, fields: Mapping[str, Types]
+    ) -> Document | None:
+        known = self._known.get(key)
+        if known and known[0] == e_tag:
+            return known[1]
+        raw = self._get(key)
+        document = None if raw is None else _shaped(raw, fields)
+        if document is not None and e_tag:
+            self._known[key] = e_tag, document
+        return document
 
     def _get(self, key: str) -> bytes | None:
         with artifacts.told(self.store), suppress(FileNotFoundError):

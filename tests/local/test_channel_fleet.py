@@ -157,6 +157,40 @@ def replicas(s3: S3Server, logs: Path, folder: Path) -> Iterator[list[Predictor]
         ]
 
 
+def test_a_report_that_has_not_changed_is_not_read_again(s3: S3Server) -> None:
+    """A writer looks often while replicas prepare; what is new is read, what is gone is not told."""
+    env, reads = s3.environment, list[str]()
+    store = Store(s3.endpoint, env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
+    bucket = artifacts.client(store, "models")
+    channel = Channel(store, "iris", "stable")
+    report = {"version": "a", "kept": "", "trouble": "", "generation": 1, "seen": 1}
+    report |= {"prepared": 1, "armed": 0, "failures": {}, "switched_late_seconds": 0.0}
+
+    class Counted:
+        def __getattr__(self, name: str) -> object:
+            return getattr(bucket, name)
+
+        def get(self, key: str) -> object:
+            reads.append(key)
+            return bucket.get(key)
+
+    def write(name: str, **changed: object) -> None:
+        told = json.dumps(report | changed).encode()
+        bucket.put(f"{channel.folder}/replicas/{name}.json", told)
+
+    channel._client = cast("Any", Counted())
+    write("one")
+    write("two")
+    assert channel.reports() == channel.reports() == {"one": report, "two": report}
+    assert len(reads) == 2
+    write("two", armed=1)
+    assert channel.reports()["two"]["armed"] == 1
+    assert len(reads) == 3
+    channel.forget("one")
+    assert set(channel.reports()) == {"two"}
+    assert len(reads) == 3
+
+
 def test_replicas_swap_in_step_and_lose_nothing(s3: S3Server, tmp_path: Path) -> None:
     """Every request is answered, by the version of its generation, and generations only rise."""
     made = trained.brief("iris")
