@@ -158,7 +158,7 @@ def replicas(s3: S3Server, logs: Path, folder: Path) -> Iterator[list[Predictor]
 
 
 def test_a_report_that_has_not_changed_is_not_read_again(s3: S3Server) -> None:
-    """A writer looks often while replicas prepare; what is new is read, what is gone is not told."""
+    """A writer looks often; what is new is read, and what is gone is not told."""
     env, reads = s3.environment, list[str]()
     store = Store(s3.endpoint, env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"])
     bucket = artifacts.client(store, "models")
