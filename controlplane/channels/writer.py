@@ -20,7 +20,7 @@ from controlplane.store.followed import Channel
 
 _LOOK_SECONDS = 0.25
 """While replicas prepare: each look costs the store and the API what requests could have had."""
-_ARMED_LOOK_SECONDS = 0.05
+_ARMED_LOOK_SECONDS = 0.03
 """While replicas are about to switch, which is over soon."""
 _LOG_LOOK_SECONDS = 1.0
 _REFUSAL = 500  # characters of an Event, which may have 1,024

@@ -23,6 +23,8 @@ from predictors.runtime.channel.store import ChannelStore, StoreError
 IDLE_SECONDS, ARMED_SECONDS = 1.0, 0.1
 """Between polls; an armed replica must learn of a commit before its instant."""
 _JITTER = 0.2
+_SPREAD_SECONDS = 1.0
+"""Within which replicas begin to load what is proposed: all at once would be felt by requests."""
 _TRIES = 3  # of a download, before a proposal is refused
 _AGAIN_SECONDS = 5.0  # until what is committed and could not be loaded is tried again
 _REFRESH_SECONDS = 10.0  # of a report that has not changed
@@ -140,6 +142,7 @@ class Follower:
         """Load what is wanted, one after the other."""
         loop = asyncio.get_running_loop()
         failures = 0
+        spread: tuple[int, str] | None = None
         while True:
             wanted = self._replica.wanted
             if wanted is None:
@@ -152,6 +155,10 @@ class Follower:
                 await self._changed.wait()
                 continue
             generation, version = wanted
+            if generation > self._due() and spread != wanted:  # proposed: nobody waits for it yet
+                spread = wanted
+                await asyncio.sleep(random.uniform(0, _SPREAD_SECONDS))
+                continue
             try:
                 engine = await loop.run_in_executor(self._loader, self._host.load, version)
             except (ArtifactError, StoreError) as error:

@@ -29,6 +29,8 @@ from predictors.runtime.process.memory import memory_limit
 from predictors.runtime.process.settings import Settings
 
 _NICENESS = 15
+_GIL_SECONDS = 0.0003
+"""How long requests wait for the GIL while a version is loaded; 5 ms else."""
 _DRAIN_SECONDS = 120.0
 """How long a version that is not kept any more may go on with what it had admitted."""
 _SIZE_IN_MEMORY = 2  # an engine is at most so much larger than its files
@@ -80,16 +82,21 @@ class Engines:
 
         What starts threads of its own is loaded at normal priority: they would inherit the low one.
         """
-        folder, manifest = self._low.submit(self._store.fetch, version).result()
-        self._check_memory(folder, version)
-        model = self._make(folder, manifest)
-        if isinstance(model, StreamingModel) or self._settings.threads > 1:
-            model.load()
-        else:
-            self._low.submit(model.load).result()
-        if self._settings.artificial_cpu_seconds:
-            slow_down(model, self._settings.artificial_cpu_seconds)
-        return service_of(model, self._settings, metrics_of(model))
+        usual = sys.getswitchinterval()
+        sys.setswitchinterval(_GIL_SECONDS)
+        try:
+            folder, manifest = self._low.submit(self._store.fetch, version).result()
+            self._check_memory(folder, version)
+            model = self._make(folder, manifest)
+            if isinstance(model, StreamingModel) or self._settings.threads > 1:
+                model.load()
+            else:
+                self._low.submit(model.load).result()
+            if self._settings.artificial_cpu_seconds:
+                slow_down(model, self._settings.artificial_cpu_seconds)
+            return service_of(model, self._settings, metrics_of(model))
+        finally:
+            sys.setswitchinterval(usual)
 
     def add(self, version: str, engine: object) -> None:
         assert isinstance(engine, Service)  # noqa: S101 - what `load` gave
