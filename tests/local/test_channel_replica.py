@@ -186,17 +186,17 @@ def test_what_cannot_be_prepared_is_refused_with_its_reason(world: World) -> Non
     with world.replica() as predictor:
         world.registry.put(f"iris/{world.second}/model.onnx", b"damaged")
         world.hand.propose(world.second)
-        world.hand.wait("a", lambda told: "2" in told["failures"], "the refusal")
-        assert "model.onnx" in world.hand.report("a")["failures"]["2"]
+        report = world.hand.wait("a", lambda told: "2" in told["failures"], "the refusal")
+        assert "model.onnx" in report["failures"]["2"]
         world.hand.propose("0123456789ab")
-        world.hand.wait("a", lambda told: "3" in told["failures"], "the refusal")
-        assert "not published" in world.hand.report("a")["failures"]["3"]
+        report = world.hand.wait("a", lambda told: "3" in told["failures"], "the refusal")
+        assert "not published" in report["failures"]["3"]
         world.registry.put("iris/0123456789ac/MANIFEST.json", b"{}")
         with (world.s3.folder / "models/iris/0123456789ac/MANIFEST.json").open("wb") as file:
             file.truncate(17 << 20)
         world.hand.propose("0123456789ac")
-        world.hand.wait("a", lambda told: "4" in told["failures"], "the refusal")
-        assert "has 17825792 bytes" in world.hand.report("a")["failures"]["4"]
+        report = world.hand.wait("a", lambda told: "4" in told["failures"], "the refusal")
+        assert "has 17825792 bytes" in report["failures"]["4"]
         assert ask(predictor).json["model_version"] == world.first
         world.registry.publish(world.folders[1], "iris")
         world.swap()

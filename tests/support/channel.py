@@ -60,16 +60,22 @@ class Hand:
         self._write(channels.committed(self.state, time.time(), lead=channels.BACK_SECONDS))
 
     def report(self, replica: str) -> dict[str, Any]:
-        """What a replica wrote last; empty where it wrote nothing."""
+        """What a replica wrote last; empty where it wrote nothing, or is writing just now."""
         raw = self._registry.get(f"{self.folder}/replicas/{replica}.json")
-        return json.loads(raw) if raw else {}
+        try:
+            return json.loads(raw) if raw else {}
+        except ValueError:  # rclone gives what of an object has come
+            return {}
 
-    def wait(self, replica: str, true: Callable[[dict[str, Any]], object], what: str) -> None:
-        """Wait until a replica's report is as it should be; it may be being written."""
+    def wait(
+        self, replica: str, true: Callable[[dict[str, Any]], object], what: str
+    ) -> dict[str, Any]:
+        """A replica's report, once it is as it should be."""
         deadline = time.monotonic() + 90
         while not ((report := self.report(replica)) and true(report)):
             assert time.monotonic() < deadline, f"waited for {what}: {report}"
             time.sleep(0.05)
+        return report
 
     def _write(self, state: dict[str, Any]) -> None:
         self.state = state
