@@ -1,6 +1,8 @@
 """What runs in the serving pod: one module a model, all on `predictors.runtime`.
 
-`digits` is no model: it is what the two digit models share.
+iris, mnist_forest, mnist_cnn, nli, causal_lm    the models
+onnx    whatever `serin publish` published
+digits  no model: what the two digit models share
 """
 
 import os

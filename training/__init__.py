@@ -3,6 +3,7 @@
 iris, mnist_forest, mnist_cnn, nli, causal_lm    the scripts: `python -m training.<model>`
 script              what all scripts share as programs: flags, exit codes, clean endings
 progress, errors    what a script says while it runs; what data can be wrong about
+wheels              files of wheels on a package registry
 run, job            the run that this process is; what it says of itself in its Job
 publish/            from a model to a version in the store: gates, artifact, registry, records
 export/             from a trained model to ONNX

@@ -9,7 +9,7 @@ readings     what a trigger's metric says now
 proposals    replicas for one HPA metric         limits       stabilisation windows and policies
 hpa          the HPA's decision                  keda         0 ↔ 1, pauses and fallback
 scaler       both together, tick by tick         decision     the answer and its explanation
-admission    what KEDA's webhook refuses
+admission    what KEDA's webhook refuses          fields   single fields of a manifest, or an error
 
 Sources: kubernetes pkg/controller/podautoscaler (horizontal.go, replica_calculator.go), keda
 pkg/scaling, pkg/fallback, pkg/scalers/prometheus_scaler.go, pkg/scalers/cron_scaler.go.

@@ -5,6 +5,7 @@ conditions  conditions of a status
 kinds       the kinds that are served on a laptop, as discovery describes them
 names       labels and annotations of KServe's that several parts read
 patchtypes  the media types of patches
+trainings   what a Job says of the training in it
 refusals    what the API refuses with: reason, status code, causes
 
 Everybody may come in. It knows nobody but controlplane.errors.

@@ -2,6 +2,15 @@
 
 Published by training/causal_lm.py. Prompts are generated from side by side, see engine.py, and
 answered whole or piece by piece: by V2, and by OpenAI's API.
+
+openai           OpenAI's API
+tensors          V2's tensors, both ways
+prompts, chat    texts and conversations to tokens, within the budget
+budget           tokens a row may have, memory for beginnings
+engine, network  batches that rows join and leave; the decoder and its cache
+prefixes         the cache of beginnings
+sampling, guide  the next token; answers held to JSON
+text, answer     text from tokens; a request's rows as they are generated
 """
 
 import json

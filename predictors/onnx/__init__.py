@@ -5,6 +5,7 @@ version are in its manifest, and serving.json beside its graph says what the gra
 
 graph  the tensors of an ONNX graph as V2 ones, and arrays between the two
 texts  texts to token ids and scores to labels, for a text classifier
+settings  serving.json of a version
 """
 
 from pathlib import Path

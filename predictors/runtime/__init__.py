@@ -3,6 +3,7 @@
 process      the process: flags, settings, ports, workers, start and stop
 rest, grpc   the transports, unaware of each other; http2 carries grpc
 dataplane    from a checked request to its answer
+channel      the channel that a replica follows from version to version
 artifact     a model's folder on disk
 observe      metrics, logs, spans
 v2           the protocol: requests and answers as bytes and as arrays

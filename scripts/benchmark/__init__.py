@@ -8,7 +8,9 @@ measure, overload, soak     what is run: rounds of all peers, past capacity, for
 nli, causal_lm              text models: `python -m scripts.benchmark.<model>`; beside_stock and
                             first_token are what they share
 peer, peers/, servers/      the ways to serve a model, one file each; servers run in processes
+language/                   causal-lm beside llama.cpp, and beside its own weights
 artifacts, repository       what is served, and where files lie
+errors                      what keeps a run from being a result
 traffic/                    what is asked, and the generators of load
 serving/                    a server of the run: environment, process, cores
 result/                     figures, tables, picture, JSON

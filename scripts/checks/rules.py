@@ -2,6 +2,7 @@
 
 import ast
 import io
+import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -43,6 +44,24 @@ def rooms() -> Iterator[str]:
     for folder, count in sorted(modules.items()):
         if count > MODULES:
             yield f"{folder}: {count} modules, {MODULES} are allowed: it is two rooms"
+
+
+def doors() -> Iterator[str]:
+    """A room's __init__ names what is in it; a program, such as a model, is found by its name."""
+    modules = [path for path in tracked(".py") if path.parts[0] != "tests"]
+    for door in (path for path in modules if path.name == "__init__.py"):
+        contents = ast.get_docstring(ast.parse((ROOT / door).read_text())) or ""
+        for path in modules:
+            inside = path.parent if path.name == "__init__.py" else path
+            named = re.search(rf"\b{inside.stem}\b", contents)
+            if inside.parent == door.parent and not named and not _is_program(path):
+                yield f"{door}: does not say what is in {inside.name}"
+
+
+def _is_program(path: Path) -> bool:
+    main = path.with_name("__main__.py") if path.name == "__init__.py" else path
+    text = (ROOT / main).read_text() if (ROOT / main).exists() else ""
+    return bool(text) and (main.stem == "__main__" or '\nif __name__ == "__main__":' in text)
 
 
 def code_lines(source: bytes) -> int:

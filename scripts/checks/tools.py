@@ -42,6 +42,7 @@ def checks() -> Iterator[Check]:
     yield Check("manifests", rules.manifests)
     yield Check("module sizes", rules.sizes)
     yield Check("rooms", rules.rooms)
+    yield Check("doors", rules.doors)
     yield Check("dashboards", monitoring.dashboards)
     if shutil.which("promtool"):
         yield Check("monitoring rules", monitoring.rules)

@@ -2,7 +2,7 @@
 
 asked                 which platform and model is meant: this checkout's, or a named gateway
 gateway, errors       where it is, and what it may refuse
-question              what is asked: numbers, texts, images, a file
+question, sample      what is asked: numbers, texts, images, a file; the golden sample
 rest, rpc, stream     how it is sent
 messages              V2's protobuf messages and raw tensors, for benchmark and loadtest too
 table, chat           answers as a person reads them

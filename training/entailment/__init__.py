@@ -8,7 +8,8 @@ tiny                 an encoder of random weights, for --smoke
 tuning               what learns, as the script needs it: bert or t5; needs torch, as these do
 bert, t5             an encoder that learns an adapter; a T5 that learns as a whole
 lessons              learning by steps that can be counted, so that a killed run continues
-calibration          how far the probabilities can be believed
+judged, calibration  what a graph answers to pairs; how far its probabilities can be believed
+temperature          the shipped adapter's, fitted anew
 
 The script nli comes in, and nobody else. It knows `publish`, `export`, and no other room.
 """

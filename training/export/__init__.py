@@ -3,6 +3,7 @@
 scikit     a scikit-learn estimator, by skl2onnx
 pytorch    a PyTorch network, by torch's exporter, without traces of the machine
 decoder    a language model of GPT-2's or Llama's form, with its cache as inputs and outputs
+encoder    a BERT that judges pairs
 graph      the nodes that such a decoder is made of
 
 Scripts come in, and entailment for its T5. `decoder` and `graph` know the weights of `language`;

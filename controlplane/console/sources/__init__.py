@@ -7,6 +7,8 @@ metrics   Prometheus
 promql    what is asked of it
 registry  the versions and channels in S3
 gateway   V2: a model's metadata, requests and streams
+scripts   the flags of a training script
+bundle    all of them, opened and closed together
 
 The pages, the actions and the door come in. A source knows nothing of pages.
 """

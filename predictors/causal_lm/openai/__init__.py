@@ -2,6 +2,11 @@
 
 KServe serves its text models under /openai/v1; most clients expect /v1. What is not supported is
 refused by name, and errors have OpenAI's form.
+
+fields    a request's fields, each held to its type and range
+messages  the messages of a chat
+request   requests as prompts
+answer    whole answers, and the chunks of a stream
 """
 
 from typing import TYPE_CHECKING, Any

@@ -9,6 +9,7 @@ job           a request that waits for a thread, and the piece-wise kind
 batcher       gathers jobs into calls of the model, and bounds what waits in time
 service       one loaded model: readiness, records, metrics and log around each request
 shadow        log lines that compare two versions' answers
+dialect       a second HTTP API of a streaming model
 class_counts  answers counted by class
 
 Comes in: rest, grpc and process; models by `predictors.runtime`. It knows artifact, observe and v2,

@@ -9,6 +9,7 @@ dialect   a second API of a streaming model, in its own form
 files     an infer request made of files
 pages     health, metadata, and what is refused by name
 bodies    a request's body, read within its limits
+pieces    a streamed answer, as it is made
 asgi      the types of ASGI
 
 Comes in: process. It knows dataplane and what is below, and nothing of gRPC.

@@ -1,5 +1,6 @@
 """The verbs about models: their versions, and requests to them; one module each.
 
+runs                 list, compare and cancel trainings
 train, publish       make a version here, or of a file of your own
 models               list, compare, verify and delete versions
 rollout, rollback    from one version to another, step by step or back at once

@@ -45,6 +45,25 @@ def test_a_folder_of_16_modules_is_two_rooms(checkout: Path) -> None:
     assert list(rules.rooms()) == ["hall: 16 modules, 15 are allowed: it is two rooms"]
 
 
+def test_a_door_names_what_is_behind_it(checkout: Path) -> None:
+    """An __init__ names its modules and rooms; those that are run are found by their own names."""
+    write(checkout / "room/__init__.py", '"""A room.\n\nnamed  what is in it\ninner/  more\n"""\n')
+    write(checkout / "room/named.py", "")
+    write(checkout / "room/other.py", "")
+    write(checkout / "room/model.py", 'A = 1\nif __name__ == "__main__":\n    print(A)\n')
+    write(checkout / "room/program/__init__.py", "")
+    write(checkout / "room/program/__main__.py", "print()\n")
+    write(checkout / "room/inner/__init__.py", "")
+    write(checkout / "room/hidden/__init__.py", "")
+    write(checkout / "tests/__init__.py", "")
+    write(checkout / "tests/test_more.py", "")
+
+    assert sorted(rules.doors()) == [
+        "room/__init__.py: does not say what is in hidden",
+        "room/__init__.py: does not say what is in other.py",
+    ]
+
+
 def test_explanations_are_not_counted_as_code() -> None:
     """Docstrings, of attributes too, comments and empty lines are free; other strings are not."""
     source = b'''"""A module,

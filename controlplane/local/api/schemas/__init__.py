@@ -1,6 +1,7 @@
 """The schemas of the served kinds, each one whole: references are followed, equal parts shared.
 
 validation   an object against its kind's schema: unknown fields, defaults, every breach
+expressions  the CEL rules of the schemas
 strategic    strategic merge, whose keys the schemas name
 
 Admission, patches and kubectl's documents come in; it knows the kinds alone.
