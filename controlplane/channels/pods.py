@@ -1,5 +1,6 @@
 """Which pods follow a channel, and which of them are ready."""
 
+from controlplane.kubernetes.conditions import is_true
 from controlplane.rollout.effects.kubernetes import Kubernetes, Object
 from controlplane.store.channels import follows
 from controlplane.store.followed import Channel
@@ -12,10 +13,4 @@ def following(api: Kubernetes, channel: Channel) -> list[Object]:
 
 def ready(pods: list[Object]) -> list[str]:
     """The names of those that take requests."""
-    return [str(pod["metadata"]["name"]) for pod in pods if is_ready(pod)]
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether a pod takes requests, or still would."""
-    conditions = pod.get("status", {}).get("conditions") or ()
-    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+    return [str(pod["metadata"]["name"]) for pod in pods if is_true(pod.get("status"), "Ready")]

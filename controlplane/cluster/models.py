@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from controlplane.cluster.kubectl import ClusterError, Document, Kubectl
 from controlplane.cluster.records import digest, record, remember
 from controlplane.cluster.waiting import Watch
+from controlplane.kubernetes.conditions import is_true
 
 NAMESPACE = "models"
 _URI = re.compile(r"(?:s3|pvc)://\S+/[0-9a-f]{12}")
@@ -136,8 +137,7 @@ def await_ready(
 
     def ready() -> bool:
         service = kubectl.get("inferenceservice", name, "-n", NAMESPACE)
-        conditions = ((service or {}).get("status") or {}).get("conditions", ())
-        return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
+        return is_true((service or {}).get("status"), "Ready")
 
     watch = Watch(kubectl, say, NAMESPACE, f"serving.kserve.io/inferenceservice={name}")
     watch.wait(f"InferenceService {name} to be ready", seconds, ready)

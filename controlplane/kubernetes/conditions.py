@@ -28,4 +28,4 @@ def timed(conditions: list[Object], before: Sequence[Object] | None, now: str) -
 def is_true(status: Object | None, kind: str) -> bool:
     """Whether a status has a condition, and it is True."""
     conditions = (status or {}).get("conditions") or ()
-    return any(one["type"] == kind and one["status"] == "True" for one in conditions)
+    return any((one.get("type"), one.get("status")) == (kind, "True") for one in conditions)

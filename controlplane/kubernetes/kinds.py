@@ -142,9 +142,3 @@ def by_name(name: str) -> Kind | None:
 def by_path(group: str, version: str, plural: str) -> Kind | None:
     """The kind that a URL names."""
     return _BY_PATH.get((group, version, plural))
-
-
-def resource_of(name: str) -> str:
-    """How messages name a kind's objects: deployments.apps."""
-    found = _BY_NAME.get(name)
-    return found.resource if found else name.lower()

@@ -67,13 +67,6 @@ class MethodNotAllowed(Refusal):
     reason = "MethodNotAllowed"
 
 
-class NotAcceptable(Refusal):
-    """No representation that the client accepts."""
-
-    code = 406
-    reason = "NotAcceptable"
-
-
 class AlreadyExists(Refusal):
     """Created before."""
 
@@ -114,10 +107,3 @@ class Invalid(Refusal):
 
     code = 422
     reason = "Invalid"
-
-
-class ServiceUnavailable(Refusal):
-    """Not now."""
-
-    code = 503
-    reason = "ServiceUnavailable"

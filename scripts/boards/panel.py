@@ -48,8 +48,6 @@ class Board:
     title: str
     rows: tuple[tuple[str, tuple[Panel, ...]], ...]
     """Titles with panels."""
-    needs: str = ""
-    """What must be there for its queries to have data; empty where a served model is enough."""
 
     @property
     def panels(self) -> tuple[Panel, ...]:

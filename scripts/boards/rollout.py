@@ -186,5 +186,4 @@ BOARD = Board(
             ),
         ),
     ),
-    needs="a canary with requests",
 )

@@ -49,5 +49,4 @@ BOARD = Board(
             ),
         ),
     ),
-    needs="a training that pushed",
 )

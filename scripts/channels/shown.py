@@ -6,8 +6,8 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.channels import pods
 from controlplane.channels.writer import Done
+from controlplane.kubernetes.conditions import is_true
 from controlplane.rollout.effects.kubernetes import Object
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
@@ -119,7 +119,7 @@ def history(entries: list[Document]) -> list[tuple[str, ...]]:
 
 def _each(reports: dict[str, Document], found: list[Object]) -> list[tuple[str, bool, Document]]:
     return [
-        (name, pods.is_ready(pod), reports.get(name, {}))
+        (name, is_true(pod.get("status"), "Ready"), reports.get(name, {}))
         for pod in found
         for name in [str(pod["metadata"]["name"])]
     ]

@@ -11,6 +11,7 @@ from controlplane.console.sources.answer import MALFORMED, Answer, answered, eac
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 from controlplane.console.sources.registry import Followed
+from controlplane.kubernetes.conditions import is_true
 from controlplane.store.channels import DEFAULT, Document, follows, parsed
 
 CHANNELS = 50
@@ -136,7 +137,7 @@ def _read(followed: Followed, head: Channel, pods: Iterable[Object]) -> Channel:
     for pod in pods:
         name = services.name_of(pod)
         report = followed.reports.get(name)
-        ready = "Ready" if services.is_ready(pod) else "Starting"
+        ready = "Ready" if is_true(pod.get("status"), "Ready") else "Starting"
         if report is None:
             replicas.append(Replica(name, ready, "–", "–", "–", "–", "no report yet"))
             continue

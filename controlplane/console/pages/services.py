@@ -7,6 +7,7 @@ from typing import Any
 from controlplane.console.pages.words import DASH, short, version_of
 from controlplane.console.sources.answer import MALFORMED
 from controlplane.console.sources.cluster import Object
+from controlplane.kubernetes.conditions import is_true
 from controlplane.kubernetes.names import SERVICE_LABEL, SOURCE
 
 NAME = 120
@@ -122,7 +123,7 @@ def _part(
     annotations = document["spec"]["template"]["metadata"].get("annotations") or {}
     template = version_of(annotations.get(SOURCE))
     serving = sorted(
-        {version_of(_source(pod)) for pod in own if is_ready(pod)} - {""},
+        {version_of(_source(pod)) for pod in own if is_true(pod.get("status"), "Ready")} - {""},
         key=lambda version: version == template,
     )
     version = serving[0] if serving else ""
@@ -166,7 +167,7 @@ def _state(document: Object, status: Mapping[str, Any], stable: Part) -> tuple[s
 def why(pods: Iterable[Object]) -> str:
     """What the newest pods that are not ready say of themselves."""
     for pod in sorted(pods, key=_made, reverse=True):
-        if is_ready(pod):
+        if is_true(pod.get("status"), "Ready"):
             continue
         for container in _containers(pod):
             state = container.get("state") or {}
@@ -194,14 +195,6 @@ def _stuck(pod: Object) -> bool:
     return any(
         ((container.get("state") or {}).get("waiting") or {}).get("reason") in _WAITING
         for container in _containers(pod)
-    )
-
-
-def is_ready(pod: Object) -> bool:
-    """Whether a pod takes requests."""
-    return any(
-        (entry.get("type"), entry.get("status")) == ("Ready", "True")
-        for entry in (pod.get("status") or {}).get("conditions") or ()
     )
 
 
@@ -249,7 +242,7 @@ def pod(document: Object, canaries: Collection[str] = ()) -> Pod:
         else "stable",
         version=version_of(_source(document)) or DASH,
         phase=short(str(phase or "Unknown"), 40),
-        ready=is_ready(document),
+        ready=is_true(document.get("status"), "Ready"),
         restarts=sum(int(status.get("restartCount") or 0) for status in statuses),
         made=_made(document),
         reason=why([document]),

@@ -8,7 +8,7 @@ import platform
 import uuid
 from collections.abc import Callable, Iterator
 
-from controlplane.kubernetes.conditions import condition
+from controlplane.kubernetes.conditions import condition, is_true
 from controlplane.kubernetes.kinds import KINDS
 from controlplane.kubernetes.meta import Object, now, owner_reference
 from controlplane.kubernetes.names import SERVICE_LABEL
@@ -59,10 +59,7 @@ def _slices(objects: Objects) -> Iterator[Object]:
         labels = {_OF_SERVICE: owner["metadata"]["name"]}
         slices["metadata"]["labels"] = {**slices["metadata"]["labels"], **labels}
         status = pod.get("status") or {}
-        ready = any(
-            one["type"] == "Ready" and one["status"] == "True"
-            for one in status.get("conditions") or ()
-        )
+        ready = is_true(status, "Ready")
         leaving = "deletionTimestamp" in pod["metadata"]
         state = {"ready": ready and not leaving, "serving": ready, "terminating": leaving}
         target = {"kind": "Pod", "name": pod["metadata"]["name"], "namespace": "models"}

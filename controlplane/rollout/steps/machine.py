@@ -31,7 +31,6 @@ from controlplane.rollout.steps.state import Outcome, Phase, State
 
 ABSENT_SECONDS = 30.0
 """How long the canary may have no pod while it has requests, or the gateway not mirror them."""
-COMMANDS = ("pause", "resume", "promote", "abort")
 
 
 def decide(state: State, seen: Seen | None, verdict: Verdict | None, now: float) -> Next:

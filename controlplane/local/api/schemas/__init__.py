@@ -13,7 +13,7 @@ from typing import Any
 
 import yaml
 
-from controlplane.kubernetes.kinds import KINDS, Kind
+from controlplane.kubernetes.kinds import Kind
 
 Schema = dict[str, Any]
 Column = dict[str, Any]
@@ -49,11 +49,6 @@ def builtin() -> dict[str, Schema]:
     """Kubernetes' own component schemas, by their names, with references."""
     found: dict[str, Schema] = _read("builtin")["components"]["schemas"]
     return found
-
-
-def of_group(group: str, version: str) -> tuple[Kind, ...]:
-    """The kinds of one group and version."""
-    return tuple(kind for kind in KINDS if (kind.group, kind.version) == (group, version))
 
 
 def _version(kind: Kind) -> dict[str, Any]:
