@@ -1,6 +1,6 @@
 """The kinds of object that are served here, as Kubernetes' discovery describes them. Pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 READ = ("get", "list", "watch")
 LOOK = ("get", "list")
@@ -131,7 +131,11 @@ KINDS = (
 )
 
 _BY_NAME = {kind.name: kind for kind in KINDS}
-_BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in KINDS}
+OLD_AUTOSCALER = replace(_BY_NAME["HorizontalPodAutoscaler"], version="v1", subresources=())
+"""The same objects in autoscaling/v1, which kubectl 1.30 and older runbooks write."""
+SERVED = (*KINDS, OLD_AUTOSCALER)
+"""What has a path: each kind in the version that is stored, and what is converted to it."""
+_BY_PATH = {(kind.group, kind.version, kind.plural): kind for kind in SERVED}
 
 
 def by_name(name: str) -> Kind | None:

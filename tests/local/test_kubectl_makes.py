@@ -3,9 +3,20 @@
 from tests.support.kubectl import Kubectl
 from tests.support.platform import wait_for
 
+OLD_AUTOSCALER = """
+apiVersion: autoscaling/v1
+kind: HorizontalPodAutoscaler
+metadata: {name: iris-predictor}
+spec:
+  scaleTargetRef: {apiVersion: apps/v1, kind: Deployment, name: iris-predictor}
+  minReplicas: 2
+  maxReplicas: 3
+  targetCPUUtilizationPercentage: 60
+"""
+
 
 def test_an_hpa_of_ones_own_scales(kubectl: Kubectl) -> None:
-    """`kubectl autoscale` is refused beside a ScaledObject, and scales a Deployment without one."""
+    """`kubectl autoscale`, or autoscaling/v1, scales a Deployment that no ScaledObject scales."""
     hpa = ("autoscale", "deploy/iris-predictor", "--min=2", "--max=3", "--cpu-percent=70")
     refused = kubectl.run(*hpa, expect=1).stderr
     scaled = kubectl.out("get", "so", "iris-predictor", "-o", "json")
@@ -19,6 +30,10 @@ def test_an_hpa_of_ones_own_scales(kubectl: Kubectl) -> None:
         )
         wait_for(lambda: "New size: 2" in kubectl.out("describe", "hpa"), 60, "the HPA's Event")
         shown = kubectl.out("get", "hpa", "iris-predictor", "--no-headers").split()
+        kubectl.run("apply", "-f", "-", text=OLD_AUTOSCALER)
+        again = kubectl.run("apply", "-f", "-", text=OLD_AUTOSCALER).stdout
+        old = kubectl.get("horizontalpodautoscalers.v1.autoscaling", "iris-predictor")
+        new = kubectl.get("horizontalpodautoscalers.v2.autoscaling", "iris-predictor")
         warned = kubectl.run("scale", "deploy/iris-predictor", "--replicas=2").stderr
         denied = kubectl.run("apply", "-f", "-", expect=1, text=scaled).stderr
         kubectl.platform.serin("up", "iris")
@@ -29,7 +44,10 @@ def test_an_hpa_of_ones_own_scales(kubectl: Kubectl) -> None:
         wait_for(lambda: len(pods_of(kubectl)) == 1, 60, "the pod that stays")
         kubectl.platform.serin("up", "iris")
 
-    assert "a ScaledObject scales the Deployment already" in refused
+    assert "scaledobject iris-predictor scales iris-predictor already" in refused
+    assert "unchanged" in again
+    assert old["spec"]["targetCPUUtilizationPercentage"] == 60
+    assert new["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"] == 60
     assert shown[:2] == ["iris-predictor", "Deployment/iris-predictor"]
     assert "minReplicas" in warned
     assert "already managed by the hpa 'iris-predictor'" in denied

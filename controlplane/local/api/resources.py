@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 
 from controlplane.kubernetes import patchtypes
+from controlplane.kubernetes.autoscalers import served
 from controlplane.kubernetes.kinds import KINDS, Kind
 from controlplane.kubernetes.meta import Object, key_of, now, owned, with_spec_of
 from controlplane.kubernetes.refusals import AlreadyExists, BadRequest, Conflict, Invalid, NotFound
@@ -15,7 +16,7 @@ from controlplane.local.api.kubectl.selectors import selected
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.rules.builtin import default_job
 from controlplane.local.api.views import view
-from controlplane.local.api.writes import deployments, ownership, patches
+from controlplane.local.api.writes import deployments, ownership, patches, versions
 from controlplane.local.api.writes.admission import Resolve, admit
 
 TRIES = 5
@@ -84,7 +85,7 @@ class Resources:
         self, kind: Kind, namespace: str, body: Object, how: Write
     ) -> tuple[Object, list[str]]:
         """Store a new object; returns it and warnings."""
-        one = _body(kind, namespace, "", body)
+        kind, one, unknown = versions.stored(kind, _body(kind, namespace, "", body), how.validation)
         metadata = one["metadata"]
         if not metadata.get("name") and metadata.get("generateName"):
             metadata["name"] = metadata["generateName"] + uuid.uuid4().hex[:5]
@@ -106,13 +107,15 @@ class Resources:
         one.pop("status", None)
         warnings, said = await admit(kind, one, None, self.objects, self._resolve, how.validation)
         ownership.updated(None, one, how.manager)
-        return await self._store(kind, one, None, how, said), [*warnings, *said]
+        made = await self._store(kind, one, None, how, said)
+        return made, [*unknown, *warnings, *said]
 
     async def update(
         self, kind: Kind, namespace: str, name: str, body: Object, how: Write, *, status: bool
     ) -> tuple[Object, list[str]]:
         """Replace an object, or only its status; returns it and warnings."""
         one, old = _body(kind, namespace, name, body), self.get(kind, namespace, name)
+        kind, one, unknown = versions.stored(kind, one, how.validation)
         if status:
             one = {**one, "spec": old.get("spec", {})}
         warnings, said = await admit(
@@ -120,7 +123,7 @@ class Resources:
         )
         ownership.updated(old, one, how.manager, "status" if status else "")
         made = await self._store(kind, one, old, how, said, status=status)
-        return made, [*warnings, *said]
+        return made, [*unknown, *warnings, *said]
 
     async def patch(
         self,
@@ -145,24 +148,26 @@ class Resources:
             if media_type == patchtypes.APPLY:
                 config = _body(kind, namespace, name, patch)
                 config["metadata"].setdefault("name", name)
+                into, config, unknown = versions.stored(kind, config, how.validation)
                 one = ownership.applied(old, config, how.manager, force=how.force)
             else:
                 old = self.get(kind, namespace, name)
-                one = patches.patched(kind, media_type, old, patch)
+                one = patches.patched(kind, media_type, served(kind, old), patch)
                 one = _body(kind, namespace, name, one)
+                into, one, unknown = versions.stored(kind, one, how.validation)
                 ownership.updated(old, one, how.manager, "status" if status else "")
             if status and old:
                 one = {**old, "status": one.get("status", {}), "metadata": one["metadata"]}
             warnings, said = await admit(
-                kind, one, old, self.objects, self._resolve, how.validation, status=status
+                into, one, old, self.objects, self._resolve, how.validation, status=status
             )
             try:
-                made = await self._store(kind, one, old, how, said, status=status)
+                made = await self._store(into, one, old, how, said, status=status)
             except Conflict:
                 if not tries_left or not old or _version(one) != _version(old):
                     raise
             else:
-                return made, [*warnings, *said], old is None
+                return made, [*unknown, *warnings, *said], old is None
         raise AssertionError("the last try returns or raises")
 
     async def _patch_deployment(

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import orjson
 from starlette.responses import Response
 
+from controlplane.kubernetes.autoscalers import served
 from controlplane.kubernetes.kinds import Kind
 from controlplane.kubernetes.meta import Object
 from controlplane.kubernetes.refusals import Refusal
@@ -34,7 +35,7 @@ def one_as(form: str, kind: Kind, one: Object, include: str, *, columns: bool = 
     if form == "Table":
         revision = one["metadata"].get("resourceVersion", "")
         return tables.table(kind, [one], revision, include=include, columns=columns)
-    return tables.partial(one) if form else one
+    return tables.partial(one) if form else served(kind, one)
 
 
 def many_as(
@@ -55,7 +56,7 @@ def many_as(
         "kind": f"{kind.name}List",
         "apiVersion": kind.api_version,
         "metadata": metadata,
-        "items": list(objects),
+        "items": [served(kind, one) for one in objects],
     }
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Any
 
-from controlplane.kubernetes.kinds import KINDS, Kind
+from controlplane.kubernetes.kinds import SERVED, Kind
 from controlplane.kubernetes.meta import Object
 
 AGGREGATED = "APIGroupDiscoveryList"
@@ -36,7 +36,7 @@ def verbs_of(kind: Kind, part: str) -> tuple[str, ...]:
 def groups() -> dict[str, dict[str, list[Kind]]]:
     """Group → version → kinds; the core group is empty."""
     found: dict[str, dict[str, list[Kind]]] = {}
-    for kind in KINDS:
+    for kind in SERVED:
         found.setdefault(kind.group, {}).setdefault(kind.version, []).append(kind)
     return found
 

@@ -13,9 +13,6 @@ _WAYS = {
     "pods": "a pod is made by a Deployment or a Job: apply a Job or an InferenceService",
     "deployments": "a Deployment is made from an InferenceService: apply one, or a Job",
     "replicasets": "a ReplicaSet is made from an InferenceService: apply one",
-    "horizontalpodautoscalers": "a HorizontalPodAutoscaler is of autoscaling/v2 here. kubectl "
-    "autoscale of 1.30 knows v1 alone; a newer one says this where v2 refused it, most often "
-    "because a ScaledObject scales the Deployment already (kubectl get so,hpa)",
     "services": "a Service is made from an InferenceService, and the gateway answers for it",
     "endpoints": "Endpoints are made from pods",
     "endpointslices": "an EndpointSlice is made from a pod",

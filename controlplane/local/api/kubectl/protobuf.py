@@ -45,12 +45,13 @@ _METRIC: Message = {
         },
     ),
 }
-_AUTOSCALER: Message = {
+_OLD_AUTOSCALER: Message = {
     1: ("scaleTargetRef", _REFERENCE),
     2: ("minReplicas", "int"),
     3: ("maxReplicas", "int"),
-    4: ("metrics", [_METRIC]),
+    4: ("targetCPUUtilizationPercentage", "int"),
 }
+_AUTOSCALER: Message = {**_OLD_AUTOSCALER, 4: ("metrics", [_METRIC])}
 _CONTAINER: Message = {
     1: ("name", "string"),
     2: ("image", "string"),
@@ -107,6 +108,7 @@ _KINDS: Mapping[str, Message] = {
     "HorizontalPodAutoscaler": {**_UNREAD, 1: ("metadata", _META), 2: ("spec", _AUTOSCALER)},
     "Job": {**_UNREAD, 1: ("metadata", _META), 2: ("spec", _JOB)},
 }
+_OLD: Message = {**_KINDS["HorizontalPodAutoscaler"], 2: ("spec", _OLD_AUTOSCALER)}
 _WAY = "make it with `--dry-run=client -o yaml` and give that to `kubectl apply -f -`"
 
 
@@ -125,7 +127,8 @@ def decoded(content: bytes) -> Object:
         version, kind = named[1].decode(), named[2].decode()
         if kind not in _KINDS:
             raise UnsupportedMediaType(f"a {kind} is read as JSON or YAML here: {_WAY}")
-        found = _message(_KINDS[kind], envelope[2])
+        old = (version, kind) == ("autoscaling/v1", "HorizontalPodAutoscaler")
+        found = _message(_OLD if old else _KINDS[kind], envelope[2])
     except (KeyError, IndexError, ValueError, AttributeError) as error:
         raise BadRequest(f"the body is no Kubernetes protobuf: {error}") from error
     return {"apiVersion": version, "kind": kind, **found}

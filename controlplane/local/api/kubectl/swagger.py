@@ -9,7 +9,7 @@ from typing import Any
 
 import orjson
 
-from controlplane.kubernetes.kinds import KINDS, Kind
+from controlplane.kubernetes.kinds import SERVED, Kind
 from controlplane.local.api.kubectl.discovery import VERSION
 
 MEDIA_TYPE = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf"
@@ -55,7 +55,7 @@ def protobuf() -> bytes:
 
 
 def _patched() -> list[Kind]:
-    return [kind for kind in KINDS if "patch" in kind.verbs]
+    return [kind for kind in SERVED if "patch" in kind.verbs]
 
 
 def _path(kind: Kind) -> str:

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from typing import Any
 
+from controlplane.kubernetes.autoscalers import served
 from controlplane.kubernetes.kinds import Kind
 from controlplane.kubernetes.meta import Object
 from controlplane.local.api.kubectl import jsonpath
@@ -28,7 +29,9 @@ def table(
         columns: Whether to describe the columns; a watch does so only once.
     """
     shown, cells = _layout(kind)
-    rows = [{"cells": cells(one), "object": _included(one, include)} for one in objects]
+    rows = [
+        {"cells": cells(one), "object": _included(served(kind, one), include)} for one in objects
+    ]
     return {
         "kind": "Table",
         "apiVersion": "meta.k8s.io/v1",

@@ -1,5 +1,6 @@
 """From the body of a write to an object that may be stored.
 
+versions       an object in the version that is stored, without unknown fields
 admission      a whole object: pruned, defaulted, checked
 patches        the patches that kubectl sends, applied to an object
 ownership      who set which field: managedFields and server-side apply

@@ -25,6 +25,7 @@ from controlplane.kubernetes.refusals import (
 from controlplane.local.api.objects import Objects
 from controlplane.local.api.rules import builtin, fields, gateway, kserve
 from controlplane.local.api.schemas import validation
+from controlplane.local.api.writes import versions
 
 MOST_PARTS = 20_000
 """Fields and list items of one object; checking them holds the API, for about two seconds."""
@@ -88,12 +89,7 @@ async def _admitted(
 ) -> tuple[list[str], list[str]]:
     if next(islice(_parts(one), MOST_PARTS, None), False):
         raise TooLarge(f"limit is {MOST_PARTS} fields and items in an object on a laptop")
-    unknown = [f'unknown field "{path}"' for path in validation.prune(kind, one)]
-    if unknown and strict == "Strict":
-        raise BadRequest(
-            f'{kind.name} in version "{kind.version}" cannot be handled as a {kind.name}: strict '
-            f"decoding error: {', '.join(unknown)}"
-        )
+    unknown = versions.pruned(kind, one, strict)
     builtin.decode(kind.name, one)
     if kind.name == "InferenceService":
         kserve.default(one)
@@ -110,7 +106,7 @@ async def _admitted(
     await _rules(kind, one, old, objects, resolve)
     refused, said = ([], []) if status else fields.outcomes(kind, one)
     _refuse(kind, one, refused)
-    return unknown if strict == "Warn" else [], said
+    return unknown, said
 
 
 def _parts(value: Any) -> Iterator[bool]:
