@@ -28,6 +28,7 @@ FORMATS = ("PNG", "JPEG")
 MAX_PIXELS = 1 << 24  # 4096×4096 of one image
 MAX_SIDE = 1 << 14  # pixels; a strip of one pixel's height is work without a digit on it
 MAX_DECODED_BYTES = 1 << 26  # of one request's images together, before any of them is decoded
+LARGE_BYTES = 1 << 18  # decoded: some 5 ms; a batch of smaller ones holds up no other for long
 MAX_SCANS = 64  # of a JPEG: progressive encoders write about ten, each is a pass over all of it
 MAX_CHUNKS = 20_000  # of a PNG
 WORKED_SIDE = 1024  # pixels; what is larger is shrunk first, so that floats stay few
@@ -79,6 +80,11 @@ def image_files(images: Array) -> Array:
                 "when decoded: send smaller images, or fewer in one request"
             )
     return files
+
+
+def are_large(files: Array) -> bool:
+    """Whether decoding the files of one request, as `image_files` gave them, takes long."""
+    return sum(map(_decoded_bytes, files.tolist())) > LARGE_BYTES
 
 
 def read_images(images: Array) -> Array:

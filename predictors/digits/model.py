@@ -4,7 +4,7 @@ from typing import Any
 
 import numpy.typing as npt
 
-from predictors.digits.images import IMAGE, image_files, read_images
+from predictors.digits.images import IMAGE, are_large, image_files, read_images
 from predictors.runtime.dataplane.model import V2Model
 from predictors.runtime.v2.signature import require_one
 from predictors.runtime.v2.spec import TensorSpec
@@ -36,6 +36,12 @@ class DigitModel(V2Model):
         if "image" in arrays:
             arrays["image"] = image_files(arrays["image"])
 
+    def holds_up(self, arrays: dict[str, npt.NDArray[Any]]) -> bool:
+        return "image" in arrays and are_large(arrays["image"])
+
+    def prepare(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
+        return {"input-0": read_images(arrays["image"]).reshape(self.inputs[0].shape)}
+
     def infer(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
         """Read a batch of digits.
 
@@ -48,9 +54,6 @@ class DigitModel(V2Model):
             digit: (batch,) int64, 0 … 9.
             probabilities: (batch, 10) float32, each row sums to 1.
         """
-        if "image" in arrays:
-            pixels = read_images(arrays["image"]).reshape(self.inputs[0].shape)
-        else:
-            pixels = arrays["input-0"]
+        pixels = (self.prepare(arrays) if "image" in arrays else arrays)["input-0"]
         (probabilities,) = self._session.run(["probabilities"], {"pixels": pixels})
         return {"digit": probabilities.argmax(axis=1), "probabilities": probabilities}

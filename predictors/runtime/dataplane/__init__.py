@@ -6,6 +6,7 @@ unpacking     compressed requests, unpacked within limits
 model         V2Model: what a predictor subclasses
 streaming     StreamingModel: one that schedules requests itself and answers in pieces
 job           a request that waits for a thread, and the piece-wise kind
+aside         does what a job needs and others should not wait for, before it is queued
 batcher       gathers jobs into calls of the model, and bounds what waits in time
 service       one loaded model: readiness, records, metrics and log around each request
 shadow        log lines that compare two versions' answers

@@ -3,7 +3,9 @@
 No timer. A call that was measured short at load (INLINE_SECONDS) runs where it arrived: handing
 it to a thread would cost more than it takes. Longer calls queue for one worker thread, which
 takes what is there and, while it computes, lets the next batch gather: one client waits for
-nobody, 64 clients get full batches. Requests larger than a batch are cut and take turns.
+nobody, 64 clients get full batches. Requests larger than a batch are cut and take turns. What a
+model has to prepare for long (an image that is large when decoded) is prepared by a thread of its
+own first: no batch waits for it.
 """
 
 import logging
@@ -15,6 +17,7 @@ from itertools import accumulate
 
 import numpy as np
 
+from predictors.runtime.dataplane.aside import Aside
 from predictors.runtime.dataplane.class_counts import choices, class_scores
 from predictors.runtime.dataplane.job import Job, joined
 from predictors.runtime.dataplane.model import V2Model
@@ -34,6 +37,7 @@ from predictors.runtime.v2.signature import Arrays, Outputs, Request, inner_shap
 
 INLINE_SECONDS = 1e-3
 _MEASURED_CALLS = 5
+_LARGE_SHARE = 4  # what is prepared takes a quarter of the queue, as in the coalescer
 _REMEMBERED = 4  # calls that an estimate of the next one looks back on
 
 logger = logging.getLogger("serin.batching")
@@ -64,6 +68,7 @@ class Batcher:
         self._running_since: float | None = None  # time.perf_counter() of the call under way
         self._ready = threading.Condition()
         self._closed = False
+        self._aside = Aside("prepare", max(queue_size // _LARGE_SHARE, 1), queue_seconds)
         self._worker = threading.Thread(target=self._work, name="infer", daemon=True)
         self._worker.start()
 
@@ -156,18 +161,27 @@ class Batcher:
         return answers
 
     def submit(self, job: Job) -> None:
-        """Queue a job for the worker.
+        """Queue a job for the worker, or have it prepared and then queued.
 
         Raises:
             Overloaded: the queue is full.
             NotReady: the server is stopping.
         """
+        if self.model.holds_up(job.arrays):
+            self._aside.submit(job, self._prepare)
+            return
         with self._ready:
             if self._closed:
                 raise NotReady(f"model '{self.model.name}' is shutting down")
             if len(self._queue) >= self._queue_size:
                 raise QueueFull(self.model.name, self._queue_size)
             self._check_wait(job)
+            self._queue.append(job)
+            self._ready.notify()
+
+    def _prepare(self, job: Job) -> None:
+        job.arrays = self.model.prepare(job.arrays)
+        with self._ready:
             self._queue.append(job)
             self._ready.notify()
 
@@ -200,6 +214,7 @@ class Batcher:
 
     def close(self) -> None:
         """Finish what is queued, then stop the worker."""
+        self._aside.close()
         with self._ready:
             self._closed = True
             self._ready.notify()

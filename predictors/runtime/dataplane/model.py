@@ -100,6 +100,18 @@ class V2Model(Model):
                 message names the tensors.
         """
 
+    def holds_up(self, arrays: dict[str, Array]) -> bool:
+        """Whether `infer` would keep others waiting for what `prepare` can do first; be quick."""
+        return False
+
+    def prepare(self, arrays: dict[str, Array]) -> dict[str, Array]:
+        """What `infer` takes in place of inputs that hold up; in a thread that does only this.
+
+        Raises:
+            InvalidRequest: as `infer`.
+        """
+        return arrays
+
     def infer(self, arrays: dict[str, Array]) -> dict[str, Array]:
         """Compute the outputs of a batch; called from several threads.
 

@@ -5,27 +5,15 @@ generates for as long as each prompt needs would hold the short behind the long;
 StreamingModel gets every request as it comes, and serves them side by side.
 """
 
-import logging
 import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 
+from predictors.runtime.dataplane.aside import Aside
 from predictors.runtime.dataplane.batcher import Batcher
 from predictors.runtime.dataplane.dialect import Dialect
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.dataplane.model import V2Model
 from predictors.runtime.observe.metrics import ModelMetrics
-from predictors.runtime.v2.errors import (
-    ClientGone,
-    DeadlineExceeded,
-    InferenceFailed,
-    NotReady,
-    Overloaded,
-    V2Error,
-)
 from predictors.runtime.v2.signature import Arrays, Outputs
-
-logger = logging.getLogger("serin.streaming")
 
 LONG_BYTES = 1 << 14
 """Of texts: what a model does not read within a few milliseconds."""
@@ -93,8 +81,7 @@ class StreamBatcher(Batcher):
         self.model = model
         self.inline_rows = 0
         self._streaming = model
-        self._reader = ThreadPoolExecutor(1, "reader")
-        self._unread = threading.BoundedSemaphore(queue_size)
+        self._aside = Aside("reader", queue_size)
         model.limit(metrics, max_rows=max_rows, queue_size=queue_size)
 
     def measure(self, sample: Arrays) -> None:
@@ -102,33 +89,14 @@ class StreamBatcher(Batcher):
 
     def submit(self, job: Job) -> None:
         """Hand a job to the model; raises as its `submit` does, or the job fails with it."""
-        if not _is_long(job.arrays):
+        if _is_long(job.arrays):
+            self._aside.submit(job, self._streaming.submit)
+        else:
             self._streaming.submit(job)
-            return
-        if not self._unread.acquire(blocking=False):
-            raise Overloaded("too many requests with long texts are waiting to be read")
-        try:
-            self._reader.submit(self._read, job)
-        except RuntimeError as error:  # it is shut down
-            raise NotReady("the model is shutting down") from error
-
-    def _read(self, job: Job) -> None:
-        self._unread.release()
-        try:
-            if job.gone:
-                raise ClientGone("the client left")
-            if job.deadline is not None and time.perf_counter() > job.deadline:
-                raise DeadlineExceeded("the deadline passed before the request was read")
-            self._streaming.submit(job)
-        except V2Error as error:
-            job.fail(error)
-        except Exception as error:  # whatever went wrong is the server's fault, not a crash
-            logger.exception("request failed", extra={"rows": job.rows})
-            job.fail(InferenceFailed(f"internal error: {type(error).__name__}"))
 
     def close(self) -> None:
         """Let the model finish what it took."""
-        self._reader.shutdown()
+        self._aside.close()
         self._streaming.close()
 
 

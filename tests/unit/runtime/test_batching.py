@@ -13,7 +13,13 @@ from predictors.runtime import InvalidRequest, Manifest, TensorSpec, V2Model
 from predictors.runtime.dataplane.batcher import Batcher
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.observe.metrics import ModelMetrics
-from predictors.runtime.v2.errors import Overloaded
+from predictors.runtime.v2.errors import (
+    ClientGone,
+    DeadlineExceeded,
+    InferenceFailed,
+    NotReady,
+    Overloaded,
+)
 from predictors.runtime.v2.signature import Request
 
 
@@ -139,3 +145,108 @@ def test_what_would_wait_past_its_deadline_is_refused_when_it_comes(busy: Batche
     with pytest.raises(Overloaded, match=r"would wait some 1\.0 s"):
         busy.submit(row(deadline=soon))
     busy.submit(row(deadline=soon + 60))
+
+
+SECONDS = 60  # a limit, where a condition is waited for
+
+
+class Drawing(Adder):
+    """Brings `b` to `a` first, once it is let."""
+
+    let = threading.Semaphore(0)
+    began = threading.Semaphore(0)
+
+    def holds_up(self, arrays: dict[str, Any]) -> bool:
+        return "a" not in arrays
+
+    def prepare(self, arrays: dict[str, Any]) -> dict[str, Any]:
+        self.began.release()
+        assert self.let.acquire(timeout=SECONDS)
+        if (arrays["b"] < 0).any():
+            raise InvalidRequest("tensor 'b': element 0 is negative")
+        return {"a": arrays["b"]}
+
+
+class Waited(Job):
+    """One row that somebody waits for."""
+
+    def __init__(self, deadline: float | None = None, **values: int) -> None:
+        self.over = threading.Event()
+        arrays = {name: np.array([value]) for name, value in values.items()}
+        super().__init__(arrays, 1, self.over.set, deadline)
+
+    def answer(self) -> Any:
+        """The sum, or the kind of the error."""
+        assert self.over.wait(SECONDS)
+        return type(self.error) if self.error else self.result()["sum"].tolist()
+
+
+@pytest.fixture
+def drawing() -> Iterator[Batcher]:
+    """One that prepares what somebody asked, and lets one more wait for that."""
+    model = Drawing("drawing", Path(), Manifest("0", "drawing", "python", {}))
+    metrics = ModelMetrics("drawing", "0", "python")
+    made = Batcher(model, metrics, max_rows=8, queue_size=4, queue_seconds=SECONDS)
+    Drawing.let, Drawing.began = threading.Semaphore(0), threading.Semaphore(0)
+    made.submit(Waited(b=1))
+    assert Drawing.began.acquire(timeout=SECONDS)
+    yield made
+    for _ in range(9):
+        Drawing.let.release()
+    made.close()
+
+
+def test_what_is_prepared_for_long_holds_up_no_batch(drawing: Batcher) -> None:
+    """A request that needs no preparation is answered meanwhile; the other one after it."""
+    quick, prepared = Waited(a=2), Waited(b=3)
+    drawing.submit(prepared)
+    drawing.submit(quick)
+    assert quick.answer() == [2]
+    assert not prepared.over.is_set()
+    Drawing.let.release(2)
+
+    assert prepared.answer() == [3]
+
+
+@pytest.mark.parametrize(
+    ("values", "deadline", "error"),
+    [
+        ({"b": -1}, None, InvalidRequest),
+        ({"b": 1}, 0.0, DeadlineExceeded),
+        ({"c": 1}, None, InferenceFailed),
+    ],
+    ids=["refused", "late", "a fault"],
+)
+def test_what_cannot_be_prepared_fails_alone(
+    drawing: Batcher, values: dict[str, int], deadline: float | None, error: type[Exception]
+) -> None:
+    """With what the model says of it; nothing is prepared that is late, and the next one is."""
+    drawing.submit(job := Waited(deadline, **values))
+    Drawing.let.release(3)
+    assert job.answer() is error
+    drawing.submit(following := Waited(b=4))
+
+    assert following.answer() == [4]
+
+
+def test_nobody_waits_for_the_preparation_of_too_many(drawing: Batcher) -> None:
+    """A quarter of the queue; a client that left makes room, and so does the end of each."""
+    left = Waited(b=1)
+    drawing.submit(left)
+    with pytest.raises(Overloaded):
+        drawing.submit(Waited(b=1))
+    left.gone = True
+    Drawing.let.release(1)
+
+    assert left.answer() is ClientGone
+
+
+def test_what_is_prepared_is_answered_before_the_end(drawing: Batcher) -> None:
+    """Closing finishes it, and takes nothing more."""
+    drawing.submit(prepared := Waited(b=5))
+    Drawing.let.release(2)
+    drawing.close()
+
+    assert prepared.answer() == [5]
+    with pytest.raises(NotReady):
+        drawing.submit(Waited(b=1))

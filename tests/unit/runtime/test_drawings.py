@@ -15,7 +15,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageDraw, ImageOps
 
-from predictors.digits.images import BOX, SIDE, image_files, read_digit, read_images
+from predictors.digits.images import BOX, SIDE, are_large, image_files, read_digit, read_images
 from predictors.runtime import InvalidRequest
 
 
@@ -287,3 +287,13 @@ def test_what_costs_too_much_is_refused_before_it_is_decoded(
 
     with pytest.raises(InvalidRequest, match=sentence):
         image_files(np.array(files, object))
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG"])
+def test_what_is_large_when_decoded_is_known_by_its_head(kind: str) -> None:
+    """However small the file, and however many there are; a drawing is not."""
+    large, small = (encoded(Image.new("L", (side, side)), kind) for side in (1_024, 100))
+
+    assert are_large(np.array([large], object))
+    assert are_large(np.array([small] * 30, object))
+    assert not are_large(np.array([small], object))
