@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 
-from controlplane.rollout.effects.kubernetes import Kubernetes
+from controlplane.kubernetes.client import Kubernetes
 from controlplane.rollout.effects.podlogs import ShadowLogs
 from controlplane.rollout.judging.judgement import ABORT, CONTINUE, HOLD, Verdict
 from controlplane.rollout.judging.shadow import judge_shadow

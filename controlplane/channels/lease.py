@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Self
 
 from controlplane.errors import SerinError
-from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes, Object
+from controlplane.kubernetes.client import Conflict, Kubernetes, Object
 
 LEASE_SECONDS = 15
 

@@ -1,7 +1,7 @@
 """Which pods follow a channel, and which of them are ready."""
 
+from controlplane.kubernetes.client import Kubernetes, Object
 from controlplane.kubernetes.conditions import is_true
-from controlplane.rollout.effects.kubernetes import Kubernetes, Object
 from controlplane.store.channels import follows
 from controlplane.store.followed import Channel
 

@@ -13,7 +13,7 @@ from controlplane.channels import pods
 from controlplane.channels.comparison import Comparison
 from controlplane.channels.lease import Lease
 from controlplane.errors import SerinError
-from controlplane.rollout.effects.kubernetes import ApiError, Kubernetes
+from controlplane.kubernetes.client import ApiError, Kubernetes
 from controlplane.store import channels
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel

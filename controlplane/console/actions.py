@@ -16,7 +16,7 @@ from controlplane.console.sources.answer import MALFORMED, SourceError
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 from controlplane.errors import SerinError
-from controlplane.rollout.effects.kubernetes import Access, Kubernetes
+from controlplane.kubernetes.client import Access, Kubernetes
 from controlplane.rollout.effects.record import COMMAND
 from controlplane.rollout.plan import Plan, parse_objectives, parse_steps
 from controlplane.rollout.start import begin, launch

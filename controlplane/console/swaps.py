@@ -17,7 +17,7 @@ from controlplane.console.settings import Settings
 from controlplane.console.sources.answer import SourceError
 from controlplane.console.sources.bundle import Sources
 from controlplane.errors import SerinError
-from controlplane.rollout.effects.kubernetes import Access, Kubernetes
+from controlplane.kubernetes.client import Access, Kubernetes
 from controlplane.store.channels import parsed
 from controlplane.store.followed import Channel
 

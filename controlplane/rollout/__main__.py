@@ -9,8 +9,8 @@ import uuid
 from pathlib import Path
 
 from controlplane.errors import SerinError
+from controlplane.kubernetes.client import Access, Kubernetes
 from controlplane.prometheus import Prometheus
-from controlplane.rollout.effects.kubernetes import Access, Kubernetes
 from controlplane.rollout.engine import Engine
 
 

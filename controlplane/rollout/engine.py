@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 
+from controlplane.kubernetes.client import ApiError, Conflict, Kubernetes
 from controlplane.prometheus import Prometheus, PrometheusError
 from controlplane.rollout.effects.cluster import Cluster
-from controlplane.rollout.effects.kubernetes import ApiError, Conflict, Kubernetes
 from controlplane.rollout.effects.metrics import Pushgateway
 from controlplane.rollout.effects.podlogs import ShadowLogs
 from controlplane.rollout.effects.record import Record, Records

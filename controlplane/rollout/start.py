@@ -8,7 +8,7 @@ import uuid
 from pathlib import Path
 
 from controlplane.errors import SerinError, UnknownModel
-from controlplane.rollout.effects.kubernetes import Access, Conflict, Kubernetes
+from controlplane.kubernetes.client import Access, Conflict, Kubernetes
 from controlplane.rollout.effects.record import Records
 from controlplane.rollout.plan import Plan
 from controlplane.rollout.steps.mirror import mirror_name

@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from typing import Any
 
 from controlplane.channels.writer import Done
+from controlplane.kubernetes.client import Object
 from controlplane.kubernetes.conditions import is_true
-from controlplane.rollout.effects.kubernetes import Object
 from controlplane.store.channels import Document
 from controlplane.store.followed import Channel
 

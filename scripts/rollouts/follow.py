@@ -6,7 +6,7 @@ import time
 import click
 
 from controlplane.errors import SerinError
-from controlplane.rollout.effects.kubernetes import Kubernetes
+from controlplane.kubernetes.client import Kubernetes
 from controlplane.rollout.effects.record import LEASE_SECONDS, Records
 from controlplane.rollout.steps.state import JUDGED, Outcome, State
 from scripts.rollouts.shown import line

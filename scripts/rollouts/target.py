@@ -7,9 +7,9 @@ from typing import Self
 
 from controlplane import statefolder
 from controlplane.errors import SerinError, UnknownModel
+from controlplane.kubernetes.client import Access, Kubernetes
 from controlplane.local import client
 from controlplane.local.node import s3_server
-from controlplane.rollout.effects.kubernetes import Access, Kubernetes
 from controlplane.rollout.start import launch
 from controlplane.store.catalog import Catalog
 

@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 from controlplane.errors import SerinError
 from controlplane.kubernetes import trainings
-from controlplane.rollout.effects.kubernetes import Kubernetes, Object
+from controlplane.kubernetes.client import Kubernetes, Object
 
 POLL_SECONDS = 0.5
 Tell = Callable[[str, int, str], None]

@@ -8,7 +8,7 @@ from pathlib import Path
 from controlplane import statefolder
 from controlplane.errors import SerinError
 from controlplane.kubernetes import trainings
-from controlplane.rollout.effects.kubernetes import Kubernetes, Object
+from controlplane.kubernetes.client import Kubernetes, Object
 from controlplane.store import runs, s3
 from controlplane.trainingjobs import Run, merged
 from scripts.rollouts.target import Target

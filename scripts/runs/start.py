@@ -7,7 +7,7 @@ from pathlib import Path
 
 from controlplane import trainingjobs
 from controlplane.errors import SerinError
-from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes, Object
+from controlplane.kubernetes.client import Conflict, Kubernetes, Object
 from scripts.runs import listed
 
 GONE_SECONDS = 60.0

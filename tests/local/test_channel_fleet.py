@@ -13,7 +13,7 @@ import pytest
 
 from controlplane.channels.writer import Wish, Writer
 from controlplane.errors import SerinError
-from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
+from controlplane.kubernetes.client import Conflict, Kubernetes
 from controlplane.store import artifacts
 from controlplane.store.followed import Channel
 from controlplane.store.s3 import Store

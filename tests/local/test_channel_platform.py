@@ -24,7 +24,7 @@ import pytest
 from controlplane.channels import pods
 from controlplane.channels.writer import Done, Wish, Writer
 from controlplane.errors import SerinError
-from controlplane.rollout.effects.kubernetes import Access, Kubernetes
+from controlplane.kubernetes.client import Access, Kubernetes
 from controlplane.statefolder import Home
 from controlplane.store.followed import Channel
 from controlplane.store.s3 import of_platform

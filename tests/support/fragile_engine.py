@@ -13,9 +13,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from controlplane.kubernetes.client import Access, Kubernetes
 from controlplane.prometheus import Prometheus
 from controlplane.rollout.effects.cluster import Cluster
-from controlplane.rollout.effects.kubernetes import Access, Kubernetes
 from controlplane.rollout.effects.record import Record, Records
 from controlplane.rollout.engine import Engine
 from controlplane.rollout.steps.acts import Act

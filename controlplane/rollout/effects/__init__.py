@@ -1,6 +1,5 @@
 """All of a rollout that touches a cluster.
 
-kubernetes    a small client of the Kubernetes API
 cluster       one model: its objects are read, and acts are carried out
 podlogs       what both versions answered, from the logs of their pods
 record        the Lease: who acts, where the rollout is, and those before it

@@ -6,7 +6,7 @@ import uuid
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.rollout.effects.kubernetes import ApiError, Conflict, Kubernetes, Object
+from controlplane.kubernetes.client import ApiError, Conflict, Kubernetes, Object
 from controlplane.rollout.steps import scaling
 from controlplane.rollout.steps.acts import (
     Act,

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.rollout.effects.kubernetes import Kubernetes
+from controlplane.kubernetes.client import Kubernetes
 from controlplane.rollout.judging.answers import Answer, Answers, Compared
 from controlplane.rollout.judging.evidence import CANARY, STABLE
 

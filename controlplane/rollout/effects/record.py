@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes, Object
+from controlplane.kubernetes.client import Conflict, Kubernetes, Object
 from controlplane.rollout.steps.state import State
 
 LEASE_SECONDS = 15

@@ -44,8 +44,7 @@ def model(name: str, yes: bool) -> None:
 
 def _published(name: str, *, sure: bool) -> None:
     from controlplane import statefolder
-    from controlplane.local import published
-    from controlplane.local.apiclient import Kubernetes
+    from controlplane.local import apiclient, published
     from controlplane.local.node import s3_server
     from controlplane.store import retention
     from controlplane.store.catalog import Catalog
@@ -60,8 +59,7 @@ def _published(name: str, *, sure: bool) -> None:
         _ask(name, going, sure=sure)
         published.remove(home, name)
         if running:
-            with Kubernetes(home) as api:
-                api.remove(name)
+            apiclient.remove(home, name)
         else:
             published.forget(home, name)
         for version in versions:
@@ -71,7 +69,7 @@ def _published(name: str, *, sure: bool) -> None:
 
 def _ours(name: str, *, sure: bool) -> None:
     from controlplane import statefolder
-    from controlplane.local.apiclient import Kubernetes
+    from controlplane.local import apiclient
     from scripts.new_model import files
 
     home = statefolder.home()
@@ -79,8 +77,7 @@ def _ours(name: str, *, sure: bool) -> None:
     going = [*(f"removed  {path}" for path in made), *(f"changed  {path}" for path in listed)]
     _ask(name, going, sure=sure)
     if statefolder.running(home) is not None:
-        with Kubernetes(home) as api:
-            api.remove(name)
+        apiclient.remove(home, name)
     for path, text in listed.items():
         (files.ROOT / path).write_text(text, "utf-8")
     for path in made:

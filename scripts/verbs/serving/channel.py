@@ -10,7 +10,7 @@ import click
 
 if TYPE_CHECKING:
     from controlplane.channels.writer import Done
-    from controlplane.rollout.effects.kubernetes import Kubernetes
+    from controlplane.kubernetes.client import Kubernetes
     from controlplane.store.followed import Channel
 
 _OPTIONS = (

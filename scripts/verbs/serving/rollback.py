@@ -23,7 +23,8 @@ def command(model: str, to: str | None) -> None:
     """
     from controlplane import statefolder
     from controlplane.errors import SerinError
-    from controlplane.local.apiclient import Kubernetes
+    from controlplane.kubernetes.client import Access, Kubernetes
+    from controlplane.local import client
     from controlplane.local.node import s3_server
     from controlplane.store.catalog import Catalog
     from controlplane.store.served import target
@@ -32,8 +33,11 @@ def command(model: str, to: str | None) -> None:
 
     home = statefolder.home()
     now = asked.platform(None, model)
-    with Kubernetes(home) as api, s3_server.available(home) as store:
-        current = api.service(model)["spec"]["predictor"]["model"].get("storageUri", "")
+    with Kubernetes(Access(home.kubeconfig)) as api, s3_server.available(home) as store:
+        service = api.get("inferenceservices", model)
+        if service is None:
+            raise client.unserved(model, now.get("models", {}))
+        current = service["spec"]["predictor"]["model"].get("storageUri", "")
         if "@" in current:
             raise SerinError(
                 f"{model} follows {current}: go back with ./serin channel rollback {model}"
@@ -45,12 +49,13 @@ def command(model: str, to: str | None) -> None:
             for pod in pods
             if pod["ready"] and pod["deployment"] == f"{model}-predictor"
         }
-        version = target(Catalog(store), model, current, api.replica_sets(), to, answering)
+        version = target(Catalog(store), model, current, api.list("replicasets"), to, answering)
         if version.uri == current:
             click.echo(f"{model} is to serve {version.version} already.")
             return
         before = current.rpartition("/")[2]
         click.echo(f"{model}: {before} → {version.version}", err=True)
-        api.serve(model, version.uri)
+        served = {"predictor": {"model": {"storageUri": version.uri}}}
+        api.patch("inferenceservices", model, {"spec": served})
     until_version(home, model, version.version)
     click.echo(f"{model} serves {version.version}.")

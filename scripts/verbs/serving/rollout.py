@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 if TYPE_CHECKING:
-    from controlplane.rollout.effects.kubernetes import Kubernetes
+    from controlplane.kubernetes.client import Kubernetes
     from scripts.rollouts.target import Target
 
 _OPTIONS = (

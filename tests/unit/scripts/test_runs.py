@@ -10,7 +10,7 @@ from controlplane import trainingjobs
 from controlplane.console.pages import training
 from controlplane.errors import SerinError
 from controlplane.kubernetes import trainings
-from controlplane.rollout.effects.kubernetes import Conflict, Kubernetes
+from controlplane.kubernetes.client import Conflict, Kubernetes
 from controlplane.store import runs as records
 from controlplane.store.s3 import Store
 from scripts.runs import listed, shown, start

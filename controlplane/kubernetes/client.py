@@ -1,4 +1,4 @@
-"""A small client of the Kubernetes API: what rollouts and trainings read and write, nothing else.
+"""A small client of the Kubernetes API: what verbs, rollouts and the console read and write.
 
 The kubeconfig is read by Kubernetes' own client, which knows every way to log in; requests are
 httpx's, each with a timeout.
@@ -19,11 +19,13 @@ Object = dict[str, Any]
 TIMEOUT_SECONDS = 10.0
 LOG_BYTES = 16 * 2**20
 """Of one log in one look; what is beyond comes with the next."""
+LOOPBACK = {"127.0.0.1", "::1", "localhost"}
 MERGE = "application/merge-patch+json"
 GROUPS = {
     "inferenceservices": "/apis/serving.kserve.io/v1beta1",
     "httproutes": "/apis/gateway.networking.k8s.io/v1",
     "deployments": "/apis/apps/v1",
+    "replicasets": "/apis/apps/v1",
     "scaledobjects": "/apis/keda.sh/v1alpha1",
     "pods": "/api/v1",
     "leases": "/apis/coordination.k8s.io/v1",
@@ -49,9 +51,9 @@ class Access:
 
     kubeconfig: Path | None
     """None: what KUBECONFIG names, or ~/.kube/config."""
-    context: str | None
+    context: str | None = None
     """None: the current one."""
-    namespace: str | None
+    namespace: str | None = None
     """None: the context's."""
 
 
@@ -87,7 +89,8 @@ class Kubernetes:
             base_url=settings.host,
             verify=_trust(settings),
             timeout=TIMEOUT_SECONDS,
-            trust_env=settings.proxy is not None,
+            # A proxy has no business with loopback.
+            trust_env=bool(settings.proxy) and httpx.URL(settings.host).host not in LOOPBACK,
         )
 
     def __enter__(self) -> Self:
