@@ -1,4 +1,6 @@
-"""What the real kubectl makes by itself: an autoscaler of a Deployment, a Job of a command."""
+"""What the real kubectl makes by itself, and what it is told where a laptop does otherwise."""
+
+from pathlib import Path
 
 from tests.support.kubectl import Kubectl
 from tests.support.platform import wait_for
@@ -13,6 +15,39 @@ spec:
   maxReplicas: 3
   targetCPUUtilizationPercentage: 60
 """
+
+
+OTHERWISE = (
+    ("exec POD -- ls", "its words are in kubectl logs"),
+    ("attach POD", "its words are in kubectl logs"),
+    ("cp POD:/etc/hosts /dev/null", "its words are in kubectl logs"),
+    ("port-forward svc/iris-predictor 0:80", "ask the gateway"),
+    ("get --raw /api/v1/namespaces/models/services/a/proxy/v2", "ask the gateway"),
+    ("debug POD --image=busybox", "debug the process"),
+    ("run x --image=busybox", "apply a Job or an InferenceService"),
+    ("create deployment x --image=busybox", "a Deployment is made from an InferenceService"),
+    ("expose deploy/iris-predictor --port=80", "the gateway answers for it"),
+    ("delete svc iris-predictor", "the gateway answers for it"),
+    ("label pod POD a=b", "a pod is made by a Deployment or a Job"),
+    ("label deploy/iris-predictor a=b", "label isvc/iris"),
+    ("scale isvc/iris --replicas=2", "spec.predictor.minReplicas"),
+    ("scale rs --all --replicas=2", "scale its Deployment"),
+    ("rollout pause deploy/iris-predictor", "nothing is paused here"),
+    ("set image deploy/iris-predictor *=x", "storageUri of isvc/iris"),
+    (
+        "set resources deploy/iris-predictor --limits=cpu=7",
+        "model.resources of isvc/iris",
+    ),
+    ("cordon laptop", "the only node is this machine"),
+    ("drain laptop --ignore-daemonsets --force", "kubectl drain does nothing on a laptop"),
+    ("taint node laptop a=b:NoSchedule", "the only node is this machine"),
+    ("create token default", "it is in the kubeconfig"),
+    ("create cronjob x --image=a --schedule=@daily", "cronjobs of this group and version"),
+    ("create quota x", "kubectl api-resources"),
+    ("cluster-info dump", "there is no cluster-info dump"),
+    ("get networkpolicy", "the server doesn't have a resource type"),
+)
+"""What is refused: the verb, and what kubectl prints."""
 
 
 def test_an_hpa_of_ones_own_scales(kubectl: Kubectl) -> None:
@@ -82,3 +117,57 @@ def test_a_job_is_made_as_kubectl_sends_it(kubectl: Kubectl) -> None:
 
     assert "cronjob" in cron
     assert said.strip() == "hi there"
+
+
+def test_what_kubectl_makes_in_protobuf_is_made(kubectl: Kubectl) -> None:
+    """Each kind that is kept and that `create` has a verb for."""
+    made = [
+        ("namespace", "mine"),
+        ("serviceaccount", "mine"),
+        ("secret", "generic", "mine", "--from-literal=a=b"),
+        ("role", "mine", "--verb=get,list", "--resource=pods,deployments.apps"),
+        ("rolebinding", "mine", "--role=mine", "--serviceaccount=models:mine"),
+    ]
+    try:
+        for what in made:
+            assert kubectl.out("create", *what).endswith("created\n")
+        rules = kubectl.get("role/mine")["rules"]
+        binding = kubectl.get("rolebinding/mine")
+    finally:
+        for kind, *_ in made:
+            kubectl.run("delete", kind, "mine", "--ignore-not-found")
+
+    assert {("", "pods"), ("apps", "deployments")} == {
+        (group, name) for rule in rules for group in rule["apiGroups"] for name in rule["resources"]
+    }
+    assert binding["roleRef"]["name"] == "mine"
+    assert binding["subjects"][0]["name"] == "mine"
+
+
+def test_a_verb_that_does_otherwise_says_what_to_do(kubectl: Kubectl) -> None:
+    """In a sentence that names the way, and nothing ends or changes."""
+    wait_for(lambda: len(pods_of(kubectl)) == 1, 60, "the pod that stays")
+    (pod,) = pods_of(kubectl)
+
+    shown = {
+        words: kubectl.start(*words.replace("POD", pod.removeprefix("pod/")).split()).communicate(
+            timeout=60
+        )[0]
+        for words, _ in OTHERWISE
+    }
+
+    assert {words: shown[words] for words, said in OTHERWISE if said not in shown[words]} == {}
+    assert pods_of(kubectl) == [pod]
+
+
+def test_what_was_written_out_is_applied_without_a_word(kubectl: Kubectl, tmp_path: Path) -> None:
+    """`kubectl get -o yaml`, then `apply` of it, as a backup is taken and brought back."""
+    backup = tmp_path / "backup.yaml"
+
+    def is_silent() -> bool:  # a status that changes in between is a conflict, as in a cluster
+        backup.write_text(kubectl.out("get", "isvc,servingruntimes", "-o", "yaml"), "utf-8")
+        applying = kubectl.start("apply", "-f", str(backup))
+        shown, _ = applying.communicate(timeout=60)
+        return applying.returncode == 0 and "Warning" not in shown
+
+    wait_for(is_silent, 60, "an apply that warns of nothing")

@@ -13,6 +13,12 @@ _WAYS = {
     "pods": "a pod is made by a Deployment or a Job: apply a Job or an InferenceService",
     "deployments": "a Deployment is made from an InferenceService: apply one, or a Job",
     "replicasets": "a ReplicaSet is made from an InferenceService: apply one",
+    "replicasets/scale": "scale its Deployment",
+    "inferenceservices/scale": "patch spec.predictor.minReplicas, or scale the Deployment",
+    "serviceaccounts/token": "there is one token, of the user who started this; it is in the "
+    "kubeconfig, and ./serin env names that",
+    "replicationcontrollers": "there are none, so there is no cluster-info dump: kubectl get all "
+    "-A shows the objects, and ./serin logs the pods' words",
     "services": "a Service is made from an InferenceService, and the gateway answers for it",
     "endpoints": "Endpoints are made from pods",
     "endpointslices": "an EndpointSlice is made from a pod",
@@ -23,8 +29,12 @@ _WAYS = {
     "storageclasses": "a laptop has no volumes to claim",
     "customresourcedefinitions": "the kinds of a laptop are fixed: kubectl api-resources",
 }
-for _same in ("attach", "proxy"):
-    _WAYS[f"pods/{_same}"] = _WAYS["pods/exec" if _same == "attach" else "pods/portforward"]
+for _part, _same in (
+    ("pods/attach", "pods/exec"),
+    ("pods/proxy", "pods/portforward"),
+    ("services/proxy", "pods/portforward"),
+):
+    _WAYS[_part] = _WAYS[_same]
 
 
 def sentence(plural: str, subresource: str = "") -> str:
@@ -34,9 +44,12 @@ def sentence(plural: str, subresource: str = "") -> str:
 
 
 def absent(plural: str) -> str:
-    """Why nothing is found; a kind may be served by another version alone."""
-    way = _WAYS.get(plural)
-    return f"{ABSENT}: {way}" if way else ABSENT
+    """Why nothing is found."""
+    served = (
+        f"{plural[:60]} of this group and version are not served on a laptop; kubectl "
+        "api-resources lists what is"
+    )
+    return f"{ABSENT}: {_WAYS.get(plural, served)}"
 
 
 def is_known(plural: str, subresource: str) -> bool:

@@ -79,6 +79,19 @@ _RESOURCE: Message = {
     6: ("subresource", "string"),
     7: ("name", "string"),
 }
+_RULE: Message = {
+    1: ("verbs", ["string"]),
+    2: ("apiGroups", ["string"]),
+    3: ("resources", ["string"]),
+    4: ("resourceNames", ["string"]),
+    5: ("nonResourceURLs", ["string"]),
+}
+_SUBJECT: Message = {
+    1: ("kind", "string"),
+    2: ("apiGroup", "string"),
+    3: ("name", "string"),
+    4: ("namespace", "string"),
+}
 _PATH: Message = {1: ("path", "string"), 2: ("verb", "string")}
 _UNREAD: Message = dict.fromkeys((1, 2, 3), ("", "not looked at"))
 """metadata, spec and status, where nothing there is asked for."""
@@ -96,7 +109,13 @@ _KINDS: Mapping[str, Message] = {
         4: ("stringData", "map"),
         5: ("immutable", "bool"),
     },
-    "Namespace": {1: ("metadata", _META)},
+    "Namespace": {**_UNREAD, 1: ("metadata", _META)},
+    "Role": {1: ("metadata", _META), 2: ("rules", [_RULE])},
+    "RoleBinding": {
+        1: ("metadata", _META),
+        2: ("subjects", [_SUBJECT]),
+        3: ("roleRef", {1: ("apiGroup", "string"), 2: ("kind", "string"), 3: ("name", "string")}),
+    },
     "ServiceAccount": {1: ("metadata", _META), 4: ("automountServiceAccountToken", "bool")},
     "SelfSubjectReview": _UNREAD,
     "SelfSubjectRulesReview": _UNREAD,
@@ -110,6 +129,11 @@ _KINDS: Mapping[str, Message] = {
 }
 _OLD: Message = {**_KINDS["HorizontalPodAutoscaler"], 2: ("spec", _OLD_AUTOSCALER)}
 _WAY = "make it with `--dry-run=client -o yaml` and give that to `kubectl apply -f -`"
+
+_DRAIN = (
+    "a deletion's options are read as JSON here, as kubectl delete sends them; kubectl drain does "
+    "nothing on a laptop, whose only node is this machine: ./serin down stops all that runs on it"
+)
 
 
 def decoded(content: bytes) -> Object:
@@ -125,6 +149,8 @@ def decoded(content: bytes) -> Object:
         envelope = dict(fields(content[len(_MAGIC) :]))
         named = dict(fields(envelope[1]))
         version, kind = named[1].decode(), named[2].decode()
+        if kind == "DeleteOptions":
+            raise UnsupportedMediaType(_DRAIN)
         if kind not in _KINDS:
             raise UnsupportedMediaType(f"a {kind} is read as JSON or YAML here: {_WAY}")
         old = (version, kind) == ("autoscaling/v1", "HorizontalPodAutoscaler")
