@@ -39,7 +39,6 @@ OTHERWISE = (
         "model.resources of isvc/iris",
     ),
     ("cordon laptop", "the only node is this machine"),
-    ("drain laptop --ignore-daemonsets --force", "kubectl drain does nothing on a laptop"),
     ("taint node laptop a=b:NoSchedule", "the only node is this machine"),
     ("create token default", "it is in the kubeconfig"),
     ("create cronjob x --image=a --schedule=@daily", "cronjobs of this group and version"),

@@ -208,7 +208,7 @@ def envelope(version: str, kind: str, content: bytes) -> bytes:
 
 
 def test_what_kubectl_autoscale_sends_is_read() -> None:
-    """Lists of messages, numbers and references; what is not known and not empty is refused."""
+    """Lists, numbers and references; what is not known and not empty is refused, with the way."""
     target = bytes_of(1, b"Deployment") + bytes_of(2, b"web") + bytes_of(3, b"apps/v1")
     amount = bytes_of(1, b"Utilization") + bytes([4 << 3, 70])
     measured = bytes_of(1, b"Resource") + bytes_of(4, bytes_of(1, b"cpu") + bytes_of(2, amount))
@@ -231,6 +231,8 @@ def test_what_kubectl_autoscale_sends_is_read() -> None:
             }
         ],
     }
+    with pytest.raises(Exception, match="kubectl drain does nothing on a laptop"):
+        protobuf.decoded(envelope("v1", "DeleteOptions", b""))
     unknown = bytes_of(2, bytes_of(5, bytes_of(1, b"x")))
     with pytest.raises(Exception, match="kubectl apply -f -"):
         protobuf.decoded(envelope("autoscaling/v2", "HorizontalPodAutoscaler", unknown))
