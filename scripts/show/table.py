@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from controlplane.kubernetes.trainings import duration
 from scripts.show import columns
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def jobs(state: Mapping[str, Any], now: datetime) -> list[tuple[str, ...]]:
     for job in state.get("jobs", ()):
         began, ended = _seconds_since(job["started_at"], now), _seconds_since(job["ended_at"], now)
         if ended is None or ended < LATELY_SECONDS:
-            age = "–" if began is None else _age(began)
+            age = "–" if began is None else duration(began)
             said = job["reason"] or job.get("progress", "")
             found.append((job["name"], age, str(job["tries"]), job["state"], said))
     return found
@@ -107,10 +108,3 @@ def _predictor(one: Mapping[str, Any]) -> tuple[str, ...]:
 
 def _seconds_since(time: str, now: datetime) -> float | None:
     return (now - datetime.fromisoformat(time)).total_seconds() if time else None
-
-
-def _age(seconds: float) -> str:
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{seconds / size:.0f} {unit}"
-    return f"{seconds:.0f} s"

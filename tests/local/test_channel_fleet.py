@@ -1,13 +1,13 @@
 """Several replicas of a channel and its writer, under load: real predictors and a real store."""
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, Self, cast
+from typing import Any, cast
 
 import pytest
 
@@ -22,6 +22,7 @@ from tests.support import guilty, trained
 from tests.support.channel import variant, version
 from tests.support.predictor import Predictor, running
 from tests.support.s3 import S3Server
+from tests.support.threads import Threads
 from training.publish.registry import Registry
 
 SWAPS = REPLICAS = 2
@@ -88,32 +89,21 @@ class Cluster:
         return copied
 
 
-class Clients:
+class Clients(Threads):
     """One client for each replica, asking as fast as it is answered; keeps what it saw."""
 
     def __init__(self, replicas: list[Predictor]) -> None:
         self.seen: list[list[Seen]] = [[] for _ in replicas]
-        self._stop = threading.Event()
-        self._threads = [
-            threading.Thread(target=self._ask, args=(replica, seen))
+        super().__init__(
+            partial(self._ask, replica, seen)
             for replica, seen in zip(replicas, self.seen, strict=True)
-        ]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join()
+        )
 
     def _ask(self, replica: Predictor, seen: list[Seen]) -> None:
         import http.client
 
         connection = http.client.HTTPConnection("127.0.0.1", replica.http_port, timeout=60)
-        while not self._stop.is_set():
+        while not self._over.is_set():
             sent = time.time()
             connection.request(
                 "POST", replica.infer_path, FLOWER, {"Content-Type": "application/json"}

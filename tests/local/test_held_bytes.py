@@ -19,6 +19,7 @@ import pytest
 
 from predictors.runtime.lean_kserve import pb
 from tests.support import trained
+from tests.support.attack import Memory
 from tests.support.predictor import JSON, Predictor, running
 
 HELD_BYTES = 100 << 20  # what a pod of 512 MiB holds for its clients
@@ -38,22 +39,6 @@ def iris(tmp_path: Path) -> Iterator[Predictor]:
     limit = {"PREDICTOR_MAX_HELD_BYTES": str(HELD_BYTES)}
     with running("iris", artifact, tmp_path / "log", **limit) as predictor:
         yield predictor
-
-
-class Peak:
-    """The most memory that a process had since it was last asked, in MiB."""
-
-    def __init__(self, pid: int) -> None:
-        self._proc = Path(f"/proc/{pid}")
-        (self._proc / "clear_refs").write_text("5")
-        self.base = self._read("VmRSS")
-
-    def grown(self) -> int:
-        return self._read("VmHWM") - self.base
-
-    def _read(self, name: str) -> int:
-        status = (self._proc / "status").read_text()
-        return int(status.split(f"{name}:")[1].split()[0]) // 1024
 
 
 @contextmanager
@@ -132,11 +117,11 @@ def test_calls_that_unpack_to_much_are_bounded(iris: Predictor, attack: str) -> 
     """Memory grows by less than PEAK_MIB, nobody else is refused, and the process lives."""
     make, count, packed = CALLS[attack]
     message = make()
-    peak = Peak(iris.process.pid)
+    memory = Memory(iris.process.pid)
 
     with honest(iris) as statuses:
         codes = calls(iris, message, count, packed=packed)
-    grown = peak.grown()
+    grown = memory.peak()
 
     print(f"{attack}: +{grown} MiB, {codes}")  # noqa: T201 - the figure, for who looks
     assert iris.process.poll() is None
@@ -174,14 +159,14 @@ def test_bodies_of_many_objects_are_not_parsed(iris: Predictor, attack: str, enc
     body = BODIES[attack]()
     if encoding == "gzip":
         body = gzip.compress(body)
-    peak = Peak(iris.process.pid)
+    memory = Memory(iris.process.pid)
 
     with honest(iris) as statuses:
         answers = [
             iris.request("POST", iris.infer_path, body, JSON | {"Content-Encoding": encoding})
             for _ in range(2)
         ]
-    grown = peak.grown()
+    grown = memory.peak()
 
     print(f"{attack} {encoding}: +{grown} MiB, {answers[0].json}")  # noqa: T201 - the figure
     assert {answer.status for answer in answers} <= {400, 413}

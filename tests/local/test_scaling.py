@@ -7,11 +7,10 @@ test has short windows.
 import json
 import os
 import signal
-import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import pytest
 import yaml
@@ -21,6 +20,7 @@ from scripts.verbs.serving.simulate import command
 from tests.support import required
 from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform, wait_for
+from tests.support.threads import Threads
 
 STEP_SECONDS = 5
 PER_REPLICA = 7  # requests a second
@@ -68,31 +68,20 @@ RULE: dict[str, Any] = {
 }
 
 
-class Requests:
+class Requests(Threads):
     """An open load on iris; how many a second can be changed."""
 
     def __init__(self, platform: Platform, rate: float) -> None:
+        super().__init__([self._send] * SENDERS)
         self.rate = rate
         self.statuses: list[int] = []
         self._platform = platform
-        self._stop = threading.Event()
-        self._threads = [threading.Thread(target=self._send, daemon=True) for _ in range(SENDERS)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(10)
 
     def _send(self) -> None:
         due = time.monotonic()
-        while not self._stop.is_set():
+        while not self._over.is_set():
             due = max(due + SENDERS / self.rate, time.monotonic() - 1)
-            self._stop.wait(max(due - time.monotonic(), 0))
+            self._over.wait(max(due - time.monotonic(), 0))
             self.statuses.append(self._platform.infer()[0])
 
 

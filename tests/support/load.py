@@ -6,16 +6,16 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 from urllib.parse import urlsplit
 
 from tests.support.platform import Platform, flower
+from tests.support.threads import Threads
 
 SECONDS = 30  # a request's time limit
 
 
-class Clients:
+class Clients(Threads):
     """Connections that ask until told to stop, each when it may; no request is repeated.
 
     Attributes:
@@ -26,15 +26,14 @@ class Clients:
     def __init__(
         self, address: str, host: str, model: str, inputs: Sequence[dict[str, Any]], clients: int
     ) -> None:
+        super().__init__([self._work] * clients)
         self.versions: Counter[str] = Counter()
         self.failures: list[str] = []
         self._address = address
         self._headers = {"Content-Type": "application/json", "Host": host}
         self._path = f"/v2/models/{model}/infer"
         self._body = json.dumps({"inputs": list(inputs)})
-        self._stop = threading.Event()
         self._guard = threading.Lock()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(clients)]
 
     @property
     def answered(self) -> int:
@@ -42,24 +41,9 @@ class Clients:
         with self._guard:
             return sum(self.versions.values())
 
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._stop.set()
-        for thread in self._threads:
-            thread.join(SECONDS + 5)
-
     def _may_ask(self) -> bool:
         """Wait until the next request is due; False once all is over."""
-        return not self._stop.is_set()
+        return not self._over.is_set()
 
     def _work(self) -> None:
         connection = http.client.HTTPConnection(self._address, timeout=SECONDS)
@@ -112,4 +96,4 @@ class Steady(Clients):
         with self._guard:
             due = self._started + self._sent / self._rate
             self._sent += 1
-        return not self._stop.wait(max(0.0, due - time.monotonic()))
+        return not self._over.wait(max(0.0, due - time.monotonic()))

@@ -2,11 +2,10 @@
 
 import http.client
 import json
-import threading
 import time
 from dataclasses import dataclass
-from types import TracebackType
-from typing import Self
+
+from tests.support.threads import Threads
 
 SECONDS = 60  # a stream's time limit
 PROMPT = {"text_input": "the quick brown", "parameters": {"max_tokens": 150}}
@@ -26,7 +25,7 @@ class Stream:
     """Why it ended, as its last piece says; empty: it broke off."""
 
 
-class Streams:
+class Streams(Threads):
     """Each client begins streams until told to stop, and then reads one more.
 
     Attributes:
@@ -35,28 +34,12 @@ class Streams:
     """
 
     def __init__(self, address: str, model: str, clients: int = 4, host: str = "") -> None:
+        super().__init__([self._work] * clients)
         self.seen: list[Stream] = []
         self.failures: list[str] = []
         self._address = address
         self._path = f"/v2/models/{model}/generate_stream"
         self._headers = {"Content-Type": "application/json", **({"Host": host} if host else {})}
-        self._over = threading.Event()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(clients)]
-
-    def __enter__(self) -> Self:
-        for thread in self._threads:
-            thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        self._over.set()
-        for thread in self._threads:
-            thread.join(2 * SECONDS)
 
     def answered(self, version: str) -> int:
         """How many streams a version has answered."""

@@ -13,7 +13,6 @@ import threading
 from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 
-from prometheus_client import CollectorRegistry, ProcessCollector, make_wsgi_app
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -23,7 +22,6 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from predictors.runtime.observe.memory import Memory
-from predictors.runtime.observe.scrapes import start
 from predictors.runtime.observe.token_metrics import TokenMetrics
 
 OUTCOMES = ("ok", "invalid", "rejected", "deadline", "cancelled", "unready", "error")
@@ -291,10 +289,3 @@ class ModelMetrics(Collector):
         counts = (requests, copies, answers) if self.classes else (requests, copies)
         tokens = self.tokens.families(self.labels)
         yield from (*counts, in_flight, *families, *tokens, info, load)
-
-    def serve(self, host: str, port: int) -> None:
-        """Answer GET /metrics in a thread of its own."""
-        registry = CollectorRegistry()
-        registry.register(self)
-        ProcessCollector(registry=registry)
-        start(host, port, make_wsgi_app(registry))

@@ -19,6 +19,7 @@ from predictors.runtime.rest.caller import (
     error_answer,
     infer_paths,
     page_answer,
+    send_whole,
 )
 from predictors.runtime.rest.dialect import DialectEndpoint
 from predictors.runtime.rest.files import FileRequests
@@ -75,7 +76,7 @@ class RestApp:
             answer = page_answer(*self._pages.answer(method, path))
         except V2Error as error:
             answer = error_answer(error)
-        await _send(answer, send)
+        await send_whole(answer, send)
 
     async def _infer(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Read a request and let it be answered with the others of its turn."""
@@ -90,7 +91,7 @@ class RestApp:
                 caller.has_left = True
                 self._coalescer.left(caller)
             elif (answer := caller.answered.result()) is not None:
-                await _send(answer, send)
+                await send_whole(answer, send)
         finally:
             if not caller.waits:
                 caller.release()
@@ -156,9 +157,3 @@ class AsgiCaller(RestCaller):
 
     def fail(self, error: V2Error) -> None:
         self.send(None if isinstance(error, ClientGone) else self.error(error))
-
-
-async def _send(answer: Answer, send: Send) -> None:
-    status, headers, body = answer
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -8,6 +8,7 @@ from predictors.runtime.dataplane.coalescer import Caller, Coalescer
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.dataplane.shadow import HEADER as SHADOW
 from predictors.runtime.dataplane.unpacking import RATIO, unpack
+from predictors.runtime.rest.asgi import Send
 from predictors.runtime.rest.bodies import is_packed, json_length, too_large
 from predictors.runtime.v2.body.decode import decode
 from predictors.runtime.v2.body.encode import encode
@@ -128,6 +129,13 @@ def page_answer(status: int, document: dict[str, object]) -> Answer:
     """A metadata or health page."""
     body = orjson.dumps(document)
     return status, [_JSON, (b"content-length", b"%d" % len(body))], body
+
+
+async def send_whole(answer: Answer, send: Send) -> None:
+    """Send an answer that is all there."""
+    status, headers, body = answer
+    await send({"type": "http.response.start", "status": status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
 
 
 def infer_paths(coalescer: Coalescer) -> frozenset[str]:

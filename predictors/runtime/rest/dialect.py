@@ -18,6 +18,7 @@ from predictors.runtime.rest.caller import (
     deadline_of,
     error_answer,
     page_answer,
+    send_whole,
     take_ids,
     with_ids,
 )
@@ -57,7 +58,7 @@ class DialectEndpoint:
             answer = page_answer(200, self._dialect.page(method, path))
         except V2Error as error:
             answer = self._refusal(error, [])
-        await _whole(answer, send)
+        await send_whole(answer, send)
 
     async def _compute(self, path: str, scope: Scope, receive: Receive, send: Send) -> None:
         headers = dict(scope["headers"])
@@ -103,7 +104,7 @@ class DialectEndpoint:
         if begun:  # the status is sent: the error is an event, and the last one
             await send({"type": "http.response.body", "body": b"data: %b\n\n" % answer[2]})
         else:
-            await _whole(answer, send)
+            await send_whole(answer, send)
 
     def _read(self, path: str, body: bytes) -> Exchange:
         check_json(body)
@@ -133,9 +134,3 @@ class DialectEndpoint:
         body = orjson.dumps(self._dialect.error(error))
         kept = [field for field in headers if field[0] != b"content-length"]
         return status, [*kept, *fields, (b"content-length", b"%d" % len(body))], body
-
-
-async def _whole(answer: Answer, send: Send) -> None:
-    status, headers, body = answer
-    await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": body})

@@ -2,6 +2,7 @@
 
 from predictors.runtime.http2.header_blocks import block_of
 from tests.support.http2 import HEADERS
+from tests.support.wire import raw
 from tests.unit.runtime.h2spec_requests import (
     ONE,
     PENDING,
@@ -33,7 +34,6 @@ from tests.unit.runtime.test_http2_rules import (
     changed,
     head,
     number,
-    raw,
     setting,
 )
 

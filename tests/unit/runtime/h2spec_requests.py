@@ -3,6 +3,7 @@
 from predictors.runtime.http2.frames import ErrorCode
 from predictors.runtime.http2.header_blocks import block_of
 from tests.support.http2 import HEADERS
+from tests.support.wire import raw
 from tests.unit.runtime.test_http2_rules import (
     AWAY,
     BLOCK,
@@ -19,7 +20,6 @@ from tests.unit.runtime.test_http2_rules import (
     WINDOW,
     head,
     number,
-    raw,
     setting,
 )
 

@@ -12,6 +12,7 @@ from hyperframe.frame import DataFrame, GoAwayFrame, HeadersFrame, PingFrame, Rs
 
 from predictors.runtime.http2.frames import PREFACE
 from tests.support.http2 import MAX_STREAMS, Server, greeted, run
+from tests.support.wire import raw
 from tests.unit.runtime.h2spec_faults import GOAWAY, RESET, WINDOWS
 from tests.unit.runtime.h2spec_requests import (
     ANSWERED,
@@ -24,7 +25,6 @@ from tests.unit.runtime.test_http2_rules import (
     PING,
     SETTINGS,
     head,
-    raw,
     setting,
 )
 

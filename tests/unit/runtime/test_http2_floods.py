@@ -11,12 +11,9 @@ from predictors.runtime.http2.frames import PREFACE, ErrorCode
 from predictors.runtime.http2.header_blocks import block_of
 from predictors.runtime.http2.limits import WORK_PER_TURN
 from tests.support.http2 import HEADERS, Server, framed, greeted, run, settle
+from tests.support.wire import raw
 
 BLOCK = block_of(HEADERS)
-
-
-def raw(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 def split(data: bytes) -> Iterator[bytes]:

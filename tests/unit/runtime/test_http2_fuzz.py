@@ -14,15 +14,11 @@ from hypothesis import strategies as st
 from predictors.runtime.http2.frames import PREFACE, ErrorCode
 from predictors.runtime.http2.header_blocks import block_of
 from tests.support.http2 import HEADERS, Server, parsed, run
+from tests.support.wire import raw
 
 CONNECTIONS = 20_000
 CONNECTIONS_A_SEED = 200  # drawing each by itself would cost more than running it
 PATHS = (b"/t/Echo", b"/t/Later", b"/t/Each", b"/t/Once", b"/t/None")
-
-
-def frame(kind: int, flags: int, stream: int, payload: bytes) -> bytes:
-    """A frame, by hand."""
-    return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 def honest(rng: random.Random) -> list[tuple[int, int, int, bytes]]:
@@ -78,7 +74,7 @@ def broken(rng: random.Random) -> bytes:
                 del frames[index]
             case _:
                 frames[index] = spoilt(rng, frames[index])
-    rest = b"".join(frame(*one) for one in frames)
+    rest = b"".join(raw(*one) for one in frames)
     if rng.randrange(8) == 0:
         rest = rest[: rng.randrange(len(rest))] + rng.randbytes(rng.randrange(20))
     return PREFACE + rest if rng.randrange(50) else rng.randbytes(30)

@@ -9,17 +9,13 @@ from hyperframe.frame import GoAwayFrame, HeadersFrame, RstStreamFrame, Settings
 from predictors.runtime.http2.frames import PREFACE, ErrorCode
 from predictors.runtime.http2.header_blocks import Field, block_of
 from tests.support.http2 import HEADERS, MAX_STREAMS, Server, greeted, parsed, run
+from tests.support.wire import raw
 
 DATA, HEAD, PRIORITY, RST, SETTINGS, PUSH, PING, AWAY, WINDOW, CONTINUATION = range(10)
 END_STREAM, END_HEADERS, PADDED, PRIORITISED = 1, 4, 8, 32
 EMPTY = b"\0\0\0\0\0"  # a message of no bytes
 BLOCK = block_of(HEADERS)
 C = ErrorCode
-
-
-def raw(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    """A frame, by hand: what no honest library would write."""
-    return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, stream) + payload
 
 
 def head(stream: int, *more: Field, flags: int = END_HEADERS) -> bytes:

@@ -10,10 +10,7 @@ from predictors.runtime.http2.frames import PREFACE, ErrorCode
 from predictors.runtime.http2.header_blocks import block_of
 from predictors.runtime.http2.limits import IDLE_SWEEPS, STALLED_SWEEPS
 from tests.support.http2 import HEADERS, Client, Server, Wire, framed, greeted, run, settle
-
-
-def raw(kind: int, flags: int, stream: int, payload: bytes = b"") -> bytes:
-    return len(payload).to_bytes(3) + struct.pack(">BBI", kind, flags, stream) + payload
+from tests.support.wire import raw
 
 
 def head(stream: int, path: bytes = b"/t/Echo") -> bytes:
