@@ -16,6 +16,8 @@ from tests.support.documents import console_blocks
 
 REQUIREMENTS = ROOT / "requirements"
 PARTS = sorted(path.stem for path in REQUIREMENTS.glob("*.in"))
+PEERS = ROOT / "scripts" / "benchmark" / "peers"
+HASHED = [*sorted(REQUIREMENTS.glob("*.txt")), *sorted(PEERS.glob("*.txt"))]
 VERBS = sorted(cli.modules())
 DOCUMENTS = [path for path in tracked(".md") if path.name != "CHANGELOG.md"]
 VARIABLE = re.compile(r"\b(?:PREDICTOR|SERIN)_[A-Z0-9_]*[A-Z0-9]\b")
@@ -53,18 +55,19 @@ def test_what_is_asked_for_is_pinned(part: str) -> None:
     assert set(requested(part)) <= set(pinned(part))
 
 
-@pytest.mark.parametrize("part", [*PARTS, "cuda", "torch-cpu"])
-def test_what_is_pinned_has_the_hashes_of_its_files(part: str) -> None:
+@pytest.mark.parametrize("path", HASHED, ids=lambda path: path.stem)
+def test_what_is_pinned_has_the_hashes_of_its_files(path: Path) -> None:
     """Every package of a .txt is followed by sha256 sums, without which pip installs nothing."""
-    text = (REQUIREMENTS / f"{part}.txt").read_text()
+    text = re.sub(r"\A(#.*\n)+", "", path.read_text())
     entry = r"[a-z0-9-]+==\S+( ; [^\\\n]+)?( \\\n    --hash=sha256:[0-9a-f]{64})+\n"
 
     assert re.fullmatch(f"({entry})+", text)
 
 
 def test_torch_without_cuda_is_the_same_version() -> None:
-    """What is taken where pip finds it satisfies what the parts pin."""
+    """What is taken where pip finds it satisfies what the parts and the benchmark's peers pin."""
     assert pinned("torch-cpu") == {"torch": f"{pinned('torch')['torch']}+cpu"}
+    assert f"torch=={pinned('torch')['torch']} " in (PEERS / "kserve.txt").read_text()
 
 
 def test_pip_installs_only_what_has_a_hash() -> None:

@@ -1,5 +1,6 @@
 """The peers' own virtual environments, made on demand and kept until their pins change."""
 
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,9 @@ import click
 
 from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.peer import Peer
+from scripts.benchmark.repository import ROOT
 
+REQUIREMENTS = ROOT / "requirements"
 # What decides a figure, as far as an environment has it.
 TOLD = (
     *("kserve", "mlserver", "scikit-learn", "torch", "onnxruntime", "numpy", "orjson", "pydantic"),
@@ -41,15 +44,34 @@ def python_of(name: str, peer: Peer, home: Path) -> Path | None:
     click.echo(f"Making the environment of {pinned.stem} in {folder} (0.6 GB, a minute).", err=True)
     shutil.rmtree(folder, ignore_errors=True)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    pip = [str(python), "-m", "pip", "install", "--disable-pip-version-check", "--no-input"]
-    for step in ([base, "-m", "venv", str(folder)], [*pip, "-r", str(pinned)]):
-        if subprocess.run(step, check=False, stdout=sys.stderr).returncode:
-            raise BenchmarkError(
-                f"the environment of {name} could not be made; the reason is above. "
-                "--peers leaves it out"
-            )
+    _run(name, [base, "-m", "venv", folder])
+    _install(name, python, pinned)
     shutil.copyfile(pinned, installed)
     return python
+
+
+def _install(name: str, python: Path, pinned: Path) -> None:
+    """What a file pins, by its hashes and nothing beside it; torch as `./serin install` takes it.
+
+    Raises:
+        BenchmarkError: pip could not.
+    """
+    pip: list[str | Path] = [python, "-m", "pip", "install", "--disable-pip-version-check"]
+    pip += ["--no-input", "--require-hashes", "--no-deps", "-r"]
+    has_torch = re.search("^torch==", pinned.read_text(), re.MULTILINE)
+    if has_torch:  # without CUDA, where pip finds that
+        subprocess.run([*pip, REQUIREMENTS / "torch-cpu.txt"], check=False, capture_output=True)
+    _run(name, [*pip, pinned])
+    if has_torch and "+cpu" not in versions(python)["torch"]:
+        _run(name, [*pip, REQUIREMENTS / "cuda.txt"])
+
+
+def _run(name: str, command: list[str | Path]) -> None:
+    if subprocess.run(command, check=False, stdout=sys.stderr).returncode:
+        raise BenchmarkError(
+            f"the environment of {name} could not be made; the reason is above. "
+            "--peers leaves it out"
+        )
 
 
 def _interpreter(newest: tuple[int, int]) -> str | None:
