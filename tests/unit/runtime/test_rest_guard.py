@@ -177,17 +177,19 @@ def test_a_large_body_in_small_chunks_is_no_attack() -> None:
     run(scenario)
 
 
-@pytest.mark.parametrize(
-    ("head", "status"),
-    [
-        (b"GET / HTTP/1.1\r\n\r\n", 400),
-        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501),
-        (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
-        (b"GET /\r\n\r\n", 505),
-    ],
-    ids=["no Host", "two Hosts", "unknown coding", "coding in 1.0", "HTTP/0.9"],
-)
+FORBIDDEN = {
+    "no Host": (b"GET / HTTP/1.1\r\n\r\n", 400),
+    "two Hosts": (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+    "unknown coding": (
+        b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n",
+        501,
+    ),
+    "coding in 1.0": (b"POST / HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
+    "HTTP/0.9": (b"GET /\r\n\r\n", 505),
+}
+
+
+@pytest.mark.parametrize(("head", "status"), FORBIDDEN.values(), ids=FORBIDDEN)
 def test_a_head_that_the_protocol_forbids_is_answered(head: bytes, status: int) -> None:
     """In V2's form, and the connection closes: what follows is not to be trusted."""
 
@@ -198,6 +200,50 @@ def test_a_head_that_the_protocol_forbids_is_answered(head: bytes, status: int) 
 
         assert wire.status == status
         assert json.loads(wire.sent.partition(b"\r\n\r\n")[2])["error"]
+        assert wire.closed
+
+    run(scenario)
+
+
+def chunked(body: bytes) -> bytes:
+    return b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n" + body
+
+
+def field(line: bytes) -> bytes:
+    """A request with a body of three bytes, as whoever reads it otherwise has it, and a field."""
+    return b"POST / HTTP/1.1\r\nHost: a\r\n" + line + b"\r\n\r\nabc"
+
+
+DOUBTFUL = {
+    "version of words": b"GET / HTTP/one\r\nHost: a\r\n\r\n",
+    "no version in the line": b"GET / \r\nHost: a\r\n\r\n",
+    "space in the target": b"GET /a b HTTP/1.1\r\nHost: a\r\n\r\n",
+    "space before a colon": field(b"Content-Length : 3"),
+    "no name": field(b": 3"),
+    "a line that goes on": field(b"Content-Length:\r\n 3"),
+    "both lengths": field(b"Content-Length: 3\r\nTransfer-Encoding: chunked"),
+    "chunked is not last": field(b"Transfer-Encoding: chunked, identity"),
+    "two lengths": field(b"Content-Length: 3\r\nContent-Length: 4"),
+    "length of words": field(b"Content-Length: three"),
+    "negative length": field(b"Content-Length: -3"),
+    "length with a sign": field(b"Content-Length: +3"),
+    "size of words": chunked(b"xyz\r\nabc\r\n"),
+    "size past 2^64": chunked(b"10000000000000003\r\nabc\r\n"),
+    "chunk longer than its size": chunked(b"3\r\nabcd\r\n"),
+}
+
+
+@pytest.mark.parametrize("sent", DOUBTFUL.values(), ids=DOUBTFUL)
+def test_what_has_no_certain_end_is_never_read_as_two(sent: bytes) -> None:
+    """A proxy may see another end: it is refused, and nothing behind it is answered."""
+
+    async def scenario() -> None:
+        protocol, wire = Server().connect()
+        protocol.data_received(sent + GET)
+        await settle()
+
+        assert wire.status in {400, 501, 505}
+        assert wire.sent.count(b"HTTP/1.1 ") == 1
         assert wire.closed
 
     run(scenario)
