@@ -281,7 +281,7 @@ def _nothing(hosts: Sequence[str], ready: Mapping[str, bool]) -> Json:
     text = (
         f"{NOTHING}; hosts: {', '.join(hosts) or 'none yet'}; paths on any host (REST): "
         f"{', '.join(paths) or 'none yet'}; models: /v2/models; live: /v2/health/live; "
-        f"ready: {_READY}"
+        f"ready: {_READY}; metrics: on each pod's own port, see ./serin status --json"
     )
     return {
         "match": {"prefix": "/"},

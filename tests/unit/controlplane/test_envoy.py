@@ -88,7 +88,9 @@ def test_any_host_selects_a_model_by_path_and_else_says_what_there_is() -> None:
 
     assert model["match"] == {"path_separated_prefix": "/v2/models/iris"}
     assert nothing["direct_response"]["status"] == 404
-    assert "iris-models.localhost" in nothing["direct_response"]["body"]["inline_string"]
+    said = nothing["direct_response"]["body"]["inline_string"]
+    assert "iris-models.localhost" in said
+    assert "metrics: on each pod's own port" in said
 
 
 @pytest.mark.parametrize(("ready", "status"), [({"iris": True}, 200), ({"iris": False}, 503)])
