@@ -16,6 +16,7 @@ import errno
 import importlib
 import itertools
 import os
+import re
 import shlex
 import sys
 import traceback
@@ -71,12 +72,32 @@ def modules() -> dict[str, Path]:
     return {path.stem.replace("_", "-"): path for path in paths}
 
 
+def version() -> str:
+    """The newest release in CHANGELOG.md, which is where a release gets its number."""
+    changelog = (Path(__file__).parents[1] / "CHANGELOG.md").read_text("utf-8")
+    return next(iter(re.findall(r"^## \[(\d[^]]*)\]", changelog, re.MULTILINE)), "unreleased")
+
+
+def _show_version(ctx: click.Context, _: click.Parameter, asked: bool) -> None:
+    if asked and not ctx.resilient_parsing:
+        click.echo(f"serin {version()}")
+        ctx.exit()
+
+
 @click.command(
     cls=Verbs,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Start with: ./serin up",
 )
 @click.option("--debug", is_flag=True, help="Show a traceback on failure.")
+@click.option(
+    "--version",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_show_version,
+    help="Show the version.",
+)
 def serin(debug: bool) -> None:
     """Serve machine-learning models on this laptop or on a Kubernetes cluster."""
 

@@ -41,6 +41,21 @@ def test_every_verb_is_a_file_and_the_help_names_each(
     assert not [name for name in set(sys.modules) - before if name.startswith("scripts.")]
 
 
+def test_the_version_is_that_of_the_newest_release(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`serin --version` reads it where a release is written down: CHANGELOG.md."""
+    monkeypatch.setattr(sys, "argv", ["serin", "--version"])
+    releases = [
+        line.split("[")[1].split("]")[0]
+        for line in (ROOT / "CHANGELOG.md").read_text().splitlines()
+        if line.startswith("## [") and "Unreleased" not in line
+    ]
+
+    assert cli.main() == 0
+    assert capsys.readouterr().out == f"serin {releases[0]}\n"
+
+
 @pytest.mark.parametrize(
     ("failing", "code", "said"),
     [
