@@ -48,7 +48,7 @@ def _services(objects: Objects) -> Iterator[Object]:
 
 
 def _slices(objects: Objects) -> Iterator[Object]:
-    """One for each pod: each has ports of its own."""
+    """One for each pod, without ports: each pod has its own, which the gateway knows."""
     names = {one["metadata"]["name"]: one for one in objects.list_of("Deployment")}
     for pod in objects.list_of("Pod"):
         app = str((pod["metadata"].get("labels") or {}).get("app", ""))
