@@ -20,8 +20,9 @@ BASES: dict[int, int] = {}
 def memory_comes_back(iris: Predictor, client: Honest) -> Iterator[None]:
     """A minute after an attack the predictor has what it had before the first, or little more.
 
-    Seen: at most 12 % more, of which the arena of glibc keeps a part; 50 % more, and a growth with
-    each attack, were faults.
+    Seen: at most 9 % more a second after requests that were read apart, whose end trims glibc's
+    arena; 19 % after bodies that never ended, which the arena keeps until the next such request.
+    50 % more, and a growth with each attack, were faults.
     """
     del client  # asks all the while
     process = psutil.Process(iris.process.pid)
