@@ -2,6 +2,7 @@
 
 coalescer     every infer request, from its admission to its answer, a turn of the loop at a time
 budget        the bytes that a process holds for its clients
+allocator     lets the system have what large requests took, once they are answered
 unpacking     compressed requests, unpacked within limits
 model         V2Model: what a predictor subclasses
 streaming     StreamingModel: one that schedules requests itself and answers in pieces

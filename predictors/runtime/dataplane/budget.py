@@ -11,6 +11,7 @@ their number.
 """
 
 import threading
+from collections.abc import Callable
 
 from predictors.runtime.v2.errors import Overloaded
 from predictors.runtime.v2.signature import Request
@@ -26,14 +27,21 @@ _AS_JSON = 10
 
 
 class Budget:
-    """The bytes held, in all and of what comes in by connection; used from several threads."""
+    """The bytes held, in all and of what comes in by connection; used from several threads.
 
-    def __init__(self, limit: int) -> None:
+    Args:
+        limit: bytes held at most.
+        emptied: called, in any thread, when nothing is held any more after much was.
+    """
+
+    def __init__(self, limit: int, emptied: Callable[[], None] = lambda: None) -> None:
         self.limit = limit
         self.held = 0
         self.coming = 0
         """The part of `held` that is of requests which are not read yet."""
         self._coming_by: dict[object, int] = {}
+        self._emptied = emptied
+        self._much = False  # was held since nothing was
         self._guard = threading.Lock()
 
     def change(self, hold: "Hold", size: int, *, coming: bool) -> None:
@@ -55,11 +63,15 @@ class Budget:
                     f"{self.limit}, of which half may be coming in; try again later"
                 )
             self.held, self.coming = held, all_coming
+            much = self._much or held >= LARGE_BYTES
+            self._much = much and held > 0
             hold.size, hold.coming = size, coming
             if own:
                 self._coming_by[client] = own
             else:
                 self._coming_by.pop(client, None)
+        if much and not held:
+            self._emptied()
 
 
 class Hold:

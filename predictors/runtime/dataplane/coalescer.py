@@ -12,7 +12,6 @@ unread: a refusal must cost much less than an answer, or refusing keeps the serv
 """
 
 import asyncio
-import ctypes
 import logging
 import time
 from collections import deque
@@ -36,7 +35,6 @@ from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Outputs, Request
 
 _TOGETHER = 64
-_REST_SECONDS = 1.0  # until large requests are computed and their answers sent
 _LARGE_SHARE = 4  # large requests take a quarter of the queue: small ones do not wait for them
 T = TypeVar("T")
 
@@ -391,13 +389,6 @@ class Coalescer:
             self._large.popleft()
             if self._large:
                 self._begin_apart()
-            else:
-                asyncio.get_running_loop().call_later(_REST_SECONDS, self._give_back)
-
-    def _give_back(self) -> None:
-        """Give back what large requests took once they are answered, and no other is read."""
-        if not self._large:
-            self._apart.submit(_trim)
 
 
 def _decoded(caller: Caller) -> Request:
@@ -417,13 +408,6 @@ def tried(record: Record, act: Callable[[], T]) -> T | V2Error:
         return error.with_traceback(None)
     except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
         return crashed(record, error)
-
-
-def _trim() -> None:
-    """Let the system have what large requests took: glibc keeps what was freed in small parts."""
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
-    if trim is not None:
-        trim(0)
 
 
 def crashed(record: Record, error: Exception) -> InferenceFailed:

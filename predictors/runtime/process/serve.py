@@ -20,6 +20,7 @@ from pydantic import ValidationError
 
 from predictors.runtime.artifact.artifact import ArtifactError, Manifest, read_artifact
 from predictors.runtime.channel.document import ChannelError
+from predictors.runtime.dataplane.allocator import Trimmer
 from predictors.runtime.dataplane.budget import Budget
 from predictors.runtime.dataplane.class_counts import classes_of
 from predictors.runtime.dataplane.coalescer import Coalescer
@@ -44,6 +45,7 @@ from predictors.runtime.rest.app import RestApp
 from predictors.runtime.rest.protocol import direct_protocol, refresh_paths
 
 _QUIET_SECONDS = 1.0  # a drain ends once this long passed without a request
+_REST_SECONDS = 1.0  # after large requests, until the system is given what they took
 _GRACE_SECONDS = 30  # for what is under way when a drain ends
 _BACKLOG = 2048
 logger = logging.getLogger("serin.server")
@@ -164,7 +166,8 @@ class V2Server(ModelServer):
             self._engines = Engines(
                 _maker(model, settings), self._switch, self._service, settings, self._shown
             )
-        budget = Budget(settings.max_held_bytes or held_limit(flags.workers))
+        limit = settings.max_held_bytes or held_limit(flags.workers)
+        budget = Budget(limit, Trimmer(_REST_SECONDS).ask)
         self._coalescer = Coalescer(self._service, settings.queue_size, budget)
         self._grpc = GrpcServer(
             v2_methods(self._coalescer, settings.max_batch_rows),

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from predictors.runtime import TensorSpec
-from predictors.runtime.dataplane.budget import Budget, Hold
+from predictors.runtime.dataplane.budget import LARGE_BYTES, Budget, Hold
 from predictors.runtime.dataplane.unpacking import unpack
 from predictors.runtime.lean_kserve import pb
 from predictors.runtime.process.memory import memory_limit
@@ -62,6 +62,25 @@ def test_a_request_that_is_alone_may_be_larger_than_the_budget() -> None:
     next_one.grow(1)
 
     assert budget.held == 1
+
+
+def test_it_says_when_much_was_held_and_is_no_more() -> None:
+    """Once for all that was held at a time, by whoever; not for what is small."""
+    emptied: list[int] = []
+    budget = Budget(16 * MIB, lambda: emptied.append(budget.held))
+    small, large, other = (Hold(budget, name) for name in ("small", "large", "other"))
+    small.grow(LARGE_BYTES // 2)
+    small.release()
+    assert emptied == []
+    large.grow(LARGE_BYTES)
+    other.grow(1)
+    large.release()
+    assert emptied == []
+    other.release()
+    assert emptied == [0]
+    small.grow(1)
+    small.release()
+    assert emptied == [0]
 
 
 @pytest.mark.parametrize("pack", [gzip.compress, zlib.compress], ids=["gzip", "deflate"])
