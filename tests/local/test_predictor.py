@@ -131,6 +131,25 @@ def test_what_arrives_during_a_call_shares_the_next(slow: Predictor) -> None:
     assert shared == [[1], [3], [3], [3]]
 
 
+def test_one_that_holds_all_the_memory_leaves_small_requests_in(
+    artifact: Path, tmp_path: Path
+) -> None:
+    """What is small is not counted: it waits in the queue beside one that may be alone."""
+    limit = {"PREDICTOR_MAX_HELD_BYTES": str(1 << 20)}
+    with (
+        running("slow", artifact, tmp_path / "log", module=MODULE, **limit) as predictor,
+        ThreadPoolExecutor(8) as pool,
+    ):
+        large = pool.submit(ask, predictor, HELD, *[0.0] * 100_000)
+        wait_until(lambda: taken(predictor) == 1, 60, "the large request under way")
+        small = pool.submit(ask, predictor, 0.01)
+        wait_until(lambda: in_flight(predictor) == 2 or small.done(), 60, "the small one")
+        let_go(predictor.folder)
+        statuses = [one.result().status for one in (large, small)]
+
+    assert statuses == [200, 200]
+
+
 def test_one_bad_row_does_not_fail_its_neighbours(slow: Predictor) -> None:
     """In a shared batch the invalid row is a 400, the crashing one a 500, the others 200."""
     with ThreadPoolExecutor(8) as pool:

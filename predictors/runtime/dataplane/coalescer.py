@@ -20,7 +20,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
-from predictors.runtime.dataplane.budget import LARGE_BYTES, Budget, Hold, weight
+from predictors.runtime.dataplane.budget import LARGE_BYTES, SMALL_BYTES, Budget, Hold, weight
 from predictors.runtime.dataplane.job import Job
 from predictors.runtime.dataplane.service import Service
 from predictors.runtime.v2.errors import (
@@ -299,7 +299,9 @@ class Coalescer:
     def _submit(self, caller: Caller, request: Request) -> None:
         """Let the batcher's thread compute a request."""
         loop = asyncio.get_running_loop()
-        caller.holding().charge(weight(request))
+        size = weight(request)
+        if size > SMALL_BYTES or caller.hold is not None:
+            caller.holding().charge(size)
 
         def computed() -> None:  # in the batcher's thread
             loop.call_soon_threadsafe(self._computed, caller, request)
