@@ -11,6 +11,9 @@ from tests.support.predictor import Predictor, metric, running, wait_until
 from tests.support.required import ROOT
 from tests.support.terminal import Running, Terminal
 
+LINE = " ".join(["the quick brown fox"] * 11)
+"""100 tokens: of three such lines the model, which holds 256, has room for two at most."""
+
 
 @pytest.fixture(scope="module")
 def lm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predictor]:
@@ -33,7 +36,7 @@ def test_a_conversation_goes_on_until_ctrl_d(lm: Predictor) -> None:
     chat = begun(lm)
     for _ in range(3):
         before = metric(lm.metrics(), "predictor_requests_total", outcome="ok")
-        chat.type("the quick brown fox\n")
+        chat.type(f"{LINE}\n")
         wait_until(
             lambda before=before: (
                 metric(lm.metrics(), "predictor_requests_total", outcome="ok") > before
