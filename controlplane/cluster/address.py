@@ -1,6 +1,7 @@
 """Where a cluster's gateway answers, and a request to try there."""
 
 from controlplane.cluster.kubectl import Kubectl, wait_until
+from controlplane.kubernetes.conditions import is_true
 
 _NAMESPACE = "envoy-gateway-system"
 _SELECTOR = "gateway.envoyproxy.io/owning-gateway-name=kserve-ingress-gateway"
@@ -43,8 +44,19 @@ def _node(kubectl: Kubectl) -> str:
 
 
 def try_it(kubectl: Kubectl, model: str) -> str:
-    """What to type next."""
+    """What to type next, once the gateway takes connections.
+
+    Raises:
+        ClusterError: it has no address, or no pod of it is ready in time.
+    """
     where = gateway(kubectl)
+    pods = ("pods", "-n", _NAMESPACE, f"--selector={_SELECTOR}")
+    wait_until(
+        "a pod of the gateway that is ready",
+        _SECONDS,
+        lambda: any(is_true(pod.get("status"), "Ready") for pod in kubectl.items(*pods)),
+        lambda: f"Look with: kubectl get {' '.join(pods)}",
+    )
     service = kubectl.get("inferenceservice", model, "-n", "models") or {}
     host = (service.get("status") or {}).get("url", "").partition("://")[2]
     return (

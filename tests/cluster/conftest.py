@@ -155,8 +155,15 @@ def cluster(request: pytest.FixtureRequest, kubeconfig: str, before: set[str], s
     found.address = said.stdout.split("http://")[1].split(". ")[0].split("/")[0]
     service = found.get("isvc", MODEL)
     found.first = service["spec"]["predictor"]["model"]["storageUri"].rpartition("/")[2]
+
+    def answers() -> bool:
+        try:
+            return found.ask({"inputs": [FLOWER]}).status == 200
+        except OSError:  # nodes learn of the gateway's pod a moment after it is ready
+            return False
+
     wait(
-        lambda: found.ask({"inputs": [FLOWER]}).status == 200,
+        answers,
         240,
         f"an answer of {HOST} at {found.address}",
         found.pods,
