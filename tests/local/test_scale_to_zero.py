@@ -24,7 +24,8 @@ RULE: dict[str, Any] = {
         "minReplicaCount": 0,
         "maxReplicaCount": 2,
         "pollingInterval": 2,
-        "cooldownPeriod": 12,  # a rate needs two scrapes, 5 s apart
+        # A rate needs two scrapes, 5 s apart, of a pod that has just begun, and a look at it.
+        "cooldownPeriod": 20,
         "triggers": [
             {
                 "type": "prometheus",
@@ -59,13 +60,13 @@ def test_the_first_request_waits_for_the_cold_start(fresh: Callable[..., Platfor
 
     assert [status for status, _ in answers] == [200] * 4
     assert kubectl.replicas() == 1
-    platform.serin("load", "iris", "--rate", "0.5", "--even", "--duration", "36", seconds=60)
-    # It may have slept until the load began, but from then on it would be younger than this.
+    platform.serin("load", "iris", "--rate", "0.5", "--even", "--duration", "30", seconds=60)
+    # It may have slept until the load began; asleep amid it, it would be some 10 s old.
     (awake,) = platform.pods("iris")
     lived = datetime.now(UTC) - datetime.fromisoformat(awake["started_at"])
-    assert lived > timedelta(seconds=36 - 12), "asked each two seconds, it slept between"
+    assert lived > timedelta(seconds=20), "asked each two seconds, it slept between"
     wait_for(lambda: _asked_and_active(platform, kubectl), 60, "an active ScaledObject")
-    wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 60, "sleep again")
+    wait_for(lambda: kubectl.replicas() == 0 and not platform.pods("iris"), 90, "sleep again")
     wait_for(lambda: _trigger(platform) == [0], 60, "the trigger to have a value without a pod")
     events = kubectl.out("get", "events", "-o", "jsonpath={.items[*].message}")
     assert "from 0 to 1, triggered by held-request" in events
