@@ -128,7 +128,7 @@ def _new(entry: Object) -> Object:
     """A metric of v1 in v2's form; of kinds that are not served, the name alone."""
     kind = entry.get("type")
     inner = entry.get(str(kind).lower())
-    if kind not in {"Resource", "External"} or not isinstance(inner, dict):
+    if kind not in ("Resource", "External") or not isinstance(inner, dict):
         return {"type": kind}
     target: Object = {}
     for name, word in _AMOUNTS.items():

@@ -161,6 +161,7 @@ def test_a_patch_of_v1_is_laid_over_v1s_fields(resources: Resources) -> None:
         (noted(metrics="{"), "is not JSON"),
         (noted(metrics="[1]"), "must be a list of metrics"),
         (noted(metrics='[{"type": "Pods", "pods": {"metricName": "x"}}]'), "expected Resource or"),
+        (noted(metrics='[{"type": []}]'), "must be of type string"),
         (noted(behavior="[]"), "must be an object"),
         (noted(behavior='{"ScaleDown": 3}'), "must be of type object"),
         (noted(behavior='{"a":' * 700 + "1" + "}" * 700), "annotations|unknown field"),
