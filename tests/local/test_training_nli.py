@@ -1,5 +1,6 @@
 """training.nli as a Job runs it: the default, fine-tuning, killed and started again."""
 
+import gzip
 import json
 import os
 import random
@@ -9,8 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
+from predictors.nli import NliModel
 from predictors.runtime import read_artifact
 from tests.support import trained
 from tests.support.predictor import running
@@ -186,6 +189,53 @@ def test_a_t5_of_transformers_learns_a_data_set_of_a_hub(s3: S3Server, tmp_path:
     assert (metrics["model_name"], metrics["batch_size"]) == ("s3://models/t5/tiny", 8)
     assert (metrics["max_length"], metrics["gradient_accumulation_steps"]) == (32, 4)
     assert made.document["data"]["test_name"] == "multi_nli-validation_matched"
+
+
+@pytest.mark.timeout(400)
+def test_a_deberta_learns_on_from_a_head_in_its_own_order_of_labels(tmp_path: Path) -> None:
+    """What is served answers as transformers does, by our labels, of cut and of padded pairs."""
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    from tests.support import tiny_deberta
+
+    rows = [json.loads(line) for line in gzip.decompress(PAIRS.read_bytes()).splitlines()[:60]]
+    (tmp_path / "pairs.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    texts = [row[name] for row in rows for name in ("premise", "hypothesis")]
+    theirs = ("contradiction", "entailment", "neutral")
+    tiny_deberta.write(tmp_path / "model", texts, theirs)
+    done = run(
+        *("--smoke", "--data", tmp_path / "pairs.jsonl", "--output", tmp_path / "out"),
+        MODEL_NAME=str(tmp_path / "model"),
+        HF_HUB_OFFLINE="1",
+        MAX_LENGTH="32",
+        LEARNING_RATE="1e-6",  # so little that each answer stays what it was
+    )
+    assert done.returncode == 0, done.stderr
+
+    made = read_artifact(tmp_path / "out")
+    served = NliModel("nli", tmp_path / "out", made)
+    served.load()
+    names = ("premise", "hypothesis")
+    answer = served.infer(
+        {name: np.array([row[name].encode() for row in rows], object) for name in names}
+    )
+    pairs = [[row[name] for name in names] for row in rows]
+    cut = {"padding": True, "truncation": True, "max_length": 32, "return_tensors": "pt"}
+    tokens = AutoTokenizer.from_pretrained(tmp_path / "model")(
+        [list(pair) for pair in pairs], **cut
+    )
+    with torch.no_grad():
+        before, after = (
+            AutoModelForSequenceClassification.from_pretrained(folder)(**tokens).logits
+            for folder in (tmp_path / "model", tmp_path / "out" / "transformers")
+        )
+    temperature = made.document["metrics"]["temperature"]
+
+    assert np.abs(answer["probabilities"] - (after / temperature).softmax(-1).numpy()).max() < 1e-4
+    assert {*answer["label"]} > {answer["label"][0]}
+    assert [label.decode() for label in answer["label"]] == [theirs[n] for n in before.argmax(-1)]
+    assert {*answer["truncated"].tolist()} == {True, False}
 
 
 def test_texts_are_cut_where_metadata_says_and_the_answer_tells(

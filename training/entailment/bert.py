@@ -8,8 +8,6 @@ of the memory.
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from torch.nn import functional
 
@@ -17,10 +15,8 @@ from predictors.nli import LABELS, PairTokenizer, Row
 from training.entailment.adapter import ADAPTED, RANK, Adapter, layer
 from training.entailment.encoder import Encoder
 
-SMOOTHING = 0.05  # of the labels learnt: none is certain
 _QKV = ADAPTED[:3]
 _MASKED = -1e4
-_BATCH = 64  # pairs scored at once
 
 
 def precision() -> torch.dtype:
@@ -120,28 +116,8 @@ class Bert(torch.nn.Module):
         return functional.layer_norm(x, x.shape[-1:], weight, bias, epsilon)
 
 
-def loss(
-    model: Bert, pairs: PairTokenizer, rows: Sequence[Row], labels: npt.NDArray[np.int64]
-) -> torch.Tensor:
-    """Mean over pairs of the loss of choosing the right label."""
-    return functional.cross_entropy(
-        _asked(model, pairs, rows), torch.from_numpy(labels), label_smoothing=SMOOTHING
-    )
-
-
-@torch.no_grad()
-def scores(model: Bert, pairs: PairTokenizer, rows: Sequence[Row]) -> npt.NDArray[np.float64]:
+def asked(model: Bert, pairs: PairTokenizer, rows: Sequence[Row]) -> torch.Tensor:
     """Scores of the labels before softmax, (pairs, labels)."""
-    model.eval()
-    answers = np.empty((len(rows), len(LABELS)))
-    order = np.argsort([len(row) for row in rows], kind="stable")
-    for start in range(0, len(rows), _BATCH):
-        batch = order[start : start + _BATCH]
-        answers[batch] = _asked(model, pairs, [rows[number] for number in batch]).numpy()
-    return answers
-
-
-def _asked(model: Bert, pairs: PairTokenizer, rows: Sequence[Row]) -> torch.Tensor:
     padded = {name: torch.from_numpy(array) for name, array in pairs.padded(rows).items()}
     answer: torch.Tensor = model(padded["input_ids"], padded["token_type_ids"], pairs.pad)
     return answer

@@ -5,7 +5,8 @@ import io
 import json
 import tempfile
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,8 +17,8 @@ from safetensors import deserialize
 from tokenizers import Tokenizer
 
 from training import wheels
-from training.entailment.pretrained import available
 from training.errors import DataError
+from training.publish.registry import Registry
 
 Floats = npt.NDArray[np.float32]
 
@@ -76,6 +77,22 @@ def read(name: str, max_length: int) -> Encoder:
         return replace(
             encoder, origin={"model": name, "sha256": hashlib.sha256(weights).hexdigest()}
         )
+
+
+@contextmanager
+def available(name: str) -> Iterator[str]:
+    """Where a model is, for as long as the block: its folder, fetched of s3://, or a hub's id.
+
+    Raises:
+        StoreError: the store does not answer, or has nothing there.
+        SettingsError: s3:// is asked for and the store is not named.
+    """
+    if not name.startswith("s3://"):
+        yield str(Path(name).expanduser()) if Path(name).expanduser().is_dir() else name
+        return
+    with tempfile.TemporaryDirectory(prefix="serin-pretrained-") as folder:
+        Registry().download(name, Path(folder))
+        yield folder
 
 
 def model_type(name: str) -> str:

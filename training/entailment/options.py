@@ -9,6 +9,7 @@ from training.script import at_least, setting
 
 RATE = 1e-3  # of an adapter, which begins by adding nothing
 T5_RATE = 3e-4
+DEBERTA_RATE = 2e-5
 MIN_ACCURACY = 0.65  # of the model that is published as it is, on pairs of MultiNLI
 MIN_ACCURACY_LEARNT = 0.40  # the largest class of MultiNLI's dev-matched is 36 %
 
@@ -60,8 +61,8 @@ def read(document: str | None) -> argparse.Namespace:
         "MODEL_NAME",
         str,
         MINILM,
-        "an encoder of BERT's form, in a folder or at an s3:// URI; or a T5, which may be a hub's "
-        "id too and needs --data",
+        "an encoder of BERT's form, in a folder or at an s3:// URI; or a T5 or DeBERTa, which may "
+        "be a hub's id too; with --data",
     )
     setting(parser, "BATCH_SIZE", at_least(1), 32, "pairs computed at once")
     setting(parser, "EPOCHS", at_least(1), 4, "times that each pair is seen")
@@ -71,7 +72,7 @@ def read(document: str | None) -> argparse.Namespace:
         _rate,
         None,
         "of AdamW, at its highest",
-        f"{RATE} for an adapter, {T5_RATE} for a T5",
+        f"{RATE} for an adapter, {T5_RATE} for a T5, {DEBERTA_RATE} for a DeBERTa",
     )
     setting(parser, "MAX_LENGTH", at_least(16), 128, "tokens read of a pair; the rest is cut")
     setting(

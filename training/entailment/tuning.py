@@ -1,9 +1,10 @@
-"""What learns pairs, as the script needs it: an encoder with its adapter, or a T5. Needs torch."""
+"""What learns pairs, as the script needs it: an encoder with its adapter, a T5 or a DeBERTa."""
 
 import os
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from predictors.nli import PairTokenizer, Row
-from training.entailment import bert, calibration, lessons, options, t5
+from predictors.nli import LABELS, PairTokenizer, Row
+from training.entailment import bert, calibration, deberta, lessons, options, t5, whole
 from training.entailment.adapter import Adapter
 from training.entailment.encoder import Encoder
 from training.entailment.lessons import Lesson
@@ -20,7 +21,8 @@ from training.entailment.pairs import Pairs
 from training.progress import Reporter
 from training.publish.checkpoints import Checkpoints
 
-Scores = npt.NDArray[np.float64]
+SMOOTHING = 0.05  # of the labels learnt: none is certain
+_BATCH = 64  # pairs scored at once
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +33,39 @@ class Learner:
         network: of torch.
         pairs: how it reads.
         rate: at its highest, where none is told.
-        loss: of rows and labels, mean.
-        scores: of rows, before softmax.
+        asked: scores of rows before softmax, (pairs, labels).
     """
 
     network: torch.nn.Module
     pairs: PairTokenizer
     rate: float
-    loss: Callable[[list[Row], npt.NDArray[np.int64]], torch.Tensor]
-    scores: Callable[[list[Row]], Scores]
+    asked: Callable[[Sequence[Row]], torch.Tensor]
 
     @property
     def parameters(self) -> int:
         """How many weights it has."""
         return sum(part.numel() for part in self.network.parameters())
 
+    def loss(self, rows: Sequence[Row], labels: npt.NDArray[np.int64]) -> torch.Tensor:
+        """Mean over pairs of the loss of choosing the right label."""
+        scores = self.asked(rows)
+        right = torch.from_numpy(labels).to(scores.device)
+        return torch.nn.functional.cross_entropy(scores, right, label_smoothing=SMOOTHING)
+
+    @torch.no_grad()
+    def scores(self, rows: Sequence[Row]) -> npt.NDArray[np.float64]:
+        """Scores of the labels before softmax, (pairs, labels)."""
+        self.network.eval()
+        answers = np.empty((len(rows), len(LABELS)))
+        order = np.argsort([len(row) for row in rows], kind="stable")
+        for start in range(0, len(rows), _BATCH):
+            batch = order[start : start + _BATCH]
+            answers[batch] = self.asked([rows[number] for number in batch]).cpu().numpy()
+        return answers
+
     def adapter(self, temperature: float) -> Adapter:
         """What an encoder has learnt; the network then answers as the file will have it."""
-        assert isinstance(self.network, bert.Bert)  # noqa: S101 - a T5 has none
+        assert isinstance(self.network, bert.Bert)  # noqa: S101 - no other has one
         return self.network.adapter(temperature)
 
 
@@ -70,35 +87,33 @@ def of_encoder(encoder: Encoder, adapter: Adapter | None, *, smoke: bool) -> Lea
     """An encoder that learns an adapter, from this one on where there is one."""
     network = bert.Bert(encoder, adapter, torch.float32 if smoke else bert.precision())
     pairs = PairTokenizer(encoder.tokenizer)
-    return Learner(
-        network,
-        pairs,
-        options.RATE,
-        lambda rows, labels: bert.loss(network, pairs, rows, labels),
-        lambda rows: bert.scores(network, pairs, rows),
-    )
+    return Learner(network, pairs, options.RATE, lambda rows: bert.asked(network, pairs, rows))
 
 
-def of_t5(name: str, max_length: int) -> tuple[Learner, Callable[[float, Path], None]]:
-    """A T5 that learns to choose a label word, and how to write it into a folder."""
-    network, words = t5.pretrained(name)
-    pairs, first = t5.pair_tokenizer(words, max_length), t5.label_tokens(words)
+def of_transformers(name: str, max_length: int) -> tuple[Learner, Callable[[float, Path], None]]:
+    """A T5 or a DeBERTa that learns as a whole, and how to write it into a folder."""
+    network, words = whole.pretrained(name)
+    given: tuple[str, ...]
+    served: Callable[[float], torch.nn.Module]
+    if network.config.model_type in whole.DEBERTAS:
+        deberta.own_head(network)
+        pairs, given = deberta.pair_tokenizer(network, words, max_length), deberta.GIVEN
+        rate, asked = options.DEBERTA_RATE, partial(deberta.asked, network, pairs)
+        served = partial(deberta.Served, network, pairs.pad)
+    else:
+        first = t5.label_tokens(words)
+        pairs, given = t5.pair_tokenizer(words, max_length), ("input_ids",)
+        rate, asked = options.T5_RATE, partial(t5.asked, network, pairs, first=first)
+        served = partial(t5.Served, network, first)
     network.to("cuda" if torch.cuda.is_available() else "cpu")
 
     def write(temperature: float, folder: Path) -> None:
         network.to("cpu")  # what is published is of no device
         network.save_pretrained(folder / "transformers")
         words.save_pretrained(folder / "transformers")
-        t5.export(network, first, temperature, folder / "model.onnx")
+        whole.export(served(temperature), given, folder / "model.onnx")
 
-    learner = Learner(
-        network,
-        pairs,
-        options.T5_RATE,
-        lambda rows, labels: t5.loss(network, pairs, rows, labels, first),
-        lambda rows: t5.scores(network, pairs, rows, first),
-    )
-    return learner, write
+    return Learner(network, pairs, rate, asked), write
 
 
 def learn(

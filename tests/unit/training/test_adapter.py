@@ -74,12 +74,12 @@ def test_the_graph_answers_as_the_network_that_learns(
 ) -> None:
     """But for 8 bits: numpy adds up and ONNX Runtime computes what torch does."""
     torch = pytest.importorskip("torch")
-    from training.entailment import bert
+    from training.entailment import tuning
 
     tokenizer = PairTokenizer(encoder.tokenizer)
     rows, truncated = tokenizer.encode(pairs.premises, pairs.hypotheses)
-    network = bert.Bert(encoder, adapter, torch.float32)
-    scores = torch.from_numpy(bert.scores(network, tokenizer, rows)) / adapter.temperature
+    learner = tuning.of_encoder(encoder, adapter, smoke=True)
+    scores = torch.from_numpy(learner.scores(rows)) / adapter.temperature
 
     model = graph.to_onnx(encoder.config, adapter.merged(encoder), adapter.temperature)
     scikit.save(model, tmp_path / "model.onnx")
