@@ -9,6 +9,7 @@ nli, causal_lm              text models: `python -m scripts.benchmark.<model>`; 
                             first_token are what they share
 peer, peers/, servers/      the ways to serve a model, one file each; servers run in processes
 language/                   causal-lm beside llama.cpp, and beside its own weights
+before                      Serin at an earlier commit as a peer
 artifacts, repository       what is served, and where files lie
 errors                      what keeps a run from being a result
 traffic/                    what is asked, and the generators of load

@@ -14,6 +14,8 @@ import click
 
 PEERS = Path(__file__).parent / "peers"
 SERVERS = Path(__file__).parent / "servers"
+SERIN = "serin"
+BEFORE = "before"  # Serin at an earlier commit, if that was asked for
 STOCK = "kserve"  # ratios are to this peer, over the same protocol
 FLOOR = "echo"  # and to this one, which has no model and no V2
 

@@ -13,9 +13,11 @@ from rich.console import Console
 
 from scripts.benchmark import peer
 from scripts.benchmark.artifacts import artifact_of
+from scripts.benchmark.before import commit_of, serin_at
 from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.measure import Measured, Settings, Subject, measure
 from scripts.benchmark.overload import SETTINGS, Overload, overload
+from scripts.benchmark.peer import BEFORE, SERIN, STOCK
 from scripts.benchmark.repository import ROOT, home
 from scripts.benchmark.result.chart import chart
 from scripts.benchmark.result.provenance import provenance
@@ -27,7 +29,6 @@ from scripts.benchmark.soak import soak
 from scripts.benchmark.traffic import load
 from scripts.benchmark.traffic.question import Question
 
-SERIN = "serin"
 Peers = Mapping[str, tuple[peer.Peer, Path]]
 
 
@@ -37,6 +38,7 @@ class Wanted:
 
     models: tuple[str, ...]
     peers: tuple[str, ...]
+    before: str | None
     connections: tuple[int, ...]
     seconds: int
     warm_up_seconds: int
@@ -54,10 +56,15 @@ def run(wanted: Wanted) -> None:
         BenchmarkError: it could not be run, or it had an error and is no result.
     """
     chosen = peer.peers(wanted.peers)
+    commit = commit_of(wanted.before) if wanted.before else ""
+    if commit and SERIN not in chosen:
+        raise click.UsageError("--before compares serin: --peers leaves it out")
     load.require(["wrk", "h2load"])
     load_at_start = machine.load_average()  # before our own preparations
     folder = home()
     folder.mkdir(parents=True, exist_ok=True)
+    if commit:
+        chosen[BEFORE] = serin_at(commit, folder)
     ready = _installed(chosen, folder)
     subjects = [_subject(model, wanted, folder) for model in wanted.models]
     cores = machine.Cores.choose()
@@ -80,6 +87,7 @@ def run(wanted: Wanted) -> None:
         provenance={
             **_provenance(ready),
             "pinned": cores.pinned,
+            **({"before": commit} if commit else {}),
             "noise": {"load_average_at_start": load_at_start, "others_share": others_share},
         },
         settings=settings,
@@ -204,8 +212,10 @@ def _warn(sentence: str) -> None:
 
 def _write(report: Report, folder: Path) -> None:
     folder.mkdir(parents=True, exist_ok=True)
-    result = folder / f"{report.provenance['date']}.json"
-    result.write_text(json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n")
-    picture = result.with_suffix(".svg")
-    picture.write_text(chart(report))
-    click.echo(f"Written: {result}, {picture}")
+    kind = "-before" if BEFORE in report.peers else ""
+    written = [folder / f"{report.provenance['date']}{kind}.json"]
+    written[0].write_text(json.dumps(report.document(), indent=1, ensure_ascii=False) + "\n")
+    if STOCK in report.peers:  # the picture's ratios are to it
+        written.append(written[0].with_suffix(".svg"))
+        written[1].write_text(chart(report))
+    click.echo(f"Written: {', '.join(map(str, written))}")

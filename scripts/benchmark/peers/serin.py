@@ -1,12 +1,18 @@
 """Serin's predictor, started as its container starts it: metrics and request log on."""
 
+from functools import partial
 from pathlib import Path
 
 from scripts.benchmark.peer import Peer, Place, Start
 from scripts.benchmark.repository import ROOT
 
 
-def start(place: Place) -> Start:
+def serin(title: str, root: Path) -> Peer:
+    """The predictors of a checkout."""
+    return Peer(title, ("rest-json", "rest-binary", "grpc"), partial(_start, root))
+
+
+def _start(root: Path, place: Place) -> Start:
     """`python -m predictors.<model>`, on loopback."""
     command: list[str | Path] = [
         *(place.python, "-m", f"predictors.{place.model.replace('-', '_')}"),
@@ -17,7 +23,7 @@ def start(place: Place) -> Start:
         "PREDICTOR_HOST": "127.0.0.1",
         "PREDICTOR_METRICS_PORT": str(place.metrics_port),
     }
-    return Start(command, environment, directory=ROOT)
+    return Start(command, environment, directory=root)
 
 
-PEER = Peer("Serin", ("rest-json", "rest-binary", "grpc"), start)
+PEER = serin("Serin", ROOT)

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any
 
 from rich.box import SIMPLE_HEAD
@@ -10,8 +11,8 @@ from rich.table import Table
 
 from scripts.benchmark.measure import Settings, Subject
 from scripts.benchmark.overload import Overload
-from scripts.benchmark.peer import Peer
-from scripts.benchmark.result.summary import Footprint, Row
+from scripts.benchmark.peer import BEFORE, Peer
+from scripts.benchmark.result.summary import Footprint, Row, interval
 from scripts.benchmark.traffic.transports import TRANSPORTS
 
 
@@ -57,6 +58,8 @@ class Report:
         for subject in self.subjects:
             yield self._loads(subject.model)
             yield self._processes(subject.model)
+        if compared := [row for row in self.rows if row.to_before]:
+            yield _before(self.peers[BEFORE].title, compared)
         if self.overloads:
             yield _overloads(self.overloads)
 
@@ -87,6 +90,21 @@ class Report:
                 *(f"{one.start_seconds:.2f}", f"{one.memory_mib:.0f}"),
             )
         return table
+
+
+def _before(title: str, rows: Iterable[Row]) -> Table:
+    columns = ("over", "conns", "× before", "between", "rounds")
+    table = _table(f"{title}, and Serin now: requests a second", "", *columns)
+    for row in rows:
+        low, high = interval(row.to_before)
+        table.add_row(
+            row.model,
+            TRANSPORTS[row.transport].title,
+            str(row.connections),
+            *(f"{median(row.to_before):.3f}", f"{low:.3f} … {high:.3f}"),
+            str(len(row.to_before)),
+        )
+    return table
 
 
 def _overloads(overloads: Sequence[Overload]) -> Table:
@@ -127,10 +145,15 @@ def _ratio(value: float | None) -> str:
 
 
 def _load(row: Row) -> dict[str, Any]:
+    before = {}
+    if row.to_before:
+        bounds = [_rounded(one) for one in interval(row.to_before)]
+        before = {"to_before": _rounded(median(row.to_before)), "to_before_interval": bounds}
     return {
         "peer": row.peer,
         "transport": row.transport,
         "connections": row.connections,
+        **before,
         "to_stock_kserve": _rounded(row.to_stock),
         "to_echo": _rounded(row.to_floor),
         "requests_per_second": _rounded(row.requests_per_second),

@@ -5,10 +5,11 @@ The ratio of two medians would compare rounds with each other; the median of rat
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import comb
 from statistics import median
 
 from scripts.benchmark.measure import Point, Process
-from scripts.benchmark.peer import FLOOR, STOCK
+from scripts.benchmark.peer import BEFORE, FLOOR, SERIN, STOCK
 
 REST = "rest-json"
 
@@ -29,6 +30,8 @@ class Row:
     """Times stock KServe's rate: gRPC to its gRPC, REST in both forms to its REST JSON."""
     to_floor: float | None
     """Times the echo's rate, which is over REST JSON."""
+    to_before: tuple[float, ...] = ()
+    """Each round's, of Serin alone: times the rate that it had at an earlier commit."""
 
     @property
     def requests_per_second(self) -> float:
@@ -58,8 +61,8 @@ def rows(points: Sequence[Point]) -> list[Row]:
         for one in points
     }
 
-    def ratio(group: Sequence[Point], peer: str, transport: str) -> float | None:
-        return _median(
+    def ratios(group: Sequence[Point], peer: str, transport: str) -> list[float]:
+        return _ratios(
             (one.load.requests_per_second, rates.get(base))
             for one in group
             for base in [(one.model, peer, transport, one.connections, one.round)]
@@ -79,8 +82,9 @@ def rows(points: Sequence[Point]) -> list[Row]:
             rounds=tuple(one.load.requests_per_second for one in group),
             p50_ms=median(one.load.p50_ms for one in group),
             p99_ms=median(one.load.p99_ms for one in group),
-            to_stock=ratio(group, STOCK, transport if transport == "grpc" else REST),
-            to_floor=ratio(group, FLOOR, REST),
+            to_stock=_median(ratios(group, STOCK, transport if transport == "grpc" else REST)),
+            to_floor=_median(ratios(group, FLOOR, REST)),
+            to_before=tuple(ratios(group, BEFORE, transport) if peer == SERIN else ()),
         )
         found.append(row)
     return found
@@ -103,16 +107,35 @@ def footprints(processes: Sequence[Process]) -> list[Footprint]:
             memory_mib=median(one.memory_bytes for one in group) / 2**20,
             start_to_stock=start / min(base) if base else None,
             memory_to_stock=_median(
-                (one.memory_bytes, pair.memory_bytes if pair else None)
-                for one in group
-                for pair in [stock.get((one.model, one.round))]
+                _ratios(
+                    (one.memory_bytes, pair.memory_bytes if pair else None)
+                    for one in group
+                    for pair in [stock.get((one.model, one.round))]
+                )
             ),
         )
         found.append(footprint)
     return found
 
 
-def _median(pairs: Iterable[tuple[float, float | None]]) -> float | None:
-    """The median of ratios, of those that have a base; None where none has."""
-    ratios = [value / base for value, base in pairs if base]
+def interval(values: Sequence[float]) -> tuple[float, float]:
+    """Two of the values, between which their true median lies with a probability of 95 %.
+
+    No distribution is assumed: each value is above it or below it, as a coin falls. Fewer than six
+    values give the lowest and the highest of them, which promise less.
+    """
+    ordered = sorted(values)
+    count = len(ordered)
+    last = 1
+    while 2 * sum(comb(count, below) for below in range(last + 1)) <= 0.05 * 2**count:
+        last += 1
+    return ordered[last - 1], ordered[-last]
+
+
+def _ratios(pairs: Iterable[tuple[float, float | None]]) -> list[float]:
+    """Of those that have a base."""
+    return [value / base for value, base in pairs if base]
+
+
+def _median(ratios: Sequence[float]) -> float | None:
     return median(ratios) if ratios else None

@@ -11,6 +11,11 @@ COMMAS = "one,two"
 @click.option("--models", default="iris,mnist-forest", show_default=True, metavar=COMMAS)
 @click.option("--peers", metavar=COMMAS, help="Servers to measure.  [default: all]")
 @click.option(
+    "--before",
+    metavar="COMMIT",
+    help="Also measure Serin at an earlier commit, and tell the ratio of now to then.",
+)
+@click.option(
     "--connections",
     default="1,8,64",
     show_default=True,
@@ -59,11 +64,12 @@ COMMAS = "one,two"
     type=click.Path(file_okay=False, path_type=Path),
     default=Path("docs/benchmarks"),
     show_default=True,
-    help="Where <date>.json and <date>.svg are written.",
+    help="Where <date>.json and <date>.svg are written; with --before <date>-before.json.",
 )
 def command(
     models: str,
     peers: str | None,
+    before: str | None,
     connections: str,
     seconds: int,
     warm_up: int,
@@ -83,6 +89,8 @@ def command(
     \b
     serin bench                                       all, about 12 minutes
     serin bench --models iris --seconds 1 --rounds 1  a quick look
+    serin bench --peers serin --before HEAD~10 --rounds 6
+                                                      what ten commits changed
     serin bench --models mnist-cnn --data ~/mnist     needs PyTorch: installs it
     """
     from scripts.benchmark.session import Wanted, run, soak_only
@@ -90,6 +98,7 @@ def command(
     wanted = Wanted(
         models=_words(models),
         peers=_words(peers or ""),
+        before=before,
         connections=_counts(connections),
         seconds=seconds,
         warm_up_seconds=warm_up,
@@ -99,6 +108,8 @@ def command(
         artifacts=artifacts,
         output=output,
     )
+    if soak and before:
+        raise click.UsageError("--soak loads Serin alone: --before does not go with it")
     if soak:
         soak_only(wanted, soak)
     else:

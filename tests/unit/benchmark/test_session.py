@@ -1,6 +1,7 @@
 import json
 import xml.etree.ElementTree as ET
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from rich.console import Console
 from scripts.benchmark import measure, session
 from scripts.benchmark.errors import BenchmarkError, LoadError, NoAnswerError
 from scripts.benchmark.measure import Measured, Settings, Subject
-from scripts.benchmark.peer import PEERS, Peer, peers
+from scripts.benchmark.peer import BEFORE, PEERS, Peer, peers
 from scripts.benchmark.result.report import Report
 from scripts.benchmark.result.summary import footprints, rows
 from scripts.benchmark.serving.machine import Cores
@@ -65,8 +66,9 @@ def measured(
     monkeypatch: pytest.MonkeyPatch,
     loads: dict[str, Load | LoadError] | None = None,
     broken: str = "",
+    chosen: dict[str, Peer] | None = None,
 ) -> Measured:
-    """A run over all real peers with servers and generators that only claim."""
+    """A run over all real peers, or those chosen, with servers and generators that only claim."""
 
     @contextmanager
     def serving(name: str, peer: Peer, *rest: Any) -> Any:
@@ -83,7 +85,7 @@ def measured(
     monkeypatch.setattr(measure, "serving", serving)
     monkeypatch.setattr(wrk, "run", load)
     monkeypatch.setattr(h2load, "run", load)
-    ready = {name: (one, Path("python")) for name, one in peers().items()}
+    ready = {name: (one, Path("python")) for name, one in (chosen or peers()).items()}
     return measure.measure(settings, [subject], ready, Cores(None, None), lambda what: None)
 
 
@@ -195,8 +197,41 @@ def test_a_report_is_a_table_a_document_and_a_picture(
     assert len(bars) == 1 + len(report.rows) // 2
 
 
+def test_an_earlier_commit_is_measured_in_turn_and_compared(
+    settings: Settings, subject: Subject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each round has both, the second one backwards; table and file tell ratio and interval."""
+    chosen = {**peers(["serin"]), BEFORE: replace(peers()["serin"], title="Serin at 0123456")}
+    run = measured(
+        settings, subject, monkeypatch, {"before": replace(GOOD, requests=5000)}, chosen=chosen
+    )
+    report = Report({}, settings, [subject], chosen, rows(run.points), footprints(run.processes))
+    console = Console(width=80, record=True, quiet=False)
+    with console.capture() as captured:
+        for table in report.tables():
+            console.print(table)
+    (ratios,) = captured.get().split("Serin at 0123456, and Serin now")[1:]
+    told = report.document()["models"]["iris"]["loads"]
+
+    assert [one.peer for one in run.processes] == ["serin", "before", "before", "serin"]
+    assert ratios.count("0.800 … 0.800") == 3 * 2
+    assert "…" not in captured.get().replace(" … ", "")
+    assert [(one["peer"], one["to_before"]) for one in told if "to_before" in one] == [
+        ("serin", 0.8)
+    ] * 6
+    assert all(one["to_before_interval"] == [0.8, 0.8] for one in told if "to_before" in one)
+
+
 @pytest.mark.parametrize(
-    "asked", [["--connections", "0"], ["--connections", "a"], ["--peers", "x"]]
+    "asked",
+    [
+        ["--connections", "0"],
+        ["--connections", "a"],
+        ["--peers", "x"],
+        ["--before", "no commit"],
+        ["--before", "HEAD", "--peers", "echo"],
+        ["--before", "HEAD", "--soak", "1"],
+    ],
 )
 def test_a_wrong_option_is_told_before_anything_is_built(asked: list[str]) -> None:
     """Exit 2, as every verb."""

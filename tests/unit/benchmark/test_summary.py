@@ -2,7 +2,7 @@ import pytest
 
 from scripts.benchmark.measure import Point, Process
 from scripts.benchmark.overload import Accepted, Overload, accepted
-from scripts.benchmark.result.summary import Footprint, Row, footprints, rows
+from scripts.benchmark.result.summary import Footprint, Row, footprints, interval, rows
 from scripts.benchmark.traffic.load import Load
 
 
@@ -64,6 +64,30 @@ def test_without_a_base_there_is_no_ratio() -> None:
     assert row(alone, "serin").to_stock is None
     assert row(once, "serin").to_stock == pytest.approx(10)
     assert row(stuck, "serin").to_stock is None
+
+
+def test_the_ratio_to_an_earlier_commit_is_of_each_round_and_of_serin_alone() -> None:
+    """Over the same transport; the machine was half as fast in round 2 for both."""
+    points = [
+        *(point("serin", 1, 1100), point("serin", 2, 450), point("serin", 1, 300, "grpc")),
+        *(point("before", 1, 1000), point("before", 2, 500), point("before", 1, 200, "grpc")),
+        *(point("kserve", 1, 100), point("kserve", 2, 100)),
+    ]
+
+    assert row(points, "serin").to_before == pytest.approx((1.1, 0.9))
+    assert row(points, "serin", "grpc").to_before == pytest.approx((1.5,))
+    assert row(points, "kserve").to_before == ()
+    assert row(points, "before").to_before == ()
+
+
+@pytest.mark.parametrize(
+    ("count", "low"), [(1, 0), (2, 0), (5, 0), (6, 0), (8, 0), (9, 1), (12, 2), (20, 5)]
+)
+def test_an_interval_is_that_of_the_median(count: int, low: int) -> None:
+    """The published table for a median's 95 %: of 9 rounds the second to the eighth, and so on."""
+    values = [float(number) for number in reversed(range(count))]
+
+    assert interval(values) == (low, count - 1 - low)
 
 
 def test_a_start_is_the_quickest_and_memory_the_median() -> None:
