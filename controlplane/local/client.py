@@ -18,9 +18,8 @@ from typing import Any
 from controlplane import settings, statefolder
 from controlplane.errors import AlreadyRunning, NotRunning, SerinError, UnknownModel
 from controlplane.local import manifests, published
-from controlplane.local.controllers.plan import is_versioned
-from controlplane.local.gateway.process import DEFAULT_PORT
 from controlplane.statefolder import ROOT, Home
+from controlplane.store.channels import is_versioned
 
 START_SECONDS = 240.0
 """An idle machine takes one or two; with thirty programs for two cores, a minute."""
@@ -87,7 +86,7 @@ def up(
     """
     settings.check()
     if port is None and settings.GATEWAY_PORT in os.environ:
-        port = settings.port(settings.GATEWAY_PORT, DEFAULT_PORT)
+        port = settings.port(settings.GATEWAY_PORT, settings.DEFAULT_PORT)
     home = statefolder.home()
     home.prepare()
     with statefolder.exclusive(home):
@@ -97,7 +96,7 @@ def up(
         there = applied(home)
         generation = ask(home, names, replicas, fresh=not before, newest=newest)
         if not before:
-            _spawn(home, DEFAULT_PORT if port is None else port)
+            _spawn(home, settings.DEFAULT_PORT if port is None else port)
         else:
             nudge(home)
     return Platform(home, not before, generation, tuple(set(names).difference(there)))

@@ -10,10 +10,10 @@ from controlplane.kubernetes.meta import Object
 from controlplane.local import published, seeds
 from controlplane.local.api.resources import Resources
 from controlplane.local.api.writes.admission import Resolve, name_versions
-from controlplane.local.controllers.plan import UNTRAINED, is_versioned
 from controlplane.local.controllers.report import Failure
 from controlplane.statefolder import Home, read_json
 from controlplane.store import artifacts
+from controlplane.store.channels import UNTRAINED, is_versioned
 from controlplane.store.s3 import Store
 
 FIND_SECONDS = 2.0

@@ -169,8 +169,8 @@ class Supervisor:
             self.jobs.stop(),
             self.fleet.stop(STOP_GRACE_SECONDS),
             asyncio.to_thread(self.console.stop),
+            asyncio.to_thread(self.monitoring.stop),
         )
-        await asyncio.to_thread(self.monitoring.stop)
         if self.s3:
             await asyncio.to_thread(self.s3.stop)
         await self.objects.save()

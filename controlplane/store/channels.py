@@ -17,6 +17,8 @@ from controlplane.kubernetes.names import SOURCE
 Document = dict[str, Any]
 FOLDER = "channels"
 """Beside a model's versions; never the name of one."""
+UNTRAINED = "untrained"
+"""Stands for a version in the overlays' versions.yaml until one is chosen."""
 DEFAULT = "stable"
 STRICT, AVAILABLE = "strict", "available"
 LEASE_SECONDS = 2.0
@@ -36,6 +38,18 @@ def parsed(uri: str) -> tuple[str, str, str] | None:
     """Bucket, model and name of s3://models/iris@stable; None of any other URI."""
     match = _CHANNEL.fullmatch(uri.rstrip("/"))
     return (match[1], match[2], match[3]) if match else None
+
+
+def is_versioned(storage_uri: str) -> bool:
+    """Whether a URI says what to serve: s3://models/iris/1f2e… and s3://models/iris@stable do.
+
+    s3://models/iris does not, nor does s3://models/iris/untrained, which the overlays have until
+    somebody chooses a version.
+    """
+    if parsed(storage_uri) is not None:
+        return True
+    parts = storage_uri.removeprefix("s3://").split("/")
+    return len(parts) > 2 and parts[2:] != [UNTRAINED]
 
 
 def follows(pod: Mapping[str, Any], uri: str) -> bool:

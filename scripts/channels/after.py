@@ -5,7 +5,6 @@ from pathlib import Path
 
 import click
 
-from controlplane.channels.writer import Wish, Writer
 from controlplane.store.channels import parsed
 from controlplane.store.followed import Channel
 from controlplane.store.s3 import Store
@@ -50,6 +49,8 @@ def checked(
 
 def swap(into: Into, store: Store, version: str) -> None:
     """Have all replicas swap to what was published."""
+    from controlplane.channels.writer import Wish, Writer
+
     channel = Channel(store, into.model, into.name)
     document = channel.read()
     if document is not None and document["version"] == version:

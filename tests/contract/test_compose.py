@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
+from controlplane import settings
 from controlplane.cluster.releases import versions
 from controlplane.cluster.storage import pod_secrets
 from controlplane.local.gateway import process
@@ -149,7 +150,7 @@ def test_envoy_takes_its_configuration(compose: dict[str, Any], tmp_path: Path) 
         rpc, rest = (route["route"]["cluster"] for route in one["routes"])
         assert (rpc in http2, rest) == (True, one["name"])
     port = listener["address"]["socket_address"]["port_value"]
-    assert compose["services"]["envoy"]["ports"] == [f"127.0.0.1:{port}:{process.DEFAULT_PORT}"]
+    assert compose["services"]["envoy"]["ports"] == [f"127.0.0.1:{port}:{settings.DEFAULT_PORT}"]
 
 
 def test_prometheus_takes_its_configuration_and_the_clusters_rules(

@@ -5,7 +5,6 @@ ScaledObject has a Deployment of its own, and asks a Prometheus that answers in 
 """
 
 import json
-import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ import pytest
 from tests.support import trained
 from tests.support.kubectl import Kubectl
 from tests.support.platform import Platform
+from tests.support.threads import serving
 
 SECONDS = 120
 CHUNK = 8
@@ -276,30 +276,28 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
     platform = Platform(tmp_path_factory.mktemp("effects") / "state")
     platform.publish(trained.brief("iris"))
     server = ThreadingHTTPServer(("127.0.0.1", 0), Answering)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
     address = f"http://127.0.0.1:{server.server_address[1]}"
     every = [service.manifest(name) for name, service in TAKEN.items()]
     every += [Service().manifest(f"so-{name}") for name in SCALED]
     every += [scaled.manifest(name, address) for name, scaled in SCALED.items()]
-    try:
-        platform.serin("up", "iris")
-        kubectl = Kubectl(platform)
-        warnings = ""
-        for place in range(0, len(every), CHUNK):  # each call has kubectl's deadline
-            items = every[place : place + CHUNK]
-            text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
-            warnings += kubectl.run("apply", "-f", "-", text=text).stderr
-        objects: dict[tuple[str, str], dict[str, Any]] = {}
-        deadline = time.monotonic() + SECONDS
-        while time.monotonic() < deadline:
-            objects = everything(kubectl)
-            if all(is_settled(objects, name) for name in (*TAKEN, *SCALED)):
-                break
-        yield World(kubectl, warnings, objects, told(kubectl))
-    finally:
-        platform.serin("down")
-        server.shutdown()
-        server.server_close()
+    with serving(server):
+        try:
+            platform.serin("up", "iris")
+            kubectl = Kubectl(platform)
+            warnings = ""
+            for place in range(0, len(every), CHUNK):  # each call has kubectl's deadline
+                items = every[place : place + CHUNK]
+                text = json.dumps({"apiVersion": "v1", "kind": "List", "items": items})
+                warnings += kubectl.run("apply", "-f", "-", text=text).stderr
+            objects: dict[tuple[str, str], dict[str, Any]] = {}
+            deadline = time.monotonic() + SECONDS
+            while time.monotonic() < deadline:
+                objects = everything(kubectl)
+                if all(is_settled(objects, name) for name in (*TAKEN, *SCALED)):
+                    break
+            yield World(kubectl, warnings, objects, told(kubectl))
+        finally:
+            platform.serin("down")
 
 
 def everything(kubectl: Kubectl) -> dict[tuple[str, str], dict[str, Any]]:

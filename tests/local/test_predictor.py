@@ -4,11 +4,13 @@ import gzip
 import http.client
 import json
 import shutil
+import signal
 import socket
 import subprocess
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -293,6 +295,28 @@ def test_sigterm_finishes_what_is_in_flight_unready_first(slow: Predictor) -> No
         assert asked.result().status == 200
 
     assert slow.process.wait(60) == 0
+
+
+def test_sigint_ends_a_drain(artifact: Path, tmp_path: Path) -> None:
+    """Whoever sends it knows of no proxy: requests that still come do not keep the predictor."""
+    log, patient = tmp_path / "log", {"PREDICTOR_DRAIN_SECONDS": "600"}
+    with running("slow", artifact, log, module=MODULE, **patient) as slow:
+
+        def keep_asking() -> None:
+            while slow.process.poll() is None:
+                with suppress(OSError, http.client.HTTPException):
+                    ask(slow, 0.0)
+
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(keep_asking)
+            try:
+                slow.process.terminate()
+                ready = "/v2/models/slow/ready"
+                wait_until(lambda: slow.request("GET", ready).status == 503, 60, "a drain")
+                slow.process.send_signal(signal.SIGINT)
+                assert slow.process.wait(60) == 0
+            finally:
+                slow.process.kill()
 
 
 def test_every_request_leaves_a_line(slow: Predictor) -> None:

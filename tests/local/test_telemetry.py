@@ -1,6 +1,5 @@
 """OpenTelemetry spans, as a collector gets them."""
 
-import threading
 import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,6 +12,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from predictors.runtime.lean_kserve import pb
 from tests.support.predictor import reason, running, start_refused, wait_until
 from tests.support.slow_model import write_artifact
+from tests.support.threads import serving
 
 MODULE = "tests.support.slow_model"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -67,10 +67,8 @@ def attributes(holder: Any) -> dict[str, Any]:
 def collector() -> Iterator[Collector]:
     """A running collector."""
     found = Collector()
-    threading.Thread(target=found.server.serve_forever, daemon=True).start()
-    yield found
-    found.server.shutdown()
-    found.server.server_close()
+    with serving(found.server):
+        yield found
 
 
 def rows(*seconds: float) -> dict[str, Any]:

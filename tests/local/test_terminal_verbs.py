@@ -7,7 +7,6 @@ the checkout, and the port that it would use is another checkout's.
 import os
 import re
 import shutil
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +17,7 @@ import pytest
 
 from scripts import cli
 from tests.support.terminal import SIZES, Shown, Terminal
+from tests.support.threads import serving
 
 NOTHING_RUNS = "Nothing runs. Start with: ./serin up"
 NO_MODEL = (
@@ -138,12 +138,9 @@ class _Answer(BaseHTTPRequestHandler):
 @pytest.fixture
 def elsewhere() -> Iterator[Elsewhere]:
     """A server on the port that this checkout would use."""
-    with Elsewhere() as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    server = Elsewhere()
+    with serving(server):
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture(params=SIZES, ids=["80x24", "120x40"])

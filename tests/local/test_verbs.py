@@ -4,12 +4,13 @@ import json
 import os
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+
+from tests.support.threads import serving
 
 ROOT = Path(__file__).parents[2]
 FLOWER = ["5.1", "3.5", "1.4", "0.2"]
@@ -57,12 +58,9 @@ def gateway() -> Iterator[tuple[str, dict[str, tuple[int, str]]]]:
         def log_message(self, *_: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    with serving(server):
         yield f"http://127.0.0.1:{server.server_port}", answers
-        server.shutdown()
-        thread.join()
 
 
 def only_line(done: subprocess.CompletedProcess[str]) -> str:

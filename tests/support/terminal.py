@@ -163,6 +163,7 @@ class Running:
                 family = psutil.Process(self.pid).children(recursive=True)
                 for process in family:
                     process.kill()
+            self._child.ptyproc.delayafterclose = 0.0  # at its end it has been waited for
             self._child.close(force=True)
         code = self._child.exitstatus
         code = code if code is not None else -(self._child.signalstatus or 0)

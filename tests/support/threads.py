@@ -1,7 +1,9 @@
 """Threads that work while a test does something else."""
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from socketserver import BaseServer
 from typing import Self
 
 SECONDS = 120  # an end's time limit: longer than any request's
@@ -23,3 +25,17 @@ class Threads:
         self._over.set()
         for thread in self._threads:
             thread.join(SECONDS)
+
+
+@contextmanager
+def serving(server: BaseServer) -> Iterator[None]:
+    """A server that answers while the block runs, and is closed, its thread ended, after it."""
+    # It looks whether to end this often: by default every half second, for which its test waits.
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    try:
+        yield
+    finally:
+        server.shutdown()
+        thread.join(SECONDS)
+        server.server_close()

@@ -18,7 +18,7 @@ from controlplane.kubernetes.meta import Object, is_of_a_controller
 from controlplane.kubernetes.names import SERVICE_LABEL, source
 from controlplane.local.api.schemas.expressions import is_subdomain
 from controlplane.local.controllers.fence import Each
-from controlplane.store import channels
+from controlplane.store.channels import is_versioned
 
 API = "serin.dev/api"
 """An annotation of a runtime, and so of its pods."""
@@ -26,8 +26,6 @@ MODEL_FOLDER = "/mnt/models"
 """Where KServe's storage initializer puts an artifact in a pod."""
 METRICS_PORT = 8082
 """Where a predictor's container has /metrics."""
-UNTRAINED = "untrained"
-"""Stands for a version in the overlays' versions.yaml until one is chosen."""
 _HASH_DIGITS = 10
 _T = TypeVar("_T")
 _O = TypeVar("_O")
@@ -264,18 +262,6 @@ def template_hash(template: Mapping[str, Any]) -> str:
     """Ten hex digits of a pod template."""
     text = orjson.dumps(template, option=orjson.OPT_SORT_KEYS)
     return hashlib.sha256(text).hexdigest()[:_HASH_DIGITS]
-
-
-def is_versioned(storage_uri: str) -> bool:
-    """Whether a URI says what to serve: s3://models/iris/1f2e… and s3://models/iris@stable do.
-
-    s3://models/iris does not, nor does s3://models/iris/untrained, which the overlays have until
-    somebody chooses a version.
-    """
-    if channels.parsed(storage_uri) is not None:
-        return True
-    parts = storage_uri.removeprefix("s3://").split("/")
-    return len(parts) > 2 and parts[2:] != [UNTRAINED]
 
 
 def bounds(strategy: Mapping[str, Any], replicas: int) -> tuple[int, int]:

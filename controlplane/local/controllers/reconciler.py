@@ -24,11 +24,11 @@ from controlplane.local.controllers.fence import Fence
 from controlplane.local.controllers.plan import (
     DeploymentPlan,
     deployment_plan,
-    is_versioned,
     template_hash,
 )
 from controlplane.local.controllers.report import Failure, PodReport
 from controlplane.local.controllers.routing import Routing
+from controlplane.store.channels import is_versioned
 
 _HISTORY = 10
 _LOG = logging.getLogger(__name__)

@@ -26,7 +26,6 @@ from controlplane.local.node.processes import Child
 from controlplane.statefolder import Home
 
 _LOG = logging.getLogger(__name__)
-DEFAULT_PORT = 8080
 SETTLE_SECONDS = 0.02
 """Between looks at what Envoy makes of a change."""
 LONGEST_SOCKET = 100

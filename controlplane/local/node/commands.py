@@ -21,7 +21,7 @@ def predictor(
     Flags that the manifest leaves at their defaults are added: a later flag wins.
     """
     container = deployment.container
-    first, *rest = container.command or ("python", "-m", f"predictors.{_module(deployment)}")
+    first, *rest = _words(deployment)
     program = sys.executable if first in {"python", "python3"} else first
     ours = {"model_dir": str(folder), "http_port": str(http_port), "grpc_port": str(grpc_port)}
     kept = [arg for arg in container.args if arg.lstrip("-").split("=", 1)[0] not in ours]
@@ -31,6 +31,12 @@ def predictor(
         *(arg.replace(MODEL_FOLDER, str(folder)) for arg in kept),
         *(f"--{name}={value}" for name, value in ours.items()),
     ]
+
+
+def is_ours(deployment: DeploymentPlan) -> bool:
+    """Whether its command is a predictor of this repository's, which knows SIGINT."""
+    _, *rest = _words(deployment)
+    return rest[:1] == ["-m"] and "".join(rest[1:2]).startswith("predictors.")
 
 
 def job(words: list[str]) -> list[str]:
@@ -62,6 +68,10 @@ def last_error(log: str) -> str:
         if isinstance(record, dict) and record.get("level") in {"ERROR", "CRITICAL"}:
             return str(record.get("event", "")).strip()
     return plain
+
+
+def _words(deployment: DeploymentPlan) -> tuple[str, ...]:
+    return deployment.container.command or ("python", "-m", f"predictors.{_module(deployment)}")
 
 
 def _module(deployment: DeploymentPlan) -> str:

@@ -72,11 +72,14 @@ class Fleet:
             pod.leaving = True
 
     async def stop(self, grace_seconds: float) -> None:
-        """End every pod."""
+        """End every pod; the gateway has ended."""
         for task in self._retiring:
             task.cancel()
         await asyncio.gather(
-            *(pod.terminate(min(pod.deployment.grace_seconds, grace_seconds)) for pod in self.pods),
+            *(
+                pod.terminate(min(pod.deployment.grace_seconds, grace_seconds), alone=True)
+                for pod in self.pods
+            ),
             return_exceptions=True,
         )
 

@@ -130,22 +130,29 @@ class Pod:
         """Look at the process now: some child has ended."""
         self._poke.set()
 
-    async def terminate(self, grace_seconds: float) -> None:
-        """End the process: SIGTERM, so many seconds, SIGKILL. It must be out of the gateway."""
+    async def terminate(self, grace_seconds: float, *, alone: bool = False) -> None:
+        """End the process: SIGTERM, so many seconds, SIGKILL. It must be out of the gateway.
+
+        Args:
+            grace_seconds: How long it may take.
+            alone: There is no gateway any more, so that a predictor need not wait for it.
+        """
         self.leaving = True
         self._become("Terminating")
         self.task.cancel()
         await asyncio.wait([self.task])  # however it ended: the process is what matters now
-        await self._end(grace_seconds)
+        await self._end(grace_seconds, alone=alone)
         own = containers.own_volumes(self.around.home, self.name)
         shutil.rmtree(own, ignore_errors=True)
         with contextlib.suppress(OSError):  # missing, or other pods have volumes
             own.parent.rmdir()
 
-    async def _end(self, grace_seconds: float) -> None:
+    async def _end(self, grace_seconds: float, *, alone: bool) -> None:
         if self.child is None:
             return
         self.child.send(signal.SIGTERM)
+        if alone and commands.is_ours(self.deployment):  # others may take it for something else
+            self.child.send(signal.SIGINT)
         deadline = time.monotonic() + grace_seconds
         while self.child.exit_code() is None and time.monotonic() < deadline:
             await pause(self._poke, 0.1)

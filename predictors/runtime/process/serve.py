@@ -157,6 +157,7 @@ class V2Server(ModelServer):
             enable_latency_logging=False,
         )
         self._settings = settings
+        self._left = False
         self._is_worker = metrics is not None
         metrics = metrics or metrics_of(model)
         self._shown = Together(metrics)
@@ -221,8 +222,8 @@ class V2Server(ModelServer):
         server = _Uvicorn(config)
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stopping.set)
+        loop.add_signal_handler(signal.SIGTERM, stopping.set)
+        loop.add_signal_handler(signal.SIGINT, self._leave_now, stopping)
         follower = None if self._engines is None else self._engines.follower()
         if rpc:
             await self._grpc.start(rpc)
@@ -258,13 +259,18 @@ class V2Server(ModelServer):
         self._app.refresh()
         refresh_paths(self._protocol)
 
+    def _leave_now(self, stopping: asyncio.Event) -> None:
+        """End without a drain: who sends SIGINT, before or after SIGTERM, knows of no proxy."""
+        self._left = True
+        stopping.set()
+
     async def _drain(self) -> None:
         """Be unready but serve on, until proxies have looked elsewhere."""
         self._service.draining = True
         logger.info("draining", extra={"model": self._service.model.name})
         started = time.perf_counter()
         while (now := time.perf_counter()) - started < self._settings.drain_seconds:
-            if now - max(started, self._service.last_request) > _QUIET_SECONDS:
+            if self._left or now - max(started, self._service.last_request) > _QUIET_SECONDS:
                 return
             await asyncio.sleep(0.05)
 

@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
-from controlplane.local.controllers.plan import is_versioned
 from controlplane.local.intake import versioned
 from controlplane.store import channels
+from controlplane.store.channels import is_versioned
 from controlplane.store.s3 import Store
 from predictors.runtime.channel.document import Address, ChannelError
 

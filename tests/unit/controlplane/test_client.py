@@ -103,3 +103,14 @@ def test_a_slow_start_is_explained_and_waited_for(monkeypatch: pytest.MonkeyPatc
 
     assert word == "ok"
     assert said == ["Still starting: this machine is busy. Ctrl-C ends it.\n"]
+
+
+def test_a_verb_starts_without_what_the_supervisor_is_made_of() -> None:
+    """`serin status` is asked often: validation, Envoy's messages and a REPL are 0.3 s a time."""
+    heavy = "{'cel', 'cel.cli', 'jsonschema', 'google.protobuf', 'httpx', 'numpy', 'asyncio'}"
+    probe = f"import sys, controlplane.local.client; print(sorted({heavy} & set(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", probe], capture_output=True, text=True, timeout=60, check=True
+    )
+
+    assert done.stdout == "[]\n"

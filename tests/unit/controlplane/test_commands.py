@@ -1,9 +1,10 @@
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from controlplane.local.node.commands import last_error, predictor
+from controlplane.local.node.commands import is_ours, last_error, predictor
 from tests.support.manifests import planned, service
 
 IRIS = planned(service()).deployments[0]
@@ -20,6 +21,25 @@ def test_the_containers_command_with_this_machines_folder_and_ports() -> None:
         "--http_port=5001",
         "--grpc_port=5002",
     ]
+
+
+@pytest.mark.parametrize(
+    ("command", "ours"),
+    [
+        ((), True),
+        (("python", "-m", "predictors.nli"), True),
+        (("python", "-m", "mine.server"), False),
+        (("python", "-m"), False),
+        (("/usr/bin/server",), False),
+    ],
+)
+def test_only_predictors_of_this_repository_are_told_to_leave_at_once(
+    command: tuple[str, ...], ours: bool
+) -> None:
+    """What SIGINT does to another program after SIGTERM, nobody knows."""
+    container = replace(IRIS.container, command=command)
+
+    assert is_ours(replace(IRIS, container=container)) is ours
 
 
 @pytest.mark.parametrize(

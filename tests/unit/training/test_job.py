@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import trustme
 
+from tests.support.threads import serving
 from training.job import Job, Teller, described
 from training.run import Run
 
@@ -69,13 +70,9 @@ class _Handler(BaseHTTPRequestHandler):
 def api(tmp_path: Path) -> Iterator[Api]:
     """One that answers."""
     server = Api(tmp_path)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.closing.set()
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serving(server):
+        yield server
+        server.closing.set()
 
 
 def test_a_run_is_told_in_the_words_of_a_trainjob() -> None:

@@ -1,12 +1,12 @@
 """What a training says in a pod's log, and to a Pushgateway."""
 
 import json
-import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 
 import pytest
 
+from tests.support.threads import serving
 from training.progress import Reporter
 
 
@@ -26,12 +26,8 @@ def gateway() -> Iterator[HTTPServer]:
 
     server = HTTPServer(("127.0.0.1", 0), Keeper)
     server.pushed = []  # type: ignore[attr-defined]  # ours
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join(10)
-    server.server_close()
+    with serving(server):
+        yield server
 
 
 def learn(steps: int) -> None:

@@ -4,19 +4,31 @@ The rules of CustomResourceDefinitions are their own; those of built-in kinds ar
 schemas/rules.yaml, which says how the form is extended. Pure.
 """
 
+import importlib
 import re
+import sys
 from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import cache
 from itertools import pairwise
+from types import ModuleType
 from typing import Any
-
-import cel
 
 from controlplane.autoscale.fields import quantity
 from controlplane.errors import ManifestError
 from controlplane.kubernetes.refusals import Cause
 from controlplane.local.api.schemas import Schema
 
+
+def _native() -> ModuleType:
+    """Cel without its command line, whose prompt and colours are a third of the start of a verb."""
+    sys.modules["cel.cli"] = ModuleType("cel.cli")
+    try:
+        return importlib.import_module("cel")
+    finally:
+        del sys.modules["cel.cli"]
+
+
+_CEL = _native()
 _LABEL = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?"
 _WORD = r"([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]"
 _RESERVED = {"namespace", "in", "package", "import", "function", "const", "loop", "as", "if", "for"}
@@ -133,7 +145,7 @@ def _has_rules(_: int, held: _Held) -> bool:
 
 @cache
 def _program(rule: str) -> Any:
-    return cel.compile(rule)
+    return _CEL.compile(rule)
 
 
 def _escaped(schema: Schema, value: Any) -> Any:
@@ -189,7 +201,7 @@ _SUBDOMAIN = _matching(rf"{_LABEL}(\.{_LABEL})*")
 _NAME = _matching(_WORD)
 _PORT_NAME = _matching(r"(?=.*[a-z])(?!.*--)[a-z0-9]([-a-z0-9]*[a-z0-9])?", 15)
 _KEY = _matching(r"[-._a-zA-Z0-9]+")
-_CONTEXT: Callable[..., Any] = cel.Context
+_CONTEXT: Callable[..., Any] = _CEL.Context
 _FUNCTIONS: dict[str, Callable[..., Any]] = {
     "isLabel": _matching(_LABEL, 63),
     "isSubdomain": is_subdomain,
