@@ -163,7 +163,8 @@ class Running:
                 family = psutil.Process(self.pid).children(recursive=True)
                 for process in family:
                     process.kill()
-            self._child.ptyproc.delayafterclose = 0.0  # at its end it has been waited for
+            # Its process has been waited for; ptyproc is not in the stubs.
+            self._child.ptyproc.delayafterclose = 0.0  # type: ignore[attr-defined]
             self._child.close(force=True)
         code = self._child.exitstatus
         code = code if code is not None else -(self._child.signalstatus or 0)
