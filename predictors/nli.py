@@ -26,6 +26,8 @@ _NAMES = np.array([label.encode() for label in LABELS], dtype=object)
 _CHARACTERS_A_TOKEN = 64  # far more than any has: a longer text is cut before it is tokenised
 _LARGEST_CALL = 16  # pairs; more of one length gain nothing on a core
 _PADDING = 1.25  # a call's longest pair to its shortest
+MAX_CANDIDATES, MAX_CANDIDATE_PAIRS = 32, 256  # of a text, of a request: each is a pair to judge
+SLOT = "{}"  # of a hypothesis that candidate labels are written into
 
 
 Row = npt.NDArray[np.int64]
@@ -99,11 +101,24 @@ class PairTokenizer:
 class NliModel(V2Model):
     """What holds between a premise and a hypothesis, with calibrated probabilities."""
 
-    inputs = (TensorSpec("premise", "BYTES", (-1,)), TensorSpec("hypothesis", "BYTES", (-1,)))
+    inputs = (
+        TensorSpec("premise", "BYTES", (-1,)),
+        TensorSpec("hypothesis", "BYTES", (-1,)),
+        TensorSpec(
+            "candidate_labels",
+            "BYTES",
+            (-1, -1),
+            optional=True,
+            parameters={"max_items": MAX_CANDIDATES, "max_pairs": MAX_CANDIDATE_PAIRS},
+        ),
+        TensorSpec("multi_label", "BOOL", (-1,), optional=True, parameters={"default": False}),
+    )
     outputs = (
         TensorSpec("label", "BYTES", (-1,)),
         TensorSpec("probabilities", "FP32", (-1, 3), labels=LABELS),
         TensorSpec("truncated", "BOOL", (-1,)),
+        TensorSpec("candidate", "BYTES", (-1,), only_with="candidate_labels"),
+        TensorSpec("candidate_probabilities", "FP32", (-1, -1), only_with="candidate_labels"),
     )
 
     def load(self) -> bool:
@@ -118,34 +133,121 @@ class NliModel(V2Model):
             "max_length_tokens": self._pairs.max_length,  # of premise and hypothesis together
             "truncation": self._pairs.truncation,
         }
-        return [{**spec.metadata(), "parameters": limits} for spec in self.inputs]
+        pair, options = self.inputs[:2], self.inputs[2:]
+        return [
+            *({**spec.metadata(), "parameters": limits} for spec in pair),
+            *(spec.metadata() for spec in options),
+        ]
+
+    def validate(self, arrays: dict[str, npt.NDArray[Any]]) -> None:
+        """Refuse more candidate labels than a request may have."""
+        candidates = arrays.get("candidate_labels")
+        if candidates is None:
+            if "multi_label" in arrays:
+                raise InvalidRequest("'multi_label' is for requests with 'candidate_labels'")
+            return
+        texts, labels = candidates.shape
+        if not 1 <= labels <= MAX_CANDIDATES:
+            raise InvalidRequest(
+                f"tensor 'candidate_labels': expected 1 to {MAX_CANDIDATES} for each text, got "
+                f"{labels}"
+            )
+        if texts * labels > MAX_CANDIDATE_PAIRS:
+            raise InvalidRequest(
+                f"tensor 'candidate_labels': {texts} texts with {labels} labels each are "
+                f"{texts * labels} pairs; at most {MAX_CANDIDATE_PAIRS} are judged in a request: "
+                "send fewer texts"
+            )
 
     def infer(self, arrays: dict[str, npt.NDArray[Any]]) -> dict[str, npt.NDArray[Any]]:
-        """Judge a batch of pairs.
+        """Judge a batch of pairs, or choose labels of texts.
 
         Args:
-            arrays: `premise` and `hypothesis`, (batch,) bytes, UTF-8.
+            arrays: `premise` and `hypothesis`, (batch,) bytes, UTF-8; with `candidate_labels`,
+                (batch, labels) bytes, the hypothesis is a template that each label is written into.
+                `multi_label`, (batch,) bool: the labels do not exclude each other.
 
         Returns:
-            label: (batch,) bytes, one of LABELS.
-            probabilities: (batch, 3) float32, each row sums to 1.
-            truncated: (batch,) bool, whether the pair was longer than what is read of it.
+            label: (batch,) bytes, one of LABELS; of the chosen candidate's hypothesis.
+            probabilities: (batch, 3) float32, each row sums to 1; likewise.
+            truncated: (batch,) bool, whether a pair was longer than what is read of it.
+            candidate: (batch,) bytes, the likeliest; empty without candidate labels.
+            candidate_probabilities: (batch, labels) float32, in the order of the labels.
 
         Raises:
-            InvalidRequest: a text is not UTF-8.
+            InvalidRequest: a text is not UTF-8, a template has no place for a label, or a label
+                is empty.
         """
-        texts = [_texts(spec.name, arrays[spec.name]) for spec in self.inputs]
-        pairs, truncated = self._pairs.encode(*texts)
+        premises, hypotheses = (_texts(spec.name, arrays[spec.name]) for spec in self.inputs[:2])
+        candidates = arrays.get("candidate_labels")
+        if candidates is None:
+            probabilities, truncated = self._judged(premises, hypotheses)
+            chosen = np.full(len(premises), b"", object)
+            scores = np.empty((len(premises), 0), np.float32)
+        else:
+            number = candidates.shape[1]
+            premises = [text for text in premises for _ in range(number)]
+            written = _written(hypotheses, _texts("candidate_labels", candidates.ravel()), number)
+            judged, cut = self._judged(premises, written)
+            judged = judged.reshape(*candidates.shape, len(LABELS))
+            several = arrays.get("multi_label")
+            scores = _entailed(judged, np.zeros(len(judged), bool) if several is None else several)
+            best = np.arange(len(scores)), scores.argmax(axis=1)
+            probabilities, chosen = judged[best], candidates[best]
+            truncated = np.logical_or.reduce(cut.reshape(candidates.shape), axis=1)
+        return {
+            "label": _NAMES[probabilities.argmax(axis=1)],
+            "probabilities": probabilities,
+            "truncated": truncated,
+            "candidate": chosen,
+            "candidate_probabilities": scores,
+        }
+
+    def _judged(
+        self, premises: list[str], hypotheses: list[str]
+    ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.bool_]]:
+        """The probabilities of pairs, and which of them were cut."""
+        pairs, truncated = self._pairs.encode(premises, hypotheses)
         probabilities = np.empty((len(pairs), len(LABELS)), np.float32)
         for rows in _calls([len(pair) for pair in pairs]):
             padded = self._pairs.padded([pairs[row] for row in rows])
             feed = {name: array for name, array in padded.items() if name in self._given}
             (probabilities[rows],) = self._session.run(["probabilities"], feed)
-        return {
-            "label": _NAMES[probabilities.argmax(axis=1)],
-            "probabilities": probabilities,
-            "truncated": truncated,
-        }
+        return probabilities, truncated
+
+
+def _written(templates: list[str], labels: list[str], number: int) -> list[str]:
+    """A hypothesis for each label: `number` of them have one template."""
+    for index, template in enumerate(templates):
+        if SLOT not in template:
+            raise InvalidRequest(
+                f"tensor 'hypothesis': with 'candidate_labels' expected text with {SLOT} where the "
+                f"label goes, such as 'This example is {SLOT}.', got none at element {index}"
+            )
+    if "" in labels:
+        raise InvalidRequest(f"tensor 'candidate_labels': element {labels.index('')} is empty")
+    return [templates[at // number].replace(SLOT, label) for at, label in enumerate(labels)]
+
+
+def _entailed(
+    judged: npt.NDArray[np.float32], several: npt.NDArray[np.bool_]
+) -> npt.NDArray[np.float32]:
+    """Probabilities of candidate labels, as transformers' zero-shot pipeline has them.
+
+    Of labels that exclude each other: softmax of what speaks for entailment. Else, and of a label
+    that is alone: entailment against contradiction.
+
+    Args:
+        judged: (texts, labels, 3) probabilities.
+        several: (texts,) whether the labels of a text do not exclude each other.
+    """
+    # Scores up to what softmax leaves open: those of a pair have no sum of their own.
+    logs = np.log(np.maximum(judged, np.finfo(np.float32).tiny).astype(np.float64))
+    entailed = np.exp(logs[..., 0] - logs.mean(axis=2))
+    alone = 1 / (1 + np.exp(logs[..., 2] - logs[..., 0]))
+    apart = several[:, None] | (judged.shape[1] == 1)
+    together = entailed / entailed.sum(axis=1, keepdims=True)
+    return np.asarray(np.where(apart, alone, together), np.float32)
 
 
 def _texts(name: str, elements: npt.NDArray[Any]) -> list[str]:

@@ -31,7 +31,7 @@ def question_of(
     model: str,
     metadata: Mapping[str, Any],
     values: Sequence[str],
-    settings: Mapping[str, str] | None = None,
+    settings: Mapping[str, Sequence[str]] | None = None,
 ) -> Question:
     """The values, and the settings, as a request to the model.
 
@@ -40,7 +40,7 @@ def question_of(
         metadata: V2 metadata of the model; an input's parameters may hold `optional` and
             `content_type`.
         values: numbers, texts or paths of images.
-        settings: of other inputs, by name; each holds for every row.
+        settings: of other inputs, by name; each holds for every row, and only a list has several.
 
     Raises:
         UsageError: the values do not fit, or the model takes something else.
@@ -117,8 +117,11 @@ def _files(spec: Mapping[str, Any], values: Sequence[str]) -> Question:
     return _question([_tensor(spec, len(values), [], contents)], values, 1, " ")
 
 
-def _setting(spec: Mapping[str, Any], rows: int, value: str) -> Tensor:
-    """One value of an input, for every row."""
+def _setting(spec: Mapping[str, Any], rows: int, values: Sequence[str]) -> Tensor:
+    """One value of an input, or the elements of its list, for every row."""
+    axes = len(spec["shape"]) - 1
+    if len(values) > 1 and spec["shape"][1:] != [-1]:
+        raise UsageError(f"--set {spec['name']}: it takes one value, and is given {len(values)}")
     datatype = spec["datatype"]
     read: Callable[[str], Any] = str
     if datatype == "BOOL":
@@ -127,8 +130,8 @@ def _setting(spec: Mapping[str, Any], rows: int, value: str) -> Tensor:
         read = _whole
     elif datatype != "BYTES":
         read = _number
-    element = _read(read, value, f"{spec['name']} is {datatype}")
-    return _tensor(spec, rows, [1] * (len(spec["shape"]) - 1), [element] * rows)
+    elements = [_read(read, value, f"{spec['name']} is {datatype}") for value in values]
+    return _tensor(spec, rows, [len(elements)] * axes, elements * rows)
 
 
 def _question(tensors: list[Tensor], values: Sequence[str], width: int, between: str) -> Question:

@@ -31,7 +31,7 @@ def golden(platform: Mapping[str, Any], model: str) -> list[Tensor] | None:
     return None
 
 
-def question(platform: Mapping[str, Any], model: str, settings: Mapping[str, str]) -> Question:
+def question(platform: Mapping[str, Any], model: str, settings: Mapping[str, object]) -> Question:
     """The sample as a request.
 
     Raises:

@@ -96,6 +96,11 @@ def test_a_prompt_is_scored_without_a_new_token(lm: Predictor) -> None:
     assert [text[at] for at in told["text_offset"]] == [token[0] for token in told["tokens"]]
     assert [answer["choices"] for answer in answers[1:]] == [answers[0]["choices"]] * 2
     assert answers[0]["usage"]["completion_tokens"] == 0
+    # With max_tokens 1 the harness cuts off the last score, which has to be the new token's.
+    asked: Any = {"prompt": ids, "max_tokens": 1, "echo": True, "logprobs": 2, "temperature": 0}
+    for token in (tiny_lm.tokenizer().token_to_id(tiny_lm.END), 50):  # one ends the answer
+        (after,) = ask(lm, TEXT, **asked, logit_bias={str(token): 100}).json["choices"]
+        assert after["logprobs"]["token_logprobs"][:-1] == told["token_logprobs"]
 
 
 def test_logprobs_are_of_the_tokens_that_came(client: openai.OpenAI) -> None:

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -45,6 +46,7 @@ def run(*flags: str | Path, **environment: str) -> "subprocess.CompletedProcess[
     )
 
 
+TEMPLATE, TOPICS = "This text is about {}.", ["sports", "politics", "cooking"]
 EXAMPLES = [  # what every NLI service shows, and what our own documents show
     ("A man is playing guitar", "A man is making music", "entailment"),
     ("The cat sat on the mat", "The cat was on the mat", "entailment"),
@@ -159,6 +161,65 @@ def test_a_t5_has_to_learn_before_it_is_published(tmp_path: Path) -> None:
     assert "MODEL_NAME google/flan-t5-small has to learn: name --data" in done.stderr
 
 
+def zero_shot(*texts: str, template: str = TEMPLATE, labels: Any = TOPICS, **more: Any) -> Any:
+    """A request that has labels of texts chosen; `more` are parameters."""
+    tensors = {"premise": list(texts), "hypothesis": [template] * len(texts)}
+    inputs = [
+        {"name": name, "datatype": "BYTES", "shape": [len(texts)], "data": data}
+        for name, data in tensors.items()
+    ]
+    return {"inputs": inputs, "parameters": {"candidate_labels": labels} | more}
+
+
+def test_labels_of_texts_are_chosen_by_what_they_entail(tmp_path: Path) -> None:
+    """Each text's answer is that of its pairs; wrong requests are refused, each in a sentence."""
+    texts = ("The goalkeeper saved a penalty.", "Fry the onions until they are golden.")
+    pairs = [(text, TEMPLATE.replace("{}", topic)) for text in texts for topic in TOPICS]
+    premises, hypotheses = zip(*pairs, strict=True)
+    plain = zero_shot(*premises)["inputs"]
+    plain[1]["data"] = hypotheses
+    with running("nli", trained.artifact("nli"), tmp_path / "log") as predictor:
+
+        def answered(body: Any) -> dict[str, Any]:
+            outputs = predictor.infer(body).json["outputs"]
+            return {one["name"]: np.reshape(one["data"], one["shape"]) for one in outputs}
+
+        judged = answered({"inputs": plain})
+        single, several = (answered(zero_shot(*texts, multi_label=some)) for some in (False, True))
+        alone = answered(zero_shot(texts[0], labels=TOPICS[:1]))
+        refused = {
+            sentence: predictor.infer(body)
+            for sentence, body in (
+                ("expected 1 to 32 for each text, got 33", zero_shot("a", labels=["b"] * 33)),
+                (
+                    "9 texts with 32 labels each are 288 pairs",
+                    zero_shot(*"a" * 9, labels=[*"b" * 32]),
+                ),
+                ("expected text with {} where the label goes", zero_shot("a", template="It is.")),
+                ("'candidate_labels': element 1 is empty", zero_shot("a", labels=["b", ""])),
+                (
+                    "'multi_label' is for requests with",
+                    zero_shot("a", labels=None, multi_label=True),
+                ),
+            )
+        }
+
+    logs = np.log(judged["probabilities"].reshape(2, len(TOPICS), 3))
+    entailed = np.exp(logs[..., 0] - logs.mean(-1))
+    expected = entailed / entailed.sum(1, keepdims=True)
+    assert "candidate" not in judged
+    assert single["candidate"].tolist() == several["candidate"].tolist() == ["sports", "cooking"]
+    assert np.allclose(single["candidate_probabilities"], expected, atol=1e-6)
+    expected = 1 / (1 + np.exp(logs[..., 2] - logs[..., 0]))
+    assert np.allclose(several["candidate_probabilities"], expected, atol=1e-6)
+    assert np.allclose(alone["candidate_probabilities"], expected[:1, :1], atol=1e-6)
+    for row, best in enumerate((0, 2)):  # the answer beside it is of the best label's pair
+        of_pair = judged["probabilities"][row * len(TOPICS) + best]
+        assert np.allclose(single["probabilities"][row], of_pair, atol=1e-7)
+    for sentence, answer in refused.items():
+        assert (answer.status, sentence in answer.json["error"]) == (400, True), answer.body
+
+
 @pytest.mark.timeout(400)
 def test_a_t5_of_transformers_learns_a_data_set_of_a_hub(s3: S3Server, tmp_path: Path) -> None:
     """MODEL_NAME in the store, --data a copy of a hub's data set; one version each time."""
@@ -243,7 +304,7 @@ def test_texts_are_cut_where_metadata_says_and_the_answer_tells(
 ) -> None:
     """`truncated` is true for a long pair; bytes that are no text are refused by tensor."""
     with running("nli", artifact, tmp_path / "log") as predictor:
-        described = predictor.request("GET", "/v2/models/nli").json["inputs"]
+        described = predictor.request("GET", "/v2/models/nli").json["inputs"][:2]
         names = [tensor["name"] for tensor in described]
         short, long = "A dog is running.", "A dog is running. " * 500
         tensors = [

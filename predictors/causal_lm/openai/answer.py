@@ -26,7 +26,6 @@ class OpenAiExchange:
         self._ended = [False] * len(asked.prompts)
         self._begun = False
         self._offsets = [0] * len(asked.prompts)
-        self._scored = [0] * len(asked.prompts)
         kind = "chatcmpl" if asked.chat else "cmpl"
         self.id = f"{kind}-{uuid.uuid4().hex}"
         self.rows = len(asked.prompts)
@@ -141,12 +140,9 @@ class OpenAiExchange:
 
     def _logprobs(self, row: int, scores: list[Score]) -> dict[str, Any]:
         """The older form, of `completions`; the prompt's first token has no probability."""
-        prompt = len(self._asked.prompts[row].tokens) if self._asked.texts else 0
-        kept = []
-        for one in scores:  # a token that ends the answer is no part of its text
-            if self._scored[row] < prompt or one.token not in self._model.ending:
-                kept.append(one)
-            self._scored[row] += 1
+        # A token that ends the answer is no part of its text; who scores a prompt counts on it.
+        echo, ending = bool(self._asked.texts), self._model.ending
+        kept = [one for one in scores if echo or one.token not in ending]
         offsets = []
         for one in kept:
             offsets.append(self._offsets[row])

@@ -20,7 +20,8 @@ from scripts.verbs.values import ValuesCommand
     "settings",
     multiple=True,
     metavar="NAME=VALUE",
-    help="Another input of the model, such as max_tokens=32; may be given several times.",
+    help="Another input of the model, such as max_tokens=32; may be given several times, and of a "
+    "list, such as candidate_labels=sports, once for each element.",
 )
 @click.option("--grpc", "over_grpc", is_flag=True, help="Use gRPC instead of REST.")
 @click.option(
@@ -91,13 +92,13 @@ def command(
     show(answer, metadata, question.asked)
 
 
-def _by_name(settings: tuple[str, ...]) -> dict[str, str]:
-    chosen = {}
+def _by_name(settings: tuple[str, ...]) -> dict[str, list[str]]:
+    chosen: dict[str, list[str]] = {}
     for setting in settings:
         name, equals, value = setting.partition("=")
-        if not equals or not name or name in chosen:
-            raise UsageError(f"--set {setting}: expected NAME=VALUE, each name once")
-        chosen[name] = value
+        if not equals or not name:
+            raise UsageError(f"--set {setting}: expected NAME=VALUE")
+        chosen.setdefault(name, []).append(value)
     return chosen
 
 

@@ -31,6 +31,7 @@ LM = {
         takes("temperature", "FP32", -1, 1, optional=True),
         takes("stop", "BYTES", -1, optional=True),
         takes("echo", "BOOL", -1, optional=True),
+        takes("words", "BYTES", -1, -1, optional=True),
     ]
 }
 
@@ -78,8 +79,9 @@ def test_texts_fill_the_required_inputs_in_their_order() -> None:
 
 
 def test_settings_fill_other_inputs_for_every_row() -> None:
-    """By name, in the input's own datatype."""
-    chosen = {"max_tokens": "32", "temperature": ".5", "stop": "7", "echo": "true"}
+    """By name, in the input's own datatype; a list has an element for each --set."""
+    chosen = {"max_tokens": ["32"], "temperature": [".5"], "stop": ["7"], "echo": ["true"]}
+    chosen |= {"words": ["x", "y"]}
     question = question_of("lm", LM, ["Once", "Upon"], chosen)
 
     assert [(one["name"], one["shape"], one["data"]) for one in question.tensors] == [
@@ -88,12 +90,13 @@ def test_settings_fill_other_inputs_for_every_row() -> None:
         ("temperature", [2, 1], [0.5, 0.5]),
         ("stop", [2], ["7", "7"]),
         ("echo", [2], [True, True]),
+        ("words", [2, 2], ["x", "y", "x", "y"]),
     ]
 
 
 def test_a_required_input_may_be_set_as_well() -> None:
     """One premise for several hypotheses."""
-    question = question_of("nli", NLI, ["a", "b"], {"premise": "p"})
+    question = question_of("nli", NLI, ["a", "b"], {"premise": ["p"]})
 
     assert {one["name"]: one["data"] for one in question.tensors} == {
         "premise": ["p", "p"],
@@ -125,9 +128,10 @@ ROW = "iris takes 4 numbers a row: "
         (NLI, ["a", "b", "c"], {}, "iris takes 2 texts a row (premise, hypothesis): got 3"),
         (CNN, ["no.png"], {}, "no.png is no number, and no such file exists"),
         (CNN, ["."], {}, ". cannot be read: Is a directory"),
-        (LM, ["a"], {"max_tokens": "many"}, "max_tokens is INT32: 'many' is not a whole number"),
-        (LM, ["a"], {"echo": "yes"}, "echo is BOOL: 'yes' is not true or false"),
-        (IRIS, ["1"], {"k": "2"}, "iris has no input k: it takes input-0 FP32"),
+        (LM, ["a"], {"max_tokens": ["many"]}, "max_tokens is INT32: 'many' is not a whole number"),
+        (LM, ["a"], {"echo": ["yes"]}, "echo is BOOL: 'yes' is not true or false"),
+        (LM, ["a"], {"echo": ["true"] * 2}, "--set echo: it takes one value, and is given 2"),
+        (IRIS, ["1"], {"k": ["2"]}, "iris has no input k: it takes input-0 FP32"),
         (
             {"inputs": [takes("a", "FP32", -1), takes("b", "BYTES", -1)]},
             ["1", "x"],
@@ -143,7 +147,7 @@ ROW = "iris takes 4 numbers a row: "
     ],
 )
 def test_values_that_do_not_fit_are_one_sentence(
-    metadata: dict[str, Any], values: list[str], chosen: dict[str, str], sentence: str
+    metadata: dict[str, Any], values: list[str], chosen: dict[str, list[str]], sentence: str
 ) -> None:
     """What was expected and what came, and exit code 2."""
     with pytest.raises(UsageError) as caught:
