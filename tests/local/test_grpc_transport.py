@@ -62,7 +62,9 @@ def slow(artifact: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     """A running slow model that takes large messages."""
     flags = " ".join(f"--grpc_max_{way}_message_length={MAX_BYTES}" for way in ("receive", "send"))
     log = tmp_path_factory.mktemp("log") / "log"
-    with running("slow", artifact, log, module=MODULE, flags=flags) as predictor:
+    # Millions of rows, 64 at a time, would be half a minute of the model's own naps.
+    whole = {"PREDICTOR_MAX_BATCH_ROWS": "10000000"}
+    with running("slow", artifact, log, module=MODULE, flags=flags, **whole) as predictor:
         yield predictor
 
 
