@@ -171,6 +171,7 @@ def zero_shot(*texts: str, template: str = TEMPLATE, labels: Any = TOPICS, **mor
     return {"inputs": inputs, "parameters": {"candidate_labels": labels} | more}
 
 
+@pytest.mark.timeout(400)
 def test_labels_of_texts_are_chosen_by_what_they_entail(tmp_path: Path) -> None:
     """Each text's answer is that of its pairs; wrong requests are refused, each in a sentence."""
     texts = ("The goalkeeper saved a penalty.", "Fry the onions until they are golden.")
