@@ -10,6 +10,7 @@ import numpy as np
 import psutil
 
 from predictors.runtime.lean_kserve import pb
+from tests.support import attack_figures as figures
 from tests.support.honest import LIMIT_SECONDS, Honest
 from tests.support.predictor import Predictor
 from tests.support.wire import (
@@ -56,9 +57,12 @@ class Memory:
 @contextmanager
 def watched(pid: int, client: Honest, name: str) -> Iterator[None]:
     """Hold an attack to what others and the memory may see of it."""
+    client.take()
+    if figures.PATH:
+        time.sleep(figures.QUIET_SECONDS)
+    quiet = client.take()
     memory = Memory(pid)
     process = psutil.Process(pid)
-    client.take()
     processor = sum(process.cpu_times()[:2])
     yield
     processor = sum(process.cpu_times()[:2]) - processor
@@ -74,6 +78,7 @@ def watched(pid: int, client: Honest, name: str) -> Iterator[None]:
         f"{name}: +{memory.peak()} MiB, {processor:.1f} s CPU, honest {len(answers)} "
         f"worst {1000 * worst:.0f} ms {statuses}"
     )
+    figures.add(name, figures.Round(quiet, answers, memory.base, memory.peak()))
     assert process.is_running()
     assert process.status() != psutil.STATUS_ZOMBIE
     assert statuses == {200}

@@ -20,7 +20,11 @@ logger = logging.getLogger("serin.batching")
 
 
 class Aside:
-    """Jobs one after the other, which wait for each other and for nobody else."""
+    """Jobs one after the other, which wait for each other and for nobody else.
+
+    The thread keeps its priority: a lower one keeps the GIL while others compute, and beside four
+    busy programs doubled what requests waited at most.
+    """
 
     def __init__(self, name: str, most: int, seconds: float = float("inf")) -> None:
         """Start nothing yet.

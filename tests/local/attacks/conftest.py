@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import psutil
 import pytest
 
+from tests.support import attack_figures as figures
 from tests.support import tiny_lm, trained
 from tests.support.attack import FLOWER, HELD_BYTES, called, rows, say
 from tests.support.honest import Honest, honest
@@ -14,6 +15,20 @@ from tests.support.predictor import Predictor, running
 MOST = 1.1
 BASES: dict[int, int] = {}
 """What each predictor had before it was attacked, by its process."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Have every attack several times where its figures are asked for."""
+    if figures.PATH:
+        metafunc.fixturenames.append("figures_round")
+        metafunc.parametrize("figures_round", range(figures.ROUNDS))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _written() -> Iterator[None]:
+    yield
+    if figures.PATH:
+        figures.write(figures.PATH)
 
 
 @pytest.fixture

@@ -115,8 +115,13 @@ SHARED: dict[str, Callable[[int], bytes]] = {
 def test_calls_of_one_client_break_no_stream_of_another(platform: Platform, what: str) -> None:
     """S3: 450 calls on one connection after the other, and every story is told to its end."""
     port = int(platform.url.rpartition(":")[2])
+    pod = platform.pods("causal-lm")[0]["pid"]
     connections = 0
-    with Stories(port) as stories:
+    with (
+        Stories(port) as stories,
+        honest(port, "/v2/models/iris/infer", FLOWER) as client,
+        watched(pod, client, f"{what}, through Envoy"),
+    ):
         told = stories.whole
         end = time.monotonic() + SHARED_SECONDS
         while time.monotonic() < end:

@@ -135,6 +135,13 @@ def test_every_listening_address_is_loopback() -> None:
     assert "'enable_reuse_port': False" in text
 
 
+def test_a_connection_with_many_calls_takes_turns_with_others() -> None:
+    """Ten of its requests a turn; Envoy has no limit by default, and others wait for all."""
+    (layer,) = envoy.bootstrap(FOLDER, 8080, FOLDER / "admin")["layered_runtime"]["layers"]
+
+    assert layer["static_layer"] == {"http.max_requests_per_io_cycle": 10}
+
+
 def test_a_long_paths_socket_is_in_a_folder_of_its_users_alone(tmp_path: Path) -> None:
     """A Unix socket's address has a hundred bytes; the folder goes with Envoy."""
     long = Gateway(Home(tmp_path / ("d" * 100)), 8080, lambda: None)
