@@ -6,15 +6,16 @@
     python -m training.causal_lm --output /tmp/lm         # or only look at the artifact
 
 --model takes a Hugging Face folder, a hub id, an s3:// prefix or a GGUF file, of GPT-2's or Llama's
-form; the environment's MODEL_NAME does the same. Weights that come in blocks of 4 or 8 bits stay as
-they are; others are rounded to 8 bits where there are enough of them for that to matter. What
-rounding costs is measured, on text that has nothing to do with the weights.
+form; the environment's MODEL_NAME does the same. Weights are rounded
+to 8 bits where there are enough of them for that to matter. What rounding costs is measured, on
+text that has nothing to do with the weights.
 """
 
 import argparse
 import json
+import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,15 @@ import predictors.causal_lm
 import training.export.graph
 import training.language
 from predictors.causal_lm import CausalLmModel
+from predictors.causal_lm.network import Network
 from predictors.causal_lm.text import Completion, bytes_of_tokens
 from predictors.runtime import build_manifest, golden_sample
 from training import script
 from training.errors import DataError
-from training.export import decoder
+from training.export import decoder, rotation
 from training.language import measures, python_text
-from training.language.blocks import BLOCK, Blocks, Matrix, dense, in_blocks
 from training.language.card import model_card
+from training.language.matrices import BLOCK, Floats, Matrix, in_blocks
 from training.language.model import LanguageModel
 from training.language.sources import read_model
 from training.language.tiny import tiny_llama
@@ -84,7 +86,7 @@ def main() -> None:
         "--bits",
         type=int,
         choices=(8, 32),
-        help="of a weight, where it does not come in blocks (default: 8, or 32 for small models)",
+        help="of a weight (default: 8, or 32 for small models)",
     )
     args = parser.parse_args()
     destination = Destination("causal-lm", args.output)
@@ -99,14 +101,21 @@ def main() -> None:
     if args.data:
         data["steps"] = SMOKE_STEPS if args.smoke else args.steps
         weights, checkpoints = tuned(model, corpus.train, data, args, report)
-    few = model.parameters < FEW_WEIGHTS
-    served = weights if (args.bits or (32 if few else 8)) == 32 else rounded(weights)
+    bits = args.bits or (32 if model.parameters < FEW_WEIGHTS else 8)
+    texts = corpus.validation if args.data else [*corpus.validation, *corpus.train]
+    window = measures.windows(model.tokenizer, texts)
+    prompts = [model.tokenizer.encode(text).ids for text in PROMPTS]
+    count = SMOKE_TOKENS if args.smoke else NEW_TOKENS
 
     with destination.folder() as folder:
-        # --- Export -----------------------------------------------------------------------------
+        # --- Export: the fastest form that is near enough to the same weights in float32 ---------
         report.say("exporting to ONNX …")
-        graph = decoder.to_onnx(model.config, served)
-        save(graph, folder / "model.onnx")
+        exact = None
+        if bits == 8:
+            exact, same = in_float32(model.config, weights, window, prompts, count, model.ending)
+        forms = rounded(model.config, weights) if bits == 8 else iter([("float32", weights)])
+        most = math.inf if exact is None or args.smoke else exact.perplexity * (1 + MOST_ROUNDING)
+        form, network, reading = exported(model.config, forms, folder, window, most)
         model.tokenizer.save(str(folder / "tokenizer.json"))
         generation = {
             "first_token": model.first_token,
@@ -120,20 +129,14 @@ def main() -> None:
         if model.licence:
             (folder / "LICENSE").write_text(model.licence, "utf-8")
 
-        # --- Measure: what is served beside the same weights in float32 -------------------------
-        network = measures.opened(folder / "model.onnx", measures.ROWS)
-        texts = corpus.validation if args.data else [*corpus.validation, *corpus.train]
-        window = measures.windows(model.tokenizer, texts)
-        reading = measures.read(network, window)
-        prompts = [model.tokenizer.encode(text).ids for text in PROMPTS]
-        count = SMOKE_TOKENS if args.smoke else NEW_TOKENS
+        # --- Measure ----------------------------------------------------------------------------
         continued = [measures.continued(network, ids, count, model.ending) for ids in prompts]
         metrics: dict[str, Any] = {
             "parameters": model.parameters,
+            "weights": form,
             "perplexity": round(reading.perplexity, 4),
         }
-        if any(isinstance(matrix, Blocks) for matrix in served.values()):
-            exact, same = in_float32(model.config, weights, window, prompts, count, model.ending)
+        if exact is not None:
             agreement = float((exact.likeliest == reading.likeliest).mean())
             metrics["perplexity_float32"] = round(exact.perplexity, 4)
             metrics["same_likeliest_token"] = round(agreement, 4)
@@ -162,7 +165,8 @@ def main() -> None:
             metrics=metrics,
             data=data,
             code=code_identity(
-                *(__file__, decoder.__file__, training.export.graph.__file__),
+                *(__file__, decoder.__file__, rotation.__file__),
+                training.export.graph.__file__,
                 *_modules(training.language.__path__[0]),
                 *(predictors.causal_lm.__file__, *_modules(predictors.causal_lm.__path__[0])),
                 libraries=("gguf", "tokenizers", "safetensors"),
@@ -189,7 +193,7 @@ def tuned(
     data: dict[str, Any],
     args: argparse.Namespace,
     report: Reporter,
-) -> tuple[dict[str, Matrix], Any]:
+) -> tuple[dict[str, Floats], Any]:
     """Weights fine-tuned by LoRA, and the checkpoints of that run, which a publishing run keeps."""
     try:
         from training.language import lora
@@ -208,14 +212,37 @@ def tuned(
     return lora.tuned(model, tokens, steps, args.seed, checkpoints, report), checkpoints
 
 
-def rounded(weights: decoder.Weights) -> dict[str, Matrix]:
-    """Every matrix in blocks: those that are not yet, rounded to 8 bits."""
-    return {
-        name: in_blocks(matrix)
-        if not isinstance(matrix, Blocks) and matrix.ndim == 2 and not matrix.shape[1] % BLOCK
-        else matrix
-        for name, matrix in weights.items()
+def rounded(
+    config: Mapping[str, Any], weights: Mapping[str, Floats]
+) -> Iterator[tuple[str, decoder.Weights]]:
+    """Every matrix in 8 bits, by name of the form: the fastest first, the nearest last."""
+    if rotation.can_turn(config, weights):
+        yield "8 bits by row", rotation.turned(config, weights)
+    blocks: dict[str, Matrix] = {
+        name: in_blocks(array) if array.ndim == 2 and not array.shape[1] % BLOCK else array
+        for name, array in weights.items()
     }
+    yield f"8 bits by {BLOCK}", blocks
+
+
+def exported(
+    config: Mapping[str, Any],
+    forms: Iterator[tuple[str, decoder.Weights]],
+    folder: Path,
+    window: measures.Tokens,
+    most: float,
+) -> tuple[str, Network, measures.Reading]:
+    """Write the first form whose perplexity is at most `most`, or else the last one."""
+    path = folder / "model.onnx"
+    for form, weights in forms:  # noqa: B007 - the last one is returned
+        for left in folder.glob(f"{path.name}*"):  # the file of weights would only grow
+            left.unlink()
+        save(decoder.to_onnx(config, weights), path)
+        network = measures.opened(path, measures.ROWS)
+        reading = measures.read(network, window)
+        if reading.perplexity <= most:
+            break
+    return form, network, reading
 
 
 def save(graph: onnx.ModelProto, path: Path) -> None:
@@ -232,7 +259,7 @@ def save(graph: onnx.ModelProto, path: Path) -> None:
 
 def in_float32(
     config: dict[str, Any],
-    weights: decoder.Weights,
+    weights: Mapping[str, Floats],
     window: measures.Tokens,
     prompts: list[list[int]],
     count: int,
@@ -241,7 +268,7 @@ def in_float32(
     """The same text and the same prompts, by the weights as they were given."""
     with measures.temporary("serin-float32-") as folder:
         path = folder / "model.onnx"
-        save(decoder.to_onnx(config, {name: dense(m) for name, m in weights.items()}), path)
+        save(decoder.to_onnx(config, weights), path)
         network = measures.opened(path, measures.ROWS)
         reading = measures.read(network, window)
         texts = [measures.continued(network, ids, count, ending).tokens for ids in prompts]

@@ -45,7 +45,7 @@ class CausalLmModel(StreamingModel):
     outputs = OUTPUTS
 
     def load(self) -> bool:
-        session = self.onnx_session("model.onnx", on_cpu=True)
+        session = self.onnx_session("model.onnx", on_cpu=True, exact=True)
         generation = json.loads((self.model_dir / "generation.json").read_text("utf-8"))
         tokenizer = Tokenizer.from_file(str(self.model_dir / "tokenizer.json"))
         tokenizer.no_truncation()

@@ -158,7 +158,7 @@ def test_a_row_has_the_same_bits_in_a_batch_of_any_size() -> None:
 
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize(
-    "prompt", ["Once upon a time", "The capital of France is", "The best way to learn to cook is"]
+    "prompt", ["Once upon a time", "The sea is", "The best way to learn to cook is"]
 )
 def test_the_default_writes_english(prompt: str) -> None:
     """A continuation in sentences."""

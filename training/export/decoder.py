@@ -23,7 +23,8 @@ import onnx
 
 from training.errors import DataError
 from training.export.graph import ALIGNED, DecoderGraph, aligned
-from training.language.blocks import Matrix, dense, stacked
+from training.export.rotation import MIX, TURN, head_size
+from training.language.matrices import Matrix, dense, stacked
 
 MOST_POSITIONS = (
     8192  # that a graph has rotations for; what a row may hold is the server's decision
@@ -41,7 +42,7 @@ def to_onnx(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
 
     Args:
         config: config.json of the model.
-        weights: by transformers' names; matrices (out, in), as float32 or in blocks.
+        weights: by transformers' names, matrices (out, in); or turned, see rotation.
 
     Raises:
         UnsupportedModelError: another family than GPT-2's or Llama's, or a variant of them.
@@ -67,7 +68,7 @@ def _llama(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
     _require(rope, "rope_type", "default")
     heads, hidden = config["num_attention_heads"], config["hidden_size"]
     kv_heads = config.get("num_key_value_heads") or heads
-    size = config.get("head_dim") or hidden // heads
+    size = head_size(config)
     graph = DecoderGraph()
     theta = rope.get("rope_theta", config.get("rope_theta", 10_000.0))
     frequencies = np.repeat(theta ** (-np.arange(0, size, 2) / size), 2).reshape(-1, 2).T.ravel()
@@ -78,10 +79,13 @@ def _llama(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
     def vector(name: str) -> npt.NDArray[np.float32] | None:
         return dense(weights[name]) if name in weights else None
 
+    epsilon = config["rms_norm_eps"]
+
+    def scale(name: str) -> str:
+        return graph.constant(name, dense(weights[name]))
+
     def norm(x: str, name: str) -> str:
-        scale = graph.constant(name, dense(weights[name]))
-        epsilon = config["rms_norm_eps"]
-        return graph.node("RMSNormalization", [x, scale], axis=-1, epsilon=epsilon)
+        return graph.node("RMSNormalization", [x, scale(name)], axis=-1, epsilon=epsilon)
 
     def widened(matrix: Matrix, axis: int) -> Matrix:
         return aligned(dense(matrix), size, axis) if size % ALIGNED else matrix
@@ -93,9 +97,9 @@ def _llama(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
     tokens = graph.node("Reshape", ["input_ids", graph.constant("flat", np.array([-1]))])
     tied = bool(config.get("tie_word_embeddings"))
     x = graph.embedding("lm_head" if tied else "embedding", embedding, tokens)
+    given = norm(x, "model.layers.0.input_layernorm.weight")
     for layer in range(config["num_hidden_layers"]):
         base = f"model.layers.{layer}"
-        given = norm(x, f"{base}.input_layernorm.weight")
         projections = [f"{base}.self_attn.{name}_proj" for name in "qkv"]
         packed = stacked([widened(weights[f"{name}.weight"], 0) for name in projections])
         biases = [vector(f"{name}.bias") for name in projections]
@@ -105,14 +109,24 @@ def _llama(config: Mapping[str, Any], weights: Weights) -> onnx.ModelProto:
         attended = graph.attention(layer, qkv, heads, kv_heads, size, rotary)
         out = f"{base}.self_attn.o_proj"
         matrix = widened(weights[f"{out}.weight"], 1)
-        after = graph.linear(out, attended, matrix, vector(f"{out}.bias"))
-        x = graph.node("Add", [x, after])
-        given = norm(x, f"{base}.post_attention_layernorm.weight")
+        added = graph.linear(out, attended, matrix, vector(f"{out}.bias"))
+        after = scale(f"{base}.post_attention_layernorm.weight")
+        x, given = graph.sum_and_norm(x, added, after, epsilon)
         opened = linear(f"{base}.mlp.gate_proj", given)
         opened = graph.node("Mul", [opened, graph.node("Sigmoid", [opened])])
-        product = graph.node("Mul", [opened, linear(f"{base}.mlp.up_proj", given)])
-        x = graph.node("Add", [x, linear(f"{base}.mlp.down_proj", product)])
+        inner = graph.node("Mul", [opened, linear(f"{base}.mlp.up_proj", given)])
+        if f"{base}.{TURN}" in weights:
+            inner = graph.turned(
+                inner, dense(weights[f"{base}.{TURN}"]), config["intermediate_size"]
+            )
+        added = linear(f"{base}.mlp.down_proj", inner)
+        if layer + 1 < config["num_hidden_layers"]:
+            after = scale(f"model.layers.{layer + 1}.input_layernorm.weight")
+            x, given = graph.sum_and_norm(x, added, after, epsilon)
+    x = graph.node("Add", [x, added])
     last = norm(graph.last_tokens(x, hidden), "model.norm.weight")
+    if MIX in weights:
+        last = graph.node("MatMul", [last, scale(MIX)])
     head = embedding if tied else weights["lm_head.weight"]
     return graph.model("llama", graph.linear("lm_head", last, head), head.shape[0])
 

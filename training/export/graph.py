@@ -7,10 +7,11 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-from training.language.blocks import BLOCK, Blocks, Matrix
+from training.language.matrices import BLOCK, Blocks, Matrix, Rows
 
 ALIGNED = 16  # head sizes that GroupQueryAttention takes are multiples of it
 _OPSETS = (("", 23), ("com.microsoft", 1))
+_LEVELS = 127  # of a token's code, each side of its centre
 _INT8 = 4  # accuracy_level: activations are rounded too, each row and block by itself
 
 _END, _TOKENS = np.array([np.iinfo(np.int64).max]), np.array([1])
@@ -68,51 +69,85 @@ class DecoderGraph(Graph):
             ]
         )
         self._outputs: list[onnx.ValueInfoProto] = []
-        self._sums: dict[str, str] = {}
+        self._rounded: dict[str, tuple[str, str]] = {}
 
     def linear(self, name: str, x: str, matrix: Matrix, bias: Array | None = None) -> str:
         """Multiply (tokens, in) by a matrix of (out, in), and add a bias of (out,)."""
         added = [] if bias is None else [self.constant(f"{name}.bias", bias)]
+        if isinstance(matrix, Rows):
+            product = self._by_rows(name, x, matrix)
+            return self.node("Add", [product, *added]) if added else product
         if not isinstance(matrix, Blocks):
             given = [x, self.constant(f"{name}.matrix", matrix), *added]
             return self.node("Gemm", given, transB=1)
         outputs, inputs = matrix.shape
-        given = [x, *self.blocks(name, matrix)]
+        given = [x, self.constant(f"{name}.codes", matrix.codes)]
+        given.append(self.constant(f"{name}.scales", matrix.scales))
         if added:
             given += ["", "", *added]
-        product = self.node(
+        return self.node(
             "MatMulNBits",
             given,
             domain="com.microsoft",
             K=inputs,
             N=outputs,
-            bits=matrix.bits,
+            bits=8,
             block_size=BLOCK,
             accuracy_level=_INT8,
         )
-        if matrix.offsets is None:
-            return product
-        offsets = self.constant(f"{name}.offsets", matrix.offsets.T)
-        return self.node("Gemm", [self._block_sums(x, inputs), offsets, product])
 
-    def blocks(self, name: str, matrix: Blocks) -> list[str]:
-        """The constants of a matrix in blocks: codes and scales."""
-        codes = self.constant(f"{name}.codes", matrix.packed())
-        return [codes, self.constant(f"{name}.scales", matrix.scales)]
+    def _by_rows(self, name: str, x: str, matrix: Rows) -> str:
+        """Sums of whole numbers are exact: a token's do not depend on the tokens beside it."""
+        codes, largest = self._codes(x)
+        given = [
+            codes,
+            self.constant(f"{name}.codes", matrix.codes.T),
+            "level",
+            self.constant(f"{name}.scales", matrix.scales),
+            "centre",
+        ]
+        return self.node(
+            "Mul", [self.node("MatMulIntegerToFloat", given, domain="com.microsoft"), largest]
+        )
+
+    def _codes(self, x: str) -> tuple[str, str]:
+        """Of (tokens, in) a byte for each value, and each token's largest value.
+
+        A token of zeros has no codes to speak of; they are multiplied by its largest value, 0.
+        """
+        if x not in self._rounded:
+            axis = self.constant("last_axis", np.array([-1]))
+            largest = self.node("ReduceMax", [self.node("Abs", [x]), axis], keepdims=1)
+            given = [
+                self.node("Div", [x, largest]),
+                self.constant("level", np.array(1 / _LEVELS, np.float32)),
+                self.constant("centre", np.array(_LEVELS + 1, np.uint8)),
+            ]
+            self._rounded[x] = self.node("QuantizeLinear", given), largest
+        return self._rounded[x]
 
     def embedding(self, name: str, matrix: Matrix, tokens: str) -> str:
-        """Look tokens up; a head of that name shares the weights where it has the same ones."""
+        """Look tokens up; a head of that name shares the weights where they lie as it needs them.
+
+        A head in rows has them turned over, packed by ONNX Runtime. The rows that are looked up
+        stay in the file, of which only what is read comes into memory.
+        """
+        if isinstance(matrix, Rows):
+            looked_up = [
+                self.node("Gather", [self.constant(f"{name}.{part}", array), tokens])
+                for part, array in (("rows", matrix.codes), ("levels", matrix.scales[:, None]))
+            ]
+            values = self.node("Cast", looked_up[:1], to=TensorProto.FLOAT)
+            return self.node("Mul", [values, looked_up[1]])
         if not isinstance(matrix, Blocks):
             return self.node("Gather", [self.constant(f"{name}.matrix", matrix), tokens])
-        if matrix.offsets is not None:
-            return self.node("Gather", [self.constant(f"{name}.table", matrix.dense()), tokens])
-        codes, _ = self.blocks(name, matrix)
+        codes = self.constant(f"{name}.codes", matrix.codes)
         scales = self.constant(f"{name}.scales.apart", matrix.scales[..., None])
         read = self.node(
             "GatherBlockQuantized",
             [codes, tokens, scales],
             domain="com.microsoft",
-            bits=matrix.bits,
+            bits=8,
             block_size=BLOCK,
             gather_axis=0,
             quantize_axis=2,
@@ -120,14 +155,29 @@ class DecoderGraph(Graph):
         width = matrix.shape[1]
         return self.node("Reshape", [read, self.constant(f"rows.{width}", np.array([-1, width]))])
 
-    def _block_sums(self, x: str, width: int) -> str:
-        """Of (tokens, width) the sums over each block: what an offset is multiplied with."""
-        if x not in self._sums:
-            shape = self.constant(f"blocks.{width}", np.array([-1, width // BLOCK, BLOCK]))
-            axis = self.constant("last_axis", np.array([-1]))
-            blocks = self.node("Reshape", [x, shape])
-            self._sums[x] = self.node("ReduceSum", [blocks, axis], keepdims=0)
-        return self._sums[x]
+    def turned(self, x: str, turn: Array, width: int) -> str:
+        """Of (tokens, width) as many values side by side as a matrix has, multiplied by it."""
+        parts = self.constant(f"parts.{len(turn)}", np.array([-1, len(turn)]))
+        product = self.node(
+            "MatMul", [self.node("Reshape", [x, parts]), self.constant("turn", turn)]
+        )
+        return self.node(
+            "Reshape", [product, self.constant(f"rows.{width}", np.array([-1, width]))]
+        )
+
+    def sum_and_norm(self, x: str, added: str, scale: str, epsilon: float) -> tuple[str, str]:
+        """A sum of two, and its values over their root mean square, times a scale each."""
+        outputs = [f"{scale}.sum", f"{scale}.normal"]
+        self._nodes.append(
+            helper.make_node(
+                "SkipSimplifiedLayerNormalization",
+                [x, added, scale],
+                [outputs[1], "", "", outputs[0]],
+                domain="com.microsoft",
+                epsilon=epsilon,
+            )
+        )
+        return outputs[0], outputs[1]
 
     def attention(
         self,

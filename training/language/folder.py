@@ -14,7 +14,7 @@ from safetensors import deserialize
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
 
 from training.errors import DataError
-from training.language.blocks import Matrix
+from training.language.matrices import Floats
 from training.language.model import LanguageModel
 
 _KINDS = {"F32": np.float32, "F16": np.float16, "BF16": ml_dtypes.bfloat16, "F64": np.float64}
@@ -73,12 +73,12 @@ def _json(folder: Path, file: str, name: str) -> dict[str, Any] | None:
     return document
 
 
-def _weights(folder: Path, name: str, config: dict[str, Any]) -> dict[str, Matrix]:
+def _weights(folder: Path, name: str, config: dict[str, Any]) -> dict[str, Floats]:
     paths = sorted(folder.glob("*.safetensors"))
     if not paths:
         raise DataError(f"{name}: there is no .safetensors file; pickled weights are not read")
     tied = config.get("tie_word_embeddings", config.get("model_type") == "gpt2")
-    weights: dict[str, Matrix] = {}
+    weights: dict[str, Floats] = {}
     for path in paths:
         try:
             tensors = deserialize(path.read_bytes())  # type: ignore[no-untyped-call]  # it has no types

@@ -1,4 +1,4 @@
-"""A GGUF file of Llama's form: its weights in the blocks that it holds, its tokenizer, its words.
+"""A GGUF file of Llama's form: its weights as float32, its tokenizer, its words.
 
 https://github.com/ggml-org/ggml/blob/master/docs/gguf.md
 """
@@ -9,12 +9,11 @@ from typing import Any, NoReturn
 
 import gguf
 import numpy as np
-import numpy.typing as npt
 from gguf.quants import dequantize
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers
 
 from training.errors import DataError
-from training.language.blocks import BLOCK, Blocks, Matrix
+from training.language.matrices import Floats
 from training.language.model import LanguageModel
 
 _NAMES = {  # GGUF's → transformers', with a layer's number between
@@ -66,10 +65,10 @@ def read_gguf(path: Path, origin: Mapping[str, str], licence: str = "") -> Langu
         raise DataError(f"{path}: scaled rotations and mixtures of experts cannot be exported")
     heads = told["llama.attention.head_count"]
     kv_heads = told.get("llama.attention.head_count_kv", heads)
-    weights: dict[str, Matrix] = {}
+    weights: dict[str, Floats] = {}
     for tensor in reader.tensors:
         name = _name(tensor.name, path)
-        matrix = _matrix(tensor)
+        matrix = dequantize(tensor.data, tensor.tensor_type).astype(np.float32)
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             matrix = _unpaired(matrix, heads if "q_proj" in name else kv_heads)
         weights[name] = matrix
@@ -112,29 +111,10 @@ def _name(name: str, path: Path) -> str:
     return f"model.layers.{layer}.{_NAMES[part]}.{leaf}"
 
 
-def _matrix(tensor: Any) -> Matrix:
-    """A tensor in its own blocks where ONNX Runtime multiplies such, else as float32."""
-    kind, data = tensor.tensor_type.name, tensor.data
-    if kind not in ("Q8_0", "Q4_0", "Q4_1"):
-        dense: npt.NDArray[np.float32] = dequantize(data, tensor.tensor_type)
-        return dense.astype(np.float32)
-    header = 4 if kind == "Q4_1" else 2
-    size = header + (BLOCK if kind == "Q8_0" else BLOCK // 2)
-    blocks = np.ascontiguousarray(data).reshape(data.shape[0], -1, size)
-    halves = np.ascontiguousarray(blocks[..., :header]).view(np.float16).astype(np.float32)
-    scales = np.ascontiguousarray(halves[..., 0])
-    stored = blocks[..., header:]
-    if kind == "Q8_0":  # signed
-        return Blocks(stored ^ np.uint8(128), scales, None, 8)
-    codes = np.concatenate([stored & 15, stored >> 4], axis=-1)
-    offsets = halves[..., 1] + 8 * scales if kind == "Q4_1" else None
-    return Blocks(codes, scales, offsets, 4)
-
-
-def _unpaired(matrix: Matrix, heads: int) -> Matrix:
+def _unpaired(matrix: Floats, heads: int) -> Floats:
     """Undo GGUF's order of rotated outputs, which puts the two of a pair side by side."""
-    order = np.arange(matrix.shape[0]).reshape(heads, -1, 2).swapaxes(1, 2).ravel()
-    return matrix.rows(order) if isinstance(matrix, Blocks) else matrix[order]
+    paired = matrix.reshape(heads, -1, 2, matrix.shape[1])
+    return paired.swapaxes(1, 2).reshape(matrix.shape)
 
 
 def _tokenizer(told: Mapping[str, Any], path: Path) -> Tokenizer:

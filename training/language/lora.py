@@ -9,7 +9,7 @@ from peft import LoraConfig, get_peft_model
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from training.errors import DataError
-from training.language.blocks import Matrix, dense
+from training.language.matrices import Floats
 from training.language.model import LanguageModel
 from training.progress import Reporter
 from training.publish.checkpoints import Checkpoints
@@ -28,7 +28,7 @@ def tuned(
     seed: int,
     checkpoints: Checkpoints | None,
     report: Reporter,
-) -> dict[str, Matrix]:
+) -> dict[str, Floats]:
     """Learn text; the weights with what was learnt.
 
     Args:
@@ -92,7 +92,7 @@ def _network(model: LanguageModel) -> Any:
         network: Any = LlamaForCausalLM(LlamaConfig(**config))
     network.to_empty(device="cpu")
     network.model.rotary_emb = type(network.model.rotary_emb)(network.config)
-    weights = {name: torch.from_numpy(dense(m).copy()) for name, m in model.weights.items()}
+    weights = {name: torch.from_numpy(m.copy()) for name, m in model.weights.items()}
     network.load_state_dict(weights, strict=False)
     network.tie_weights()
     return network

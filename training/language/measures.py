@@ -14,6 +14,7 @@ from tokenizers import Tokenizer
 
 from predictors.causal_lm.engine import CHUNK
 from predictors.causal_lm.network import Network
+from predictors.runtime.dataplane.model import add_exactly
 from training import run
 from training.errors import DataError
 from training.publish.gates import GateError
@@ -44,6 +45,7 @@ def opened(path: Path, rows: int) -> Network:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
+    add_exactly(options)
     return Network(onnxruntime.InferenceSession(path, options), rows, 256)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from tokenizers import Tokenizer
 
-from training.language.blocks import Blocks, Matrix
+from training.language.matrices import Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,7 +15,7 @@ class LanguageModel:
 
     Attributes:
         config: as config.json of transformers.
-        weights: by transformers' names; vectors as float32, matrices (out, in) as they were stored.
+        weights: by transformers' names; float32, matrices (out, in).
         tokenizer: text to tokens; makes special tokens of no text by itself.
         first_token: what a prompt of no text begins with.
         ending: tokens that end an answer.
@@ -26,7 +26,7 @@ class LanguageModel:
     """
 
     config: dict[str, Any]
-    weights: Mapping[str, Matrix]
+    weights: Mapping[str, Floats]
     tokenizer: Tokenizer
     first_token: int | None
     ending: frozenset[int]
@@ -38,7 +38,4 @@ class LanguageModel:
     @property
     def parameters(self) -> int:
         """How many weights there are; tied ones count once."""
-        return sum(
-            matrix.codes.size if isinstance(matrix, Blocks) else matrix.size
-            for matrix in self.weights.values()
-        )
+        return sum(array.size for array in self.weights.values())

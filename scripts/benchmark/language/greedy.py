@@ -29,7 +29,6 @@ from scripts.benchmark.errors import BenchmarkError
 from training.causal_lm import save
 from training.export import decoder
 from training.language import measures
-from training.language.blocks import dense
 from training.language.smollm2 import read_smollm2
 
 NEAR = 0.05  # of probability between the two tokens: such a lead is a near tie
@@ -112,9 +111,8 @@ def compared(artifact: Path, number: int, count: int) -> dict[str, Any]:
         measures.opened(artifact / "model.onnx", measures.ROWS), prompts, count, ending
     )
     model = read_smollm2()
-    weights = {name: dense(matrix) for name, matrix in model.weights.items()}
     with measures.temporary("serin-float32-") as folder:
-        save(decoder.to_onnx(model.config, weights), folder / "model.onnx")
+        save(decoder.to_onnx(model.config, model.weights), folder / "model.onnx")
         network = measures.opened(folder / "model.onnx", measures.ROWS)
         exact = continued(network, prompts, count, ending)
         parts = [

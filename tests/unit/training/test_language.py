@@ -1,4 +1,4 @@
-"""Language models read from files, and their weights in blocks."""
+"""Language models read from files, and their weights in 8 bits."""
 
 import json
 from pathlib import Path
@@ -12,11 +12,15 @@ import pytest
 from gguf.quants import dequantize, quantize
 from safetensors.numpy import save_file
 
+from predictors.runtime.dataplane.model import add_exactly
+from training.causal_lm import exported, rounded, save
 from training.errors import DataError
+from training.export import rotation
 from training.export.decoder import to_onnx
 from training.export.graph import DecoderGraph
-from training.language.blocks import Blocks, dense, in_blocks, stacked
+from training.language import measures
 from training.language.gguf_file import read_gguf
+from training.language.matrices import Blocks, Rows, in_blocks, in_rows, stacked
 from training.language.model import LanguageModel
 from training.language.sources import read_model
 from training.language.tiny import tiny_llama
@@ -70,7 +74,7 @@ def write_gguf(path: Path, model: LanguageModel, kind: str, **told: Any) -> dict
     writer.add_chat_template(model.chat_template)
     stored = {}
     for name, weight in model.weights.items():
-        given = dense(weight)
+        given = weight
         if name.endswith(("q_proj.weight", "k_proj.weight")):
             given = paired(given, config["num_attention_heads"])
         if given.ndim == 1 or kind == "F16":
@@ -93,16 +97,16 @@ def write_gguf(path: Path, model: LanguageModel, kind: str, **told: Any) -> dict
 
 
 @pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0", "F16"])
-def test_a_gguf_file_is_read_in_its_own_blocks(tmp_path: Path, kind: str) -> None:
-    """Weights, tokenizer, template and ending token, to the bit."""
+def test_a_gguf_file_is_read_as_what_it_stands_for(tmp_path: Path, kind: str) -> None:
+    """Weights, tokenizer, template and ending token."""
     tiny = tiny_llama(3)
     stored = write_gguf(tmp_path / "tiny.gguf", tiny, kind)
     model = read_model(str(tmp_path / "tiny.gguf"))
 
     assert model.weights.keys() == stored.keys()
     for name, matrix in model.weights.items():
-        assert isinstance(matrix, Blocks) == (stored[name].ndim == 2 and kind != "F16")
-        np.testing.assert_allclose(dense(matrix), stored[name], atol=2e-6)
+        assert matrix.dtype == np.float32
+        np.testing.assert_allclose(matrix, stored[name], atol=2e-6)
     text = "Hello größe 12"
     ids = model.tokenizer.encode(text).ids
     assert ids == tiny.tokenizer.encode(text).ids
@@ -138,25 +142,20 @@ def run(matrix: Any, x: np.ndarray) -> np.ndarray:
     model.graph.input.append(
         helper.make_tensor_value_info("x", TensorProto.FLOAT, ["rows", x.shape[1]])
     )
-    session = onnxruntime.InferenceSession(model.SerializeToString())
+    options = onnxruntime.SessionOptions()
+    add_exactly(options)
+    session = onnxruntime.InferenceSession(model.SerializeToString(), options)
     (answer,) = session.run(["logits"], {"x": x})
     return np.asarray(answer)
 
 
-@pytest.mark.parametrize("kind", ["Q4_0", "Q4_1", "Q8_0"])
-def test_blocks_are_multiplied_as_their_weights(kind: str) -> None:
+@pytest.mark.parametrize("in_codes", [in_rows, in_blocks])
+def test_eight_bits_are_multiplied_as_their_weights(in_codes: Any) -> None:
     """Only activations are rounded; a row has the same bits in any number of rows."""
     drawn = np.random.default_rng(7)
-    form = gguf.GGMLQuantizationType[kind]
-    from training.language.gguf_file import _matrix
-
-    class Tensor:
-        tensor_type = form
-        data = quantize(drawn.normal(0.05, 1, (96, 128)).astype(np.float32), form)
-
-    matrix = _matrix(Tensor)
+    matrix = in_codes(drawn.normal(0.05, 1, (96, 128)).astype(np.float32))
     x = drawn.normal(0, 1, (33, 128)).astype(np.float32)
-    exact = x @ dequantize(Tensor.data, form).T
+    exact = x @ matrix.dense().T
     answered = run(matrix, x)
 
     assert np.abs(answered - exact).max() < 0.02 * np.abs(exact).max()
@@ -164,26 +163,111 @@ def test_blocks_are_multiplied_as_their_weights(kind: str) -> None:
         assert (run(matrix, x[:rows]) == answered[:rows]).all()
 
 
-def test_rounding_to_eight_bits_is_near_and_stacks() -> None:
-    """Within half of a step of each block; mixed with float32 they are float32 again."""
-    matrix = np.random.default_rng(1).normal(0, 1, (8, 64)).astype(np.float32)
-    matrix[3, :32] = 0
-    rounded = in_blocks(matrix)
+def test_the_largest_codes_are_added_up_exactly() -> None:
+    """On processors that add two products in 16 bits, too; and a token of zeros gives zeros."""
+    matrix = Rows(np.full((64, 256), 127, np.int8), np.ones(64, np.float32))
+    x = np.ones((3, 256), np.float32)
+    x[1], x[2, 128:] = 0, -1
 
-    steps = np.repeat(rounded.scales, 32, axis=1)
-    assert (np.abs(rounded.dense() - matrix) <= steps / 2 + 1e-7).all()
-    both = stacked([rounded, rounded])
-    assert isinstance(both, Blocks)
+    answered = run(matrix, x)
+    np.testing.assert_allclose(answered[0], 127 * 256, rtol=1e-6)
+    assert not answered[1:].any()
+
+
+@pytest.mark.parametrize(("in_codes", "form"), [(in_rows, Rows), (in_blocks, Blocks)])
+def test_rounding_to_eight_bits_is_near_and_stacks(in_codes: Any, form: type) -> None:
+    """Within half of a step of each scale; mixed with float32 they are float32 again."""
+    matrix = np.random.default_rng(1).normal(0, 1, (8, 64)).astype(np.float32)
+    matrix[3] = 0
+    codes = in_codes(matrix)
+
+    steps = codes.scales.reshape(8, -1)
+    steps = np.repeat(steps, 64 // steps.shape[1], axis=1)
+    assert (np.abs(codes.dense() - matrix) <= steps / 2 + 1e-7).all()
+    both = stacked([codes, codes])
+    assert isinstance(both, form)
     assert both.shape == (16, 64)
-    assert not isinstance(stacked([rounded, matrix]), Blocks)
+    assert isinstance(stacked([codes, matrix]), np.ndarray)
+
+
+def logits(config: dict[str, Any], weights: Any, tmp_path: Path) -> np.ndarray:
+    """After each of 16 rows of a token."""
+    save(to_onnx(config, weights), tmp_path / "model.onnx")
+    network = measures.opened(tmp_path / "model.onnx", 16)
+    network.step(list(range(3, 19)), [0] * 16)
+    return network.step(list(range(30, 46)), [1] * 16).copy()
+
+
+@pytest.mark.parametrize("tied", [True, False])
+def test_a_turned_model_is_the_same_model(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, *, tied: bool
+) -> None:
+    """Exactly, until its matrices are rounded; and then nearly, where plain rows are far off."""
+    tiny = tiny_llama(5)
+    config = {**tiny.config, "tie_word_embeddings": tied}
+    weights = {name: array.copy() for name, array in tiny.weights.items()}
+    drawn = np.random.default_rng(3)
+    for name, array in weights.items():
+        if array.ndim == 1:  # what norms multiply by is learnt, and large for a few values
+            array[:] = drawn.uniform(0.5, 1.5, array.shape)
+            array[:2] *= 100
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
+            array[:] = (
+                array / 100
+            )  # or attention goes to one token alone, to this or that by a hair
+    if not tied:
+        embedding = weights["model.embed_tokens.weight"]
+        weights["lm_head.weight"] = drawn.normal(0, 0.1, embedding.shape).astype(np.float32)
+    assert rotation.can_turn(config, weights)
+    exact = logits(config, weights, tmp_path)
+    plain = {n: in_rows(a) if a.ndim == 2 else a for n, a in weights.items()}
+    turned = logits(config, rotation.turned(config, weights), tmp_path)
+    far, near = (np.abs(one - exact).mean() for one in (logits(config, plain, tmp_path), turned))
+    assert near < far / 1.5
+    monkeypatch.setattr(rotation, "in_rows", lambda matrix: matrix)
+    same = logits(config, rotation.turned(config, weights), tmp_path)
+    np.testing.assert_allclose(same, exact, atol=2e-4 * np.abs(exact).max())
+
+
+def test_only_what_can_be_turned_is() -> None:
+    """Another form, biases and heads of odd sizes stay as they are, in blocks."""
+    tiny = tiny_llama(0)
+    bias = {**tiny.weights, "model.layers.0.self_attn.q_proj.bias": np.zeros(4, np.float32)}
+    for config, weights in (
+        ({**tiny.config, "model_type": "gpt2"}, tiny.weights),
+        ({**tiny.config, "head_dim": 20}, tiny.weights),
+        (tiny.config, bias),
+    ):
+        assert not rotation.can_turn(config, weights)
+        ((_, codes),) = rounded(config, weights)
+        assert {type(matrix) for matrix in codes.values()} == {Blocks, np.ndarray}
+
+
+@pytest.mark.parametrize(("most", "form"), [(1.0, "nearer"), (1e9, "fast")])
+def test_the_fastest_form_that_is_near_enough_is_written(
+    tmp_path: Path, most: float, form: str
+) -> None:
+    """And the last one, where none is: the gate says so then."""
+    tiny = tiny_llama(0)
+    near = {name: in_blocks(a) if a.ndim == 2 else a for name, a in tiny.weights.items()}
+    forms = iter([("fast", tiny.weights), ("nearer", near)])
+    window = np.arange(3, 67, dtype=np.int64).reshape(16, 4)
+    written, _, reading = exported(tiny.config, forms, tmp_path, window, most)
+
+    assert written == form
+    save(to_onnx(tiny.config, near if form == "nearer" else tiny.weights), tmp_path / "same.onnx")
+    (stored, same) = (tmp_path / f"{name}.onnx.data" for name in ("model", "same"))
+    assert stored.read_bytes() == same.read_bytes()
+    network = measures.opened(tmp_path / "same.onnx", measures.ROWS)
+    assert reading.perplexity == measures.read(network, window).perplexity
 
 
 def test_a_tied_head_is_stored_once() -> None:
     """In blocks as in float32."""
     tiny = tiny_llama(0)
-    embedding = dense(tiny.weights["model.embed_tokens.weight"])
-    rounded = {"model.embed_tokens.weight": in_blocks(embedding)}
-    for weights in (tiny.weights, {**tiny.weights, **rounded}):
+    embedding = tiny.weights["model.embed_tokens.weight"]
+    in_codes: Any = {"model.embed_tokens.weight": in_blocks(embedding)}
+    for weights in (tiny.weights, {**tiny.weights, **in_codes}):
         stored = to_onnx(tiny.config, weights).graph.initializer
         large = [one.name for one in stored if np.prod(one.dims) == embedding.size]
         assert len(large) == 1
@@ -192,7 +276,7 @@ def test_a_tied_head_is_stored_once() -> None:
 def test_a_folder_of_half_precision_is_read_without_torch(tmp_path: Path) -> None:
     """bfloat16 as the numbers that it stands for; what is missing is named."""
     tiny = tiny_llama(2)
-    halves = {name: dense(m).astype(ml_dtypes.bfloat16) for name, m in tiny.weights.items()}
+    halves = {name: m.astype(ml_dtypes.bfloat16) for name, m in tiny.weights.items()}
     save_file(halves, tmp_path / "model.safetensors")
     with pytest.raises(DataError, match=r"no config\.json"):
         read_model(str(tmp_path))
@@ -205,7 +289,7 @@ def test_a_folder_of_half_precision_is_read_without_torch(tmp_path: Path) -> Non
     model = read_model(str(tmp_path))
 
     for name, half in halves.items():
-        assert (dense(model.weights[name]) == half.astype(np.float32)).all()
+        assert (model.weights[name] == half.astype(np.float32)).all()
     assert (model.first_token, model.ending) == (1, frozenset({2}))
     assert model.chat_template == tiny.chat_template
 
