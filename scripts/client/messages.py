@@ -34,9 +34,9 @@ DATATYPES = {
 }
 
 
-def raw_request(model: str, tensors: Sequence[Mapping[str, Any]]) -> bytes:
+def raw_request(model: str, tensors: Sequence[Mapping[str, Any]], request_id: str = "") -> bytes:
     """A ModelInferRequest with raw contents, which is the cheaper of its two forms."""
-    request = messages().ModelInferRequest(model_name=model)
+    request = messages().ModelInferRequest(model_name=model, id=request_id)
     for tensor in tensors:
         request.inputs.add(**{key: tensor[key] for key in ("name", "datatype", "shape")})
         request.raw_input_contents.append(packed(tensor))

@@ -85,3 +85,4 @@ def test_all_transports_ask_the_same(question: Question) -> None:
     assert json.loads(binary.body[:length])["inputs"][0]["parameters"] == {"binary_data_size": 8}
     assert list(message.raw_input_contents) == [raw]
     assert (message.model_name, list(message.inputs[0].shape)) == ("iris", [1, 2])
+    assert message.id, "a server's own ids grow, and answers of gRPC must keep their size"
