@@ -5,8 +5,8 @@ error or wrong answer, of whichever peer, makes the run no result.
 
 session                     one `serin bench`
 measure, overload, soak     what is run: rounds of all peers, past capacity, for minutes
-nli, causal_lm              text models: `python -m scripts.benchmark.<model>`; beside_stock and
-                            first_token are what they share
+texts                       one `serin bench` of a text model: its question is nli, causal_lm or of
+                            language/; beside_stock and first_token are what they share
 peer, peers/, servers/      the ways to serve a model, one file each; servers run in processes
 language/                   causal-lm beside llama.cpp, and beside its own weights
 before                      Serin at an earlier commit as a peer
@@ -16,5 +16,5 @@ traffic/                    what is asked, and the generators of load
 serving/                    a server of the run: environment, process, cores
 result/                     figures, tables, picture, JSON
 
-The verb `bench` comes in at `session`. Of other rooms it knows the client of scripts.
+The verb `bench` comes in at `session` and `texts`. Of other rooms it knows the client of scripts.
 """

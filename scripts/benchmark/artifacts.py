@@ -17,10 +17,21 @@ NATIVES = ("model.joblib", "model.pt2")
 
 
 def artifact_of(model: str, home: Path, given: Path | None, data: Path | None) -> Path:
-    """The folder with a model's artifact: in `given` if that is named, else trained now.
+    """The folder with a model's artifact, and with what peers load.
 
     Raises:
         BenchmarkError: training failed, or the folder lacks what a server loads.
+    """
+    folder = trained(model, home, given, data)
+    _require(model, folder, NATIVES)
+    return folder
+
+
+def trained(model: str, home: Path, given: Path | None, data: Path | None) -> Path:
+    """The folder with a model's artifact: in `given` if that is named, else trained now.
+
+    Raises:
+        BenchmarkError: training failed, or the folder holds no artifact.
     """
     folder = (given / model).resolve() if given else home / "models" / model
     if not given:
@@ -33,9 +44,12 @@ def artifact_of(model: str, home: Path, given: Path | None, data: Path | None) -
             command += ["--data", str(data.resolve())]
         if subprocess.run(command, check=False, cwd=ROOT, stdout=subprocess.DEVNULL).returncode:
             raise BenchmarkError(f"training {model} failed; the reason is above")
-    for names in ((MANIFEST,), NATIVES):
-        if not any((folder / name).exists() for name in names):
-            raise BenchmarkError(
-                f"{folder} has no {' or '.join(names)}, and without it {model} is not compared"
-            )
+    _require(model, folder, (MANIFEST,))
     return folder
+
+
+def _require(model: str, folder: Path, names: tuple[str, ...]) -> None:
+    if not any((folder / name).exists() for name in names):
+        raise BenchmarkError(
+            f"{folder} has no {' or '.join(names)}, and without it {model} is not compared"
+        )

@@ -9,30 +9,26 @@ is counted, which other programs on the machine disturb less.
 import http.client
 import json
 import os
-import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from importlib.metadata import version
-from importlib.util import find_spec
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, TypeVar
 
 import psutil
 
 from controlplane.local.node.processes import free_ports
-from scripts.benchmark.errors import BenchmarkError
+from scripts.benchmark.errors import BenchmarkError, NoAnswerError
 from scripts.benchmark.repository import ROOT
-from scripts.benchmark.result.provenance import provenance
-from scripts.benchmark.serving.machine import Cores, OthersShare, load_average
-from scripts.benchmark.serving.server import ENVIRONMENT
+from scripts.benchmark.serving.machine import Cores
+from scripts.benchmark.serving.server import ENVIRONMENT, launched
 
 SERIN, STOCK = "serin", "stock kserve"
-PACKAGES = ("kserve", "onnxruntime", "tokenizers", "torch", "transformers")
 START_SECONDS = 240
 ANSWER_SECONDS = 300
 
@@ -40,13 +36,15 @@ Ask = Callable[[http.client.HTTPConnection, int], int]
 """Asks the number-th question; returns how much was answered, in requests or in tokens."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Server:
-    """A server that answers."""
+    """A server that was started."""
 
     name: str
     port: int
     process: psutil.Process
+    started: float
+    """time.monotonic() before its process began."""
 
     def connection(self) -> http.client.HTTPConnection:
         """A new connection."""
@@ -57,11 +55,35 @@ class Server:
         spent = self.process.cpu_times()
         return float(spent.user + spent.system)
 
+    def resident_bytes(self) -> int:
+        """Memory now."""
+        return int(self.process.memory_info().rss)
+
     def use_all_cores(self) -> None:
         """Take its threads off the one core that rates are measured on."""
         if hasattr(os, "sched_setaffinity"):
             for thread in self.process.threads():
                 os.sched_setaffinity(thread.id, range(os.cpu_count() or 1))
+
+
+S = TypeVar("S", bound=Server)
+
+
+@contextmanager
+def started(
+    kind: type[S], name: str, program: Sequence[str], model: str, artifact: Path, **settings: str
+) -> Iterator[S]:
+    """A server of this environment on the servers' core, from the start of its process on."""
+    http_port, grpc_port, metrics_port = free_ports(3)
+    command = [
+        *(sys.executable, *program, f"--model_name={model}"),
+        *(f"--model_dir={artifact.resolve()}", f"--http_port={http_port}"),
+        f"--grpc_port={grpc_port}",
+    ]
+    own = {"PREDICTOR_HOST": "127.0.0.1", "PREDICTOR_METRICS_PORT": str(metrics_port), **settings}
+    environment = os.environ | ENVIRONMENT | own
+    with launched(command, Cores.choose(), environment, ROOT) as (process, began):
+        yield kind(name, http_port, psutil.Process(process.pid), began)
 
 
 @contextmanager
@@ -75,38 +97,20 @@ def both(model: str, stock_script: str, artifact: Path, ask: Ask) -> Iterator[li
         ask: any question.
 
     Raises:
-        BenchmarkError: one did not answer in time.
+        NoAnswerError: one did not answer in time.
     """
     stock = str(ROOT / "scripts" / "benchmark" / "servers" / stock_script)
     programs = {
         SERIN: ["-m", f"predictors.{model.replace('-', '_')}"],
         STOCK: ["-P", stock],
     }
-    cores = Cores.choose()
     with ExitStack() as stack:
         servers = []
         for name, program in programs.items():
-            http_port, grpc_port, metrics_port = free_ports(3)
-            command = [
-                *(sys.executable, *program, f"--model_name={model}"),
-                *(f"--model_dir={artifact.resolve()}", f"--http_port={http_port}"),
-                f"--grpc_port={grpc_port}",
-            ]
-            own = {"PREDICTOR_HOST": "127.0.0.1", "PREDICTOR_METRICS_PORT": str(metrics_port)}
-            with cores.of_server():
-                process = subprocess.Popen(
-                    command,
-                    cwd=ROOT,
-                    env=os.environ | ENVIRONMENT | own,
-                    stdout=subprocess.DEVNULL,
-                    stderr=subprocess.DEVNULL,
-                )
-            stack.callback(process.wait, 60)
-            stack.callback(process.terminate)
-            server = Server(name, http_port, psutil.Process(process.pid))
-            _wait(server, process, ask)
+            server = stack.enter_context(started(Server, name, program, model, artifact))
+            wait(server, partial(_asked, ask))
             servers.append(server)
-        stack.enter_context(cores.of_load())
+        stack.enter_context(Cores.choose().of_load())
         yield servers
 
 
@@ -162,22 +166,6 @@ def compare(
     }
 
 
-def report(module: str, artifact: Path, measure: Callable[[], dict[str, Any]]) -> None:
-    """Measure, and print the result file's JSON."""
-    at_start = load_average()
-    others = OthersShare(Cores.choose())
-    measured = measure()
-    manifest = json.loads((artifact / "MANIFEST.json").read_bytes())
-    document = {
-        **provenance("python", "-m", module, arguments=sys.argv[1:]),
-        "versions": {name: version(name) for name in PACKAGES if find_spec(name)},
-        "model": {"name": manifest["model"], "data": manifest["data"]},
-        "noise": {"load_average_at_start": at_start, "others_share": others.measure()},
-        **measured,
-    }
-    print(json.dumps(document, indent=1, ensure_ascii=False))
-
-
 def post(
     connection: http.client.HTTPConnection, path: str, document: dict[str, Any]
 ) -> dict[str, Any]:
@@ -196,14 +184,23 @@ def post(
     return read
 
 
-def _wait(server: Server, process: "subprocess.Popen[bytes]", ask: Ask) -> None:
-    deadline = time.monotonic() + START_SECONDS
+def wait(server: S, ask: Callable[[S], object]) -> float:
+    """Ask until it answers; seconds from its process's start to its first answer.
+
+    Raises:
+        NoAnswerError: It did not in time, or it ended.
+    """
     while True:
         try:
-            ask(server.connection(), 0)
+            ask(server)
         except (OSError, http.client.HTTPException) as error:  # nobody listens yet
-            if process.poll() is not None or time.monotonic() > deadline:
-                raise BenchmarkError(f"{server.name} did not answer: {error}") from error
-            time.sleep(0.1)
+            late = time.monotonic() - server.started > START_SECONDS
+            if late or server.process.status() == psutil.STATUS_ZOMBIE:
+                raise NoAnswerError(f"{server.name} did not answer: {error}") from error
+            time.sleep(0.02)
         else:
-            return
+            return time.monotonic() - server.started
+
+
+def _asked(ask: Ask, server: Server) -> int:
+    return ask(server.connection(), 0)

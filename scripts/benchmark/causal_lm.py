@@ -1,23 +1,20 @@
-"""causal-lm beside `transformers.generate` in stock kserve, and its time to first token.
+"""causal-lm beside `transformers.generate` in stock KServe, and its time to first token.
 
-    ./serin install finetune-causal-lm train-causal-lm serve-causal-lm
-    .venv/bin/python -m scripts.benchmark.causal_lm ARTIFACT [--connections 8,32] [--rounds 3]
+    serin bench --models causal-lm --artifacts DIR --connections 8,32
 
-ARTIFACT is what `python -m training.causal_lm --model FOLDER --bits 32 --output ARTIFACT` wrote.
-Prints JSON; one answer
-that differs, and there is none.
+DIR/causal-lm is what `python -m training.causal_lm --model FOLDER --bits 32` wrote: of 4 bits, both
+would not have the same weights. One answer that differs, and there is no result.
 """
 
-import argparse
 import http.client
-import sys
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scripts.benchmark.beside_stock import Server, both, compare, post, report
+from scripts.benchmark.beside_stock import Server, both, compare, post
 from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.first_token import first_token
+from scripts.benchmark.texts import Asked
 
 MAX_TOKENS = 64
 TRIES = 15
@@ -47,33 +44,22 @@ def ask(connection: http.client.HTTPConnection, number: int) -> int:
     return continued(connection, number)[1]
 
 
-def main() -> None:
-    """Start both, compare answers, load them in turn, wait for first tokens, print JSON."""
-    parser = argparse.ArgumentParser(description="causal-lm beside stock kserve with transformers")
-    parser.add_argument("artifact", type=Path)
-    parser.add_argument("--connections", default="8,32")
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
-    connections = [int(count) for count in args.connections.split(",")]
-
-    def measure() -> dict[str, Any]:
-        with both("causal-lm", "stock_kserve_generate.py", args.artifact, ask) as servers:
-            _same_answers(servers)
-            compared = [
-                compare(servers, count, args.seconds, args.rounds, ask) for count in connections
-            ]
-            servers[0].use_all_cores()
-            return {
-                "max_tokens": MAX_TOKENS,
-                "tokens": compared,
-                "first_token_behind_16_long_prompts": {
-                    "of_which_one_is_answered": _first_tokens(servers[0], answering=False),
-                    "which_are_all_answered": _first_tokens(servers[0], answering=True),
-                },
-            }
-
-    report("scripts.benchmark.causal_lm", args.artifact, measure)
+def measured(artifact: Path, asked: Asked) -> dict[str, Any]:
+    """Start both, compare answers, load them in turn, wait for first tokens."""
+    with both("causal-lm", "stock_kserve_generate.py", artifact, ask) as servers:
+        _same_answers(servers)
+        compared = [
+            compare(servers, count, asked.seconds, asked.rounds, ask) for count in asked.connections
+        ]
+        servers[0].use_all_cores()
+        return {
+            "max_tokens": MAX_TOKENS,
+            "tokens": compared,
+            "first_token_behind_16_long_prompts": {
+                "of_which_one_is_answered": _first_tokens(servers[0], answering=False),
+                "which_are_all_answered": _first_tokens(servers[0], answering=True),
+            },
+        }
 
 
 def _same_answers(servers: list[Server]) -> None:
@@ -89,10 +75,3 @@ def _first_tokens(server: Server, *, answering: bool) -> dict[str, Any]:
     tries = [first_token(server.port, answering=answering) for _ in range(TRIES)]
     found: dict[str, Any] = {name: round(median(t[name] for t in tries), 3) for name in tries[0]}
     return {**found, "most_token_times": round(max(t["token_times"] for t in tries), 3)}
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except BenchmarkError as error:
-        sys.exit(f"error: {error.message}")

@@ -1,20 +1,15 @@
-"""nli beside the same weights in stock kserve with transformers: `python -m scripts.benchmark.nli`.
+"""nli beside the same weights in stock KServe with transformers: `serin bench --models nli`.
 
-    ./serin install finetune-nli
-    .venv/bin/python -m scripts.benchmark.nli ARTIFACT [--connections 8] [--seconds 5] [--rounds 3]
-
-ARTIFACT is what `python -m training.nli --output ARTIFACT` wrote. Prints JSON; one answer that
-differs by more than rounding, and there is none.
+One answer that differs by more than rounding, and there is no result.
 """
 
-import argparse
 import http.client
-import sys
 from pathlib import Path
 from typing import Any
 
-from scripts.benchmark.beside_stock import both, compare, post, report
+from scripts.benchmark.beside_stock import both, compare, post
 from scripts.benchmark.errors import BenchmarkError
+from scripts.benchmark.texts import Asked
 
 TOLERANCE = 0.1  # of a probability: matrices have 8 bits here and 32 there
 SUBJECTS = (  # what people write, by length
@@ -44,35 +39,18 @@ def ask(connection: http.client.HTTPConnection, number: int) -> int:
     return 1
 
 
-def main() -> None:
-    """Start both, compare answers, load them in turn, print JSON."""
-    parser = argparse.ArgumentParser(description="nli beside stock kserve with transformers")
-    parser.add_argument("artifact", type=Path)
-    parser.add_argument("--connections", type=int, default=8)
-    parser.add_argument("--seconds", type=float, default=5)
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
-
-    def measure() -> dict[str, Any]:
-        with both("nli", "stock_kserve_nli.py", args.artifact, ask) as servers:
-            one, other = (server.connection() for server in servers)
-            off = max(
-                abs(a - b)
-                for number in range(len(PAIRS))
-                for a, b in zip(
-                    probabilities(one, number), probabilities(other, number), strict=True
-                )
-            )
-            if not off <= TOLERANCE:
-                raise BenchmarkError(f"answers differ by {off:.2g}: not compared")
-            compared = compare(servers, args.connections, args.seconds, args.rounds, ask)
-        return {"largest_difference": off, "requests": compared}
-
-    report("scripts.benchmark.nli", args.artifact, measure)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except BenchmarkError as error:
-        sys.exit(f"error: {error.message}")
+def measured(artifact: Path, asked: Asked) -> dict[str, Any]:
+    """Start both, compare answers, load them in turn."""
+    with both("nli", "stock_kserve_nli.py", artifact, ask) as servers:
+        one, other = (server.connection() for server in servers)
+        off = max(
+            abs(a - b)
+            for number in range(len(PAIRS))
+            for a, b in zip(probabilities(one, number), probabilities(other, number), strict=True)
+        )
+        if not off <= TOLERANCE:
+            raise BenchmarkError(f"answers differ by {off:.2g}: not compared")
+        compared = [
+            compare(servers, count, asked.seconds, asked.rounds, ask) for count in asked.connections
+        ]
+    return {"largest_difference": off, "requests": compared}

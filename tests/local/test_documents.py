@@ -76,8 +76,12 @@ NOT_RUN = {
     "./serin train nli --anew --data mnli.jsonl --first snli.jsonl --batch-size 48 --output DIR": (
         "needs MultiNLI and SNLI"
     ),
-    "python -m training.causal_lm --model stories260k --bits 32 --output DIR && python -m "
-    "scripts.benchmark.causal_lm DIR": "minutes, and stock KServe with transformers",
+    "./serin train causal-lm --model stories260k --bits 32 --output DIR/causal-lm": (
+        "is for the next command"
+    ),
+    "./serin bench --models causal-lm --artifacts DIR --connections 8,32": (
+        "minutes, and stock KServe with transformers"
+    ),
     "./serin train causal-lm --model FOLDER          # or a hub id, an s3:// prefix, a GGUF file; "
     "MODEL_NAME says the same": "test_training_causal_lm.py",
     "./serin install finetune-causal-lm              # torch, transformers, peft": "installs torch",

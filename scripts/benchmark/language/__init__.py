@@ -1,7 +1,7 @@
 """causal-lm as it is by default, measured: beside llama.cpp, and beside its own weights in float32.
 
-speed       python -m scripts.benchmark.language.speed ARTIFACT
-greedy      python -m scripts.benchmark.language.greedy ARTIFACT
+speed       serin bench --models causal-lm --peers llama.cpp
+greedy      serin bench --models causal-lm --peers float32
 llama_cpp   the peer: a Node process that reads the same GGUF file
 predictor   the predictor, as a process that is asked and measured
 """

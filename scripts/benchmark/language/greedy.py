@@ -1,16 +1,12 @@
 """Greedy text as it is served beside that of the same weights in float32.
 
-    ./serin install train-causal-lm serve-causal-lm
-    .venv/bin/python -m scripts.benchmark.language.greedy ARTIFACT [--prompts 100] [--tokens 32]
+    serin bench --models causal-lm --peers float32
 
-ARTIFACT is what `python -m training.causal_lm --output ARTIFACT` wrote. Prints JSON. For each text
-that differs it says where, and how near the tie was: what float32 gives its own token and the one
-that was served, as probabilities.
+For each text that differs it says where, and how near the tie was: what float32 gives its own token
+and the one that was served, as probabilities.
 """
 
-import argparse
 import json
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
@@ -24,13 +20,13 @@ from predictors.causal_lm.budget import DEFAULT
 from predictors.causal_lm.chat import ChatTemplate
 from predictors.causal_lm.engine import CHUNK
 from predictors.causal_lm.network import Network
-from scripts.benchmark.beside_stock import report
-from scripts.benchmark.errors import BenchmarkError
+from scripts.benchmark.texts import Asked
 from training.causal_lm import save
 from training.export import decoder
 from training.language import measures
 from training.language.smollm2 import read_smollm2
 
+TOKENS = 32
 NEAR = 0.05  # of probability between the two tokens: such a lead is a near tie
 WHO = ("a child", "a teacher", "a sailor", "an old friend", "someone who is new here")
 WHAT = (
@@ -97,7 +93,7 @@ def difference(
     }
 
 
-def compared(artifact: Path, number: int, count: int) -> dict[str, Any]:
+def measured(artifact: Path, _: Asked) -> dict[str, Any]:
     """Every prompt by both."""
     tokenizer = Tokenizer.from_file(str(artifact / "tokenizer.json"))
     generation = json.loads((artifact / "generation.json").read_text("utf-8"))
@@ -105,48 +101,26 @@ def compared(artifact: Path, number: int, count: int) -> dict[str, Any]:
     tokenizer.encode_special_tokens = True
     template = (artifact / "chat_template.jinja").read_text("utf-8")
     chat = ChatTemplate(template, tokenizer, generation["first_token"], DEFAULT)
-    questions = QUESTIONS[:number]
-    prompts = [chat.tokens([{"role": "user", "content": text}]) for text in questions]
+    prompts = [chat.tokens([{"role": "user", "content": text}]) for text in QUESTIONS]
     served = continued(
-        measures.opened(artifact / "model.onnx", measures.ROWS), prompts, count, ending
+        measures.opened(artifact / "model.onnx", measures.ROWS), prompts, TOKENS, ending
     )
     model = read_smollm2()
     with measures.temporary("serin-float32-") as folder:
         save(decoder.to_onnx(model.config, model.weights), folder / "model.onnx")
         network = measures.opened(folder / "model.onnx", measures.ROWS)
-        exact = continued(network, prompts, count, ending)
+        exact = continued(network, prompts, TOKENS, ending)
         parts = [
             {"prompt": text} | difference(network, tokenizer, prompt, right, other)
-            for text, prompt, right, other in zip(questions, prompts, exact, served, strict=True)
+            for text, prompt, right, other in zip(QUESTIONS, prompts, exact, served, strict=True)
             if right != other
         ]
     return {
         "prompts": len(prompts),
-        "most_tokens": count,
+        "most_tokens": TOKENS,
         "texts_alike": len(prompts) - len(parts),
         "differences_by_near_ties": sum(part["lead"] <= NEAR for part in parts),
         "largest_lead": max((part["lead"] for part in parts), default=0.0),
         "median_lead": median(part["lead"] for part in parts) if parts else 0.0,
         "differences": parts,
     }
-
-
-def main() -> None:
-    """Compare, print JSON."""
-    parser = argparse.ArgumentParser(description="greedy text beside float32's")
-    parser.add_argument("artifact", type=Path)
-    parser.add_argument("--prompts", type=int, default=len(QUESTIONS))
-    parser.add_argument("--tokens", type=int, default=32)
-    args = parser.parse_args()
-    report(
-        "scripts.benchmark.language.greedy",
-        args.artifact,
-        lambda: compared(args.artifact, args.prompts, args.tokens),
-    )
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except BenchmarkError as error:
-        sys.exit(f"error: {error.message}")

@@ -1,30 +1,27 @@
 """causal-lm beside llama.cpp with the same GGUF file, and what its own limits are.
 
-    ./serin install train-causal-lm serve-causal-lm      # and Node 20 or later
-    .venv/bin/python -m scripts.benchmark.language.speed ARTIFACT [--prompts 1,8,32] [--rounds 3]
+    serin bench --models causal-lm --peers llama.cpp --connections 1,8,32     # Node 20 or later
 
-ARTIFACT is what `python -m training.causal_lm --output ARTIFACT` wrote. Prints JSON. Both read the
-same prompts and continue them greedily on one thread of one core; processor time a token is
-compared, which other programs on the machine disturb less than the clock. Serin's is of the whole
-server, HTTP included.
+Both read the same prompts, as many as --connections says, and continue them greedily on one thread
+of one core; processor time a token is compared, which other programs on the machine disturb less
+than the clock. Serin's is of the whole server, HTTP included.
 """
 
-import argparse
 import json
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from statistics import median
 from typing import Any
 
-from scripts.benchmark.beside_stock import report
+import click
+
 from scripts.benchmark.causal_lm import PROMPTS
-from scripts.benchmark.errors import BenchmarkError
 from scripts.benchmark.first_token import LONG, first_token
 from scripts.benchmark.language.llama_cpp import PACKAGE, llama_cpp
 from scripts.benchmark.language.predictor import Predictor, begun, predictor
 from scripts.benchmark.serving.machine import Cores
+from scripts.benchmark.texts import Asked
 from training.language.measures import temporary
 from training.language.smollm2 import extracted
 
@@ -41,11 +38,10 @@ STORY = "The keeper of the lighthouse wrote down what passed, the ships, the bir
 
 def beside_llama_cpp(artifact: Path, counts: list[int], rounds: int) -> dict[str, Any]:
     """Processor milliseconds a token of both, by how many prompts there are."""
-    cores = Cores.choose()
     with (
         temporary("serin-llama-") as folder,
-        llama_cpp(extracted(folder), cores) as peer,
-        predictor(artifact, cores) as served,
+        llama_cpp(extracted(folder), Cores.choose()) as peer,
+        predictor(artifact) as served,
     ):
         begun(served)
         compared = []
@@ -82,14 +78,14 @@ def cold_starts(artifact: Path) -> dict[str, Any]:
     """From the start of the process to its first token, several times."""
     starts = []
     for _ in range(TRIES):
-        with predictor(artifact, Cores.choose()) as served:
+        with predictor(artifact) as served:
             starts.append(begun(served))
     return {name: [start[name] for start in starts] for name in starts[0]}
 
 
 def memory(artifact: Path) -> dict[str, int]:
     """Resident mebibytes after the first token, and with full rows."""
-    with predictor(artifact, Cores.choose()) as served:
+    with predictor(artifact) as served:
         begun(served)
         first = served.resident_bytes()
         prompts = [f"{number} {LONG}" for number in range(ROWS)]
@@ -102,7 +98,7 @@ def memory(artifact: Path) -> dict[str, int]:
 
 def first_tokens(artifact: Path) -> dict[str, Any]:
     """A prompt of some 32 tokens behind 16 long ones, in times of a token."""
-    with predictor(artifact, Cores.choose()) as served:
+    with predictor(artifact) as served:
         begun(served)
         found = {}
         for name, answering in (("one", False), ("all", True)):
@@ -117,7 +113,7 @@ def first_tokens(artifact: Path) -> dict[str, Any]:
 def second_turns(artifact: Path) -> dict[str, Any]:
     """A chat's next turn, where the conversation so far was read before and where it was not."""
     settings = {"MAX_TOTAL_TOKENS": "2048", "PREFIX_CACHE_MB": "256"}
-    with predictor(artifact, Cores.choose(), **settings) as served:
+    with predictor(artifact, **settings) as served:
         begun(served)
         turns = [_turn(served, number) for number in range(TRIES)]
     ratios = [turn["anew"]["seconds"] / turn["kept"]["seconds"] for turn in turns]
@@ -151,35 +147,18 @@ def _timed(served: Predictor, messages: list[dict[str, str]]) -> dict[str, Any]:
     }
 
 
-def main() -> None:
-    """Measure all of it, print JSON."""
-    parser = argparse.ArgumentParser(description="causal-lm beside llama.cpp")
-    parser.add_argument("artifact", type=Path)
-    parser.add_argument("--prompts", default="1,8,32")
-    parser.add_argument("--rounds", type=int, default=3)
-    args = parser.parse_args()
-    counts = [int(count) for count in args.prompts.split(",")]
-
+def measured(artifact: Path, asked: Asked) -> dict[str, Any]:
+    """All of it, part by part."""
+    counts, rounds = list(asked.connections), asked.rounds
     parts: dict[str, Callable[[], Any]] = {
-        "beside_llama_cpp": lambda: beside_llama_cpp(args.artifact, counts, args.rounds),
-        "from_process_start_to_first_token": lambda: cold_starts(args.artifact),
-        "resident_mebibytes": lambda: memory(args.artifact),
-        "first_token_behind_16_long_prompts": lambda: first_tokens(args.artifact),
-        "second_turn_of_a_chat": lambda: second_turns(args.artifact),
+        "beside_llama_cpp": lambda: beside_llama_cpp(artifact, counts, rounds),
+        "from_process_start_to_first_token": lambda: cold_starts(artifact),
+        "resident_mebibytes": lambda: memory(artifact),
+        "first_token_behind_16_long_prompts": lambda: first_tokens(artifact),
+        "second_turn_of_a_chat": lambda: second_turns(artifact),
     }
-
-    def measure() -> dict[str, Any]:
-        measured = {}
-        for name, part in parts.items():
-            measured[name] = part()
-            print(f"{name}: {json.dumps(measured[name])}", file=sys.stderr)  # minutes go by
-        return measured
-
-    report("scripts.benchmark.language.speed", args.artifact, measure)
-
-
-if __name__ == "__main__":
-    try:
-        main()
-    except BenchmarkError as error:
-        sys.exit(f"error: {error.message}")
+    told = {}
+    for name, part in parts.items():
+        told[name] = part()
+        click.echo(f"{name}: {json.dumps(told[name])}", err=True)  # minutes go by
+    return told

@@ -5,11 +5,12 @@ import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
+from typing import IO
 
 from controlplane.local.node.processes import free_ports
 from scripts.benchmark.errors import AnswerError, BenchmarkError, NoAnswerError
@@ -102,12 +103,43 @@ class Server:
         """The end of its log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-LOG_LINES:])
 
-    def stop(self) -> None:
-        """End the process and its children: asked first, made to when that takes too long."""
+
+@contextmanager
+def launched(
+    command: Sequence[str | Path],
+    cores: Cores,
+    environment: Mapping[str, str],
+    directory: Path,
+    output: int | IO[bytes] = subprocess.DEVNULL,
+) -> Iterator[tuple[subprocess.Popen[bytes], float]]:
+    """A process on the servers' core, and when it began; ended with its children after the block.
+
+    They are asked first, and made to when that takes too long.
+
+    Raises:
+        BenchmarkError: It cannot be started.
+    """
+    with cores.of_server():
+        started = time.monotonic()
+        try:
+            process = subprocess.Popen(
+                list(command),
+                cwd=directory,
+                env=environment,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise BenchmarkError(f"{command[0]} cannot be started: {error}") from error
+    try:
+        yield process, started
+    finally:
         for number in (signal.SIGTERM, signal.SIGKILL):
             with suppress(ProcessLookupError, subprocess.TimeoutExpired):
-                os.killpg(self.process.pid, number)
-                self.process.wait(STOP_SECONDS)
+                os.killpg(process.pid, number)
+                process.wait(STOP_SECONDS)
 
 
 @contextmanager
@@ -133,23 +165,10 @@ def serving(
     environment = {
         key: value for key, value in os.environ.items() if not key.startswith(FOREIGN)
     } | {**ENVIRONMENT, **start.environment, **settings}
-    with log.open("wb") as output, cores.of_server():
-        started = time.monotonic()
-        try:
-            process = subprocess.Popen(
-                list(start.command),
-                cwd=start.directory or folder,
-                env=environment,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise BenchmarkError(f"{name} cannot be started: {error}") from error
-    server = Server(peer, place, log, process, started)
-    try:
-        yield server
-    finally:
-        server.stop()
+    directory = start.directory or folder
+    with (
+        log.open("wb") as output,
+        launched(start.command, cores, environment, directory, output) as (process, started),
+    ):
+        yield Server(peer, place, log, process, started)
     log.unlink()  # one line a request: a hundred megabytes

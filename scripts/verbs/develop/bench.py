@@ -92,9 +92,21 @@ def command(
     serin bench --peers serin --before HEAD~10 --rounds 6
                                                       what ten commits changed
     serin bench --models mnist-cnn --data ~/mnist     needs PyTorch: installs it
+    serin bench --models nli                          texts, beside transformers
+    serin bench --models causal-lm --peers llama.cpp  or float32
     """
+    from scripts.benchmark import texts
+    from scripts.benchmark.peer import STOCK
     from scripts.benchmark.session import Wanted, run, soak_only
 
+    if asked := texts.names().intersection(_words(models)):
+        if len(_words(models)) > 1:
+            raise click.UsageError(f"{min(asked)} is compared alone: --models {min(asked)}")
+        if before or overload or soak or data:
+            raise click.UsageError(f"{min(asked)} takes no --before, --overload, --soak and --data")
+        much = texts.Asked(_counts(connections), seconds, rounds)
+        texts.run(min(asked), peers or STOCK, much, artifacts, output)
+        return
     wanted = Wanted(
         models=_words(models),
         peers=_words(peers or ""),
