@@ -5,6 +5,7 @@ serving/     models, their versions and requests: train, publish, models, rollou
              chat, load, simulate
 develop/     this repository: new, remove, check, test, bench, install
 values       values told from options
+where        the options that say which cluster
 modules      a module of this repository as a process
 outline      a training script's flags, read without its libraries
 

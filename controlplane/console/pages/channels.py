@@ -4,7 +4,7 @@ import asyncio
 import shlex
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 
 from controlplane.console.pages import services, words
 from controlplane.console.sources.answer import MALFORMED, Answer, answered, each
@@ -154,7 +154,7 @@ def _read(followed: Followed, head: Channel, pods: Iterable[Object]) -> Channel:
         mode=words.short(state["mode"], 40),
         coming=words.short(coming.get("version", ""), 64),
         refused=words.short(f"{refused['version']}: {refused['why']}", 600) if refused else "",
-        at=_at(state["activate_at"]),
+        at=words.instant(state["activate_at"]),
         by=words.short(state["by"], 60),
         why=words.short(state["why"], 300),
         window=words.latency(max(late) - min(late)) if len(late) > 1 else "",
@@ -181,17 +181,10 @@ def _commit(entry: Document) -> Commit:
     return Commit(
         int(entry["generation"]),
         words.short(entry["version"], 64),
-        _at(entry["at"]),
+        words.instant(entry["at"]),
         words.short(entry["by"], 60),
         words.short(entry["why"], 300),
     )
-
-
-def _at(seconds: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (*MALFORMED, OSError):
-        return None
 
 
 def _follows(pod: Object, uri: str) -> bool:

@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from math import log
 from typing import Any
 
 from controlplane.console.pages import words
-from controlplane.console.sources.answer import MALFORMED, Answer, answered, each
+from controlplane.console.sources.answer import Answer, answered, each
 from controlplane.console.sources.bundle import Sources
 from controlplane.console.sources.cluster import Object
 from controlplane.rollout.effects.record import HISTORY, STATE, read_record
@@ -117,7 +117,7 @@ def of_lease(lease: Object) -> Rollout:
         paused=state.paused,
         held=record.is_held,
         percent=state.percent,
-        started=_at(state.started),
+        started=words.instant(state.started),
         steps=tuple(_steps(state)),
         guards=tuple(_guard(guard, alarm) for guard in verdict.get("guards") or ()),
         alarm=f"{alarm:,.0f}",
@@ -188,20 +188,13 @@ def _limits(state: State) -> list[tuple[str, str]]:
 def _past(stored: Mapping[str, Any]) -> Past:
     state = State.of(dict(stored))
     return Past(
-        _at(state.started),
+        words.instant(state.started),
         words.version_of(state.stable),
         words.version_of(state.canary),
         str(state.outcome or ""),
         state.percent,
         words.short(state.reason, 400),
     )
-
-
-def _at(seconds: float) -> datetime | None:
-    try:
-        return datetime.fromtimestamp(seconds, UTC)
-    except (*MALFORMED, OSError):
-        return None
 
 
 def _unreadable(lease: Object) -> Rollout:

@@ -8,6 +8,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from controlplane.console.sources.answer import MALFORMED
 from controlplane.differences import shown
 
 LONGEST = 2000
@@ -24,6 +25,14 @@ def clean(value: object) -> object:
     if isinstance(value, Markup) or not isinstance(value, str):
         return DASH if value is None else value
     return _UNSHOWN.sub("\N{REPLACEMENT CHARACTER}", value)
+
+
+def instant(seconds: float) -> datetime | None:
+    """Unix seconds as a time; None where they are none."""
+    try:
+        return datetime.fromtimestamp(seconds, UTC)
+    except (*MALFORMED, OSError):
+        return None
 
 
 def short(text: object, limit: int = LONGEST) -> str:

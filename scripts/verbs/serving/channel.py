@@ -8,21 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scripts.verbs.where import KUBECONFIG, NAMESPACE, taking
+
 if TYPE_CHECKING:
     from controlplane.channels.writer import Done
     from controlplane.kubernetes.client import Kubernetes
     from controlplane.store.followed import Channel
 
-_OPTIONS = (
-    click.option("--channel", default="stable", show_default=True, metavar="NAME"),
-    click.option(
-        "--kubeconfig",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Default: KUBECONFIG, or this laptop's platform.",
-    ),
-    click.option("--context", help="Of the kubeconfig; default: its current one."),
-    click.option("-n", "--namespace", help="Default: the context's."),
-)
+_CHANNEL = click.option("--channel", default="stable", show_default=True, metavar="NAME")
 _MODEL = click.argument("model")
 
 
@@ -42,9 +35,7 @@ def _opened(function: Callable[..., Any]) -> Callable[..., Any]:
         with _open(model, channel, kubeconfig, context, namespace) as opened:
             return function(opened, *arguments, **options)
 
-    for option in reversed(_OPTIONS):
-        call = option(call)
-    return call
+    return taking(call, _CHANNEL, *KUBECONFIG, NAMESPACE)
 
 
 @contextmanager

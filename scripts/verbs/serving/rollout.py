@@ -8,23 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scripts.verbs.where import KUBECONFIG, NAMESPACE, taking
+
 if TYPE_CHECKING:
     from controlplane.kubernetes.client import Kubernetes
     from scripts.rollouts.target import Target
 
-_OPTIONS = (
-    click.option(
-        "--kubeconfig",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Default: KUBECONFIG, or this laptop's platform.",
-    ),
-    click.option("--context", help="Of the kubeconfig; default: its current one."),
-    click.option("-n", "--namespace", help="Default: the context's."),
-    click.option(
-        "--prometheus",
-        metavar="URL",
-        help="Default: the laptop's; else the cluster's, through the Kubernetes API.",
-    ),
+_PROMETHEUS = click.option(
+    "--prometheus",
+    metavar="URL",
+    help="Default: the laptop's; else the cluster's, through the Kubernetes API.",
 )
 _MODEL = click.argument("model")
 
@@ -46,9 +39,7 @@ def _cluster(function: Callable[..., Any]) -> Callable[..., Any]:
         target = Target.of(kubeconfig, context, namespace, prometheus)
         return function(*arguments, target=target, **options)
 
-    for option in reversed(_OPTIONS):
-        call = option(call)
-    return call
+    return taking(call, *KUBECONFIG, NAMESPACE, _PROMETHEUS)
 
 
 @click.group("rollout")

@@ -7,17 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from scripts.verbs.where import KUBECONFIG, taking
+
 if TYPE_CHECKING:
     from scripts.runs.listed import Place
 
-_OPTIONS = (
-    click.option(
-        "--kubeconfig",
-        type=click.Path(exists=True, dir_okay=False, path_type=Path),
-        help="Default: KUBECONFIG, or this laptop's platform.",
-    ),
-    click.option("--context", help="Of the kubeconfig; default: its current one."),
-)
 _RUN = click.argument("run")
 _output = click.option("-o", "--output", type=click.Choice(["json"]), help="Print JSON.")
 
@@ -34,9 +28,7 @@ def _placed(function: Callable[..., Any]) -> Callable[..., Any]:
         with listed.place(kubeconfig, context) as place:
             return function(place, *arguments, **options)
 
-    for option in reversed(_OPTIONS):
-        call = option(call)
-    return call
+    return taking(call, *KUBECONFIG)
 
 
 @click.group("runs", invoke_without_command=True)
