@@ -35,6 +35,7 @@ from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Outputs, Request
 
 _TOGETHER = 64
+_FEW = 16
 _LARGE_SHARE = 4  # large requests take a quarter of the queue: small ones do not wait for them
 T = TypeVar("T")
 
@@ -209,26 +210,33 @@ class Coalescer:
                 self.refuse(caller, error)
             except Exception as error:  # noqa: BLE001 - a fault of ours must be an answer and a log line
                 self.crash(caller, error)
-        for caller, answer in self._written(short):
-            caller.send(answer)
+        self._write(short)
 
-    def _written(self, short: list[tuple[Caller, Request]]) -> list[tuple[Caller, Any]]:
-        """Compute and encode short requests; those that failed are answered already."""
-        service = self._turn
-        outputs = service.batcher.run_many([request for _, request in short])
+    def _write(self, short: list[tuple[Caller, Request]]) -> None:
+        """Compute short requests, and answer them: many together, few one by one.
+
+        A client that has its answer sends its next request while the others' are written, and the
+        next turn finds them all; where few are sent together, it finds half of them.
+        """
+        outputs = self._turn.batcher.run_many([request for _, request in short])
         answers: list[tuple[Caller, Any]] = []
         for (caller, request), output in zip(short, outputs, strict=True):
             try:
                 if isinstance(output, V2Error):
                     raise output
-                answers.append((caller, caller.encode(request, output)))
+                answer = caller.encode(request, output)
             except V2Error as error:
                 self.refuse(caller, error)
             except Exception as error:  # noqa: BLE001 - as above
                 self.crash(caller, error)
             else:
-                service.end(caller, None, output)
-        return answers
+                caller.service.end(caller, None, output)
+                if len(short) <= _FEW:
+                    caller.send(answer)
+                else:
+                    answers.append((caller, answer))
+        for caller, answer in answers:
+            caller.send(answer)
 
     def _sorted(self, caller: Caller) -> Request | None:
         """Read a request; None where it is on its way to an answer in a later turn."""
