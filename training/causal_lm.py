@@ -234,15 +234,15 @@ def exported(
 ) -> tuple[str, Network, measures.Reading]:
     """Write the first form whose perplexity is at most `most`, or else the last one."""
     path = folder / "model.onnx"
-    for form, weights in forms:  # noqa: B007 - the last one is returned
+    for name, weights in forms:
         for left in folder.glob(f"{path.name}*"):  # the file of weights would only grow
             left.unlink()
         save(decoder.to_onnx(config, weights), path)
         network = measures.opened(path, measures.ROWS)
-        reading = measures.read(network, window)
-        if reading.perplexity <= most:
+        written = name, network, measures.read(network, window)
+        if written[2].perplexity <= most:
             break
-    return form, network, reading
+    return written
 
 
 def save(graph: onnx.ModelProto, path: Path) -> None:

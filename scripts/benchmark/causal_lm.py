@@ -2,8 +2,8 @@
 
     serin bench --models causal-lm --artifacts DIR --connections 8,32
 
-DIR/causal-lm is what `python -m training.causal_lm --model FOLDER --bits 32` wrote: of 4 bits, both
-would not have the same weights. One answer that differs, and there is no result.
+DIR/causal-lm is what `python -m training.causal_lm --model FOLDER --bits 32` wrote: with 8 bits
+both would not have the same weights. One answer that differs, and there is no result.
 """
 
 import http.client

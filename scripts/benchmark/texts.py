@@ -7,6 +7,7 @@ They are not asked for one numeric row, so rates of wrk and h2load say nothing o
 import importlib
 import json
 import sys
+from collections.abc import Iterable
 from dataclasses import dataclass
 from importlib.metadata import version
 from importlib.util import find_spec
@@ -22,13 +23,17 @@ from scripts.benchmark.repository import home
 from scripts.benchmark.result.provenance import provenance
 from scripts.benchmark.serving.machine import Cores, OthersShare, load_average
 
+_ALL = frozenset({"models", "peers", "artifacts", "output"})
+_LOADS = _ALL | {"connections", "seconds", "rounds"}
 QUESTIONS = {
-    ("nli", STOCK): ("nli", ("finetune-nli",)),
-    ("causal-lm", STOCK): ("causal_lm", ("finetune-causal-lm",)),
-    ("causal-lm", "llama.cpp"): ("language.speed", ()),
-    ("causal-lm", "float32"): ("language.greedy", ()),
+    ("nli", STOCK): ("nli", ("finetune-nli",), _LOADS),
+    ("causal-lm", STOCK): ("causal_lm", ("finetune-causal-lm",), _LOADS),
+    ("causal-lm", "llama.cpp"): ("language.speed", (), _ALL | {"connections", "rounds"}),
+    ("causal-lm", "float32"): ("language.greedy", (), _ALL),
 }
-"""Model and peer → module, and the parts that it needs beside those of training and serving."""
+"""Model and peer → module; the parts that it needs beside those of training and serving; the
+options of `bench` that it heeds.
+"""
 PACKAGES = ("kserve", "onnxruntime", "tokenizers", "torch", "transformers")
 
 
@@ -47,19 +52,30 @@ def names() -> set[str]:
     return {model for model, _ in QUESTIONS}
 
 
-def run(model: str, peer: str, asked: Asked, artifacts: Path | None, output: Path) -> None:
-    """Measure, and write <date>-<model>.json; with another peer than stock KServe, its name, too.
+def check(model: str, peer: str, given: Iterable[str]) -> None:
+    """Refuse what no question answers, and options that it would not heed.
 
     Raises:
-        BenchmarkError: It could not be measured, or answers differ that should not.
-        click.UsageError: No question compares the model with the peer.
+        click.UsageError: No question compares the model with the peer, or not by what is given.
     """
     if (model, peer) not in QUESTIONS:
         known = ", ".join(other for name, other in QUESTIONS if name == model)
         raise click.UsageError(
             f"{model} is not compared with {peer}; --peers takes one of: {known}"
         )
-    module, needed = QUESTIONS[model, peer]
+    _, _, heeded = QUESTIONS[model, peer]
+    if unheeded := sorted(set(given) - heeded):
+        options = ", ".join(f"--{name.replace('_', '-')}" for name in unheeded)
+        raise click.UsageError(f"{model} beside {peer} takes no {options}")
+
+
+def run(model: str, peer: str, asked: Asked, artifacts: Path | None, output: Path) -> None:
+    """Measure, and write <date>-<model>.json; with another peer than stock KServe, its name, too.
+
+    Raises:
+        BenchmarkError: It could not be measured, or answers differ that should not.
+    """
+    module, needed, _ = QUESTIONS[model, peer]
     parts.install([f"train-{model}", f"serve-{model}", *needed])
     artifact = trained(model, home(), artifacts, None)
     question = importlib.import_module(f"scripts.benchmark.{module}")

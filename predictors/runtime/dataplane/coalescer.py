@@ -35,7 +35,7 @@ from predictors.runtime.v2.record import Record
 from predictors.runtime.v2.signature import Outputs, Request
 
 _TOGETHER = 64
-_FEW = 16
+_FEW = 16  # between 8 connections, where one by one is faster, and 64, where together is
 _LARGE_SHARE = 4  # large requests take a quarter of the queue: small ones do not wait for them
 T = TypeVar("T")
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import click
+from click.core import ParameterSource
 
 COMMAS = "one,two"
 
@@ -102,8 +103,10 @@ def command(
     if asked := texts.names().intersection(_words(models)):
         if len(_words(models)) > 1:
             raise click.UsageError(f"{min(asked)} is compared alone: --models {min(asked)}")
-        if before or overload or soak or data:
-            raise click.UsageError(f"{min(asked)} takes no --before, --overload, --soak and --data")
+        context = click.get_current_context()
+        by_hand = ParameterSource.COMMANDLINE
+        given = [name for name in context.params if context.get_parameter_source(name) is by_hand]
+        texts.check(min(asked), peers or STOCK, given)
         much = texts.Asked(_counts(connections), seconds, rounds)
         texts.run(min(asked), peers or STOCK, much, artifacts, output)
         return

@@ -18,7 +18,7 @@ from scripts.verbs.develop import bench
 @pytest.mark.parametrize(("model", "peer"), texts.QUESTIONS)
 def test_every_question_is_a_module(model: str, peer: str) -> None:
     """With the function that the harness calls."""
-    module, _ = texts.QUESTIONS[model, peer]
+    module, _, _ = texts.QUESTIONS[model, peer]
     path = Path(texts.__file__).parent / f"{module.replace('.', '/')}.py"
 
     assert "\ndef measured(artifact: Path, " in path.read_text("utf-8")
@@ -28,7 +28,16 @@ def test_every_question_is_a_module(model: str, peer: str) -> None:
     ("arguments", "reason"),
     [
         (["--models", "nli,iris"], "nli is compared alone: --models nli"),
-        (["--models", "nli", "--soak", "1"], "nli takes no --before, --overload, --soak and"),
+        (["--models", "nli", "--soak", "1"], "nli beside kserve takes no --soak"),
+        (["--models", "nli", "--warm-up", "1"], "nli beside kserve takes no --warm-up"),
+        (
+            ["--models", "causal-lm", "--peers", "llama.cpp", "--seconds", "4"],
+            "causal-lm beside llama.cpp takes no --seconds",
+        ),
+        (
+            ["--models", "causal-lm", "--peers", "float32", "--rounds", "3", "--connections", "1"],
+            "causal-lm beside float32 takes no --connections, --rounds",
+        ),
         (["--models", "nli", "--peers", "float32"], "--peers takes one of: kserve"),
         (["--models", "causal-lm", "--peers", "x"], "one of: kserve, llama.cpp, float32"),
     ],

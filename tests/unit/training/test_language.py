@@ -212,9 +212,7 @@ def test_a_turned_model_is_the_same_model(
             array[:] = drawn.uniform(0.5, 1.5, array.shape)
             array[:2] *= 100
         if name.endswith(("q_proj.weight", "k_proj.weight")):
-            array[:] = (
-                array / 100
-            )  # or attention goes to one token alone, to this or that by a hair
+            array[:] /= 100  # or attention goes to one token alone, whichever by a hair
     if not tied:
         embedding = weights["model.embed_tokens.weight"]
         weights["lm_head.weight"] = drawn.normal(0, 0.1, embedding.shape).astype(np.float32)
